@@ -1,0 +1,1 @@
+"""The `milvus` command: parses, prints, calls."""

@@ -1,0 +1,1 @@
+"""Settings: YAML, environment and etcd overlay, checked as a whole."""

@@ -1,0 +1,1 @@
+"""Session, election, fence, hand-over. Knows no role."""

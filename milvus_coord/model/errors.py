@@ -1,0 +1,35 @@
+"""The tree of errors; each knows the Milvus error code that the RPC edge answers with."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class CoordError(Exception):
+    """Base of every error that is ours.
+
+    `code` is the number of `milvus.proto.common.ErrorCode`; 1 is UnexpectedError.
+    """
+
+    code: ClassVar[int] = 1
+
+
+class NotServing(CoordError):
+    """Not allowed to answer right now; a client should look the coordinator up again."""
+
+    code = 56
+
+
+class FencedOff(NotServing):
+    """A write was refused because this process no longer holds the role."""
+
+
+class BadValue(CoordError):
+    """A stored value is not what its key promises; the text names key and value."""
+
+
+class IllegalMove(CoordError):
+    """A state machine was asked for a move that its table does not have: a bug."""
+
+    def __init__(self, subject: str, current: object, wanted: object) -> None:
+        super().__init__(f"{subject} cannot go from {current} to {wanted}")

@@ -1,0 +1,1 @@
+"""The daemon underneath: clock, retry, loops, signals, supervision. No Milvus word in it."""

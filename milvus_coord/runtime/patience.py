@@ -1,0 +1,83 @@
+"""Outlast trouble: try again with a growing pause, and say so once a minute at most."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
+
+from milvus_coord.model.errors import CoordError
+from milvus_coord.runtime.backoff import Backoff
+from milvus_coord.runtime.clock import Clock
+from milvus_coord.telemetry.log import log
+
+T = TypeVar("T")
+
+SAY_EVERY_S: Final = 60.0
+
+
+class GaveUp(Exception):
+    """The time that the caller allowed is over; the cause is the last trouble."""
+
+
+class Patience:
+    """Retries whatever raises one of `weather`, for ever unless told otherwise.
+
+    `purpose` is what could not be done, for the log line: "register in etcd".
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        purpose: str,
+        *,
+        weather: tuple[type[CoordError], ...],
+        first_s: float = 0.1,
+        cap_s: float = 5.0,
+    ) -> None:
+        self._clock, self._purpose, self._weather = clock, purpose, weather
+        self._backoff = Backoff(first_s, cap_s)
+        self._said: tuple[str, float] | None = None
+        self._since_s: float | None = None
+
+    async def outlast(
+        self, attempt: Callable[[], Awaitable[T]], *, give_up_after_s: float | None = None
+    ) -> T:
+        """Return what `attempt` returns at last. Raises GaveUp after `give_up_after_s` seconds."""
+        while True:
+            try:
+                result = await attempt()
+            except self._weather as trouble:
+                await self.pause(trouble, give_up_after_s=give_up_after_s)
+            else:
+                self.over()
+                return result
+
+    async def pause(self, trouble: CoordError, *, give_up_after_s: float | None = None) -> None:
+        """Say what is wrong and wait before the next try."""
+        now = self._clock.boottime()
+        if self._since_s is None:
+            self._since_s = now
+        lasted_s = now - self._since_s
+        if give_up_after_s is not None and lasted_s >= give_up_after_s:
+            raise GaveUp(f"could not {self._purpose} for {lasted_s:.0f} s") from trouble
+        self._say(type(trouble).__name__, trouble, now, lasted_s)
+        pause_s = self._backoff.next()
+        if give_up_after_s is not None:
+            pause_s = min(pause_s, give_up_after_s - lasted_s)
+        await self._clock.sleep(pause_s)
+
+    def over(self) -> None:
+        """The trouble is over; say so if it had been said to exist."""
+        if self._said is not None and self._since_s is not None:
+            lasted_s = self._clock.boottime() - self._since_s
+            log.info(f"could {self._purpose} at last", after_s=round(lasted_s, 3))
+        self._said = self._since_s = None
+        self._backoff.reset()
+
+    def _say(self, kind: str, trouble: CoordError, now: float, lasted_s: float) -> None:
+        if self._said is not None:
+            said_kind, said_at = self._said
+            if said_kind == kind and now - said_at < SAY_EVERY_S:
+                return
+        self._said = (kind, now)
+        log.warn(f"cannot {self._purpose}, trying on", error=str(trouble), for_s=round(lasted_s, 1))

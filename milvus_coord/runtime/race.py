@@ -1,0 +1,39 @@
+"""Run something, but not beyond an event."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class Interrupted(Exception):
+    """The event came first; the work was cancelled and has ended."""
+
+
+async def until(stop: asyncio.Event, work: Coroutine[Any, Any, T], *, name: str) -> T:
+    """Return what `work` returns, or cancel it and raise Interrupted once `stop` is set.
+
+    `work` is never started when `stop` is set already. What it raises is raised as it is.
+    """
+    if stop.is_set():
+        work.close()
+        raise Interrupted(name)
+    task = asyncio.create_task(work, name=name)
+    stopped = asyncio.create_task(stop.wait(), name=f"{name}.stop")
+    try:
+        await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise Interrupted(name)
+    finally:
+        await end(task, stopped)
+
+
+async def end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel `tasks` and wait until they are over; what they end with is not raised."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""The protobuf edge: statuses, codec, descriptors."""
