@@ -1,0 +1,307 @@
+"""The composition root: from settings to a running role. The only file that knows every package."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from milvus_coord import __version__
+from milvus_coord.config import Loaded, Settings, load
+from milvus_coord.coordinators.leader import PortLeader
+from milvus_coord.coordinators.rootcoord.role import SHAPE as ROOTCOORD
+from milvus_coord.coordinators.shape import Shape, Surroundings
+from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.etcd.embedded import EmbeddedSettings, attach
+from milvus_coord.etcd.errors import EtcdError, Unavailable
+from milvus_coord.etcd.settings import EtcdSettings, EtcdTls
+from milvus_coord.ha.candidate import Candidate
+from milvus_coord.ha.lifecycle import Lifecycle
+from milvus_coord.ha.report import Report
+from milvus_coord.ha.settings import HaSettings
+from milvus_coord.model.states import Phase
+from milvus_coord.rpc.limits import Limits
+from milvus_coord.rpc.tls import ServerTls
+from milvus_coord.runtime import signals
+from milvus_coord.runtime.addresses import LOOPBACK, first_ipv4
+from milvus_coord.runtime.clock import SystemClock
+from milvus_coord.runtime.notify import Notifier
+from milvus_coord.runtime.patience import Patience
+from milvus_coord.runtime.race import Interrupted, end, until
+from milvus_coord.runtime.watchdog import Pulse, run_pulse, watch_progress
+from milvus_coord.telemetry import logsetup
+from milvus_coord.telemetry.endpoints import routes
+from milvus_coord.telemetry.log import log
+from milvus_coord.telemetry.logfile import LogFile
+from milvus_coord.telemetry.logsetup import LogSettings
+from milvus_coord.telemetry.management import ManagementServer
+from milvus_coord.telemetry.metrics import Metrics
+
+SHAPES: Final[Mapping[str, Shape]] = {ROOTCOORD.name: ROOTCOORD}
+
+PROGRESS_S: Final = 1.5
+"""How old the main loop's pulse may be while the session lease is still renewed."""
+
+CONNECT_S: Final = 3.0
+"""How long one attempt to reach etcd may take before the process says that it cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What the command line says about one process.
+
+    `etcd_timeout_s` is how long to wait for an etcd that does not answer at start, None for ever.
+    """
+
+    role: str
+    config: Path | None
+    environ: Mapping[str, str]
+    etcd_timeout_s: float | None = None
+
+
+async def run(start: Start, loaded: Loaded) -> None:
+    """Run one role until a signal stops it.
+
+    Raises what a person must mend: ConfigError, PortTaken, AuthFailed, CertificateError,
+    EtcdBinaryMissing, TlsFileError, OSError for the log folder; GaveUp after `etcd_timeout_s`.
+    """
+    request = signals.StopRequest()
+    clock = SystemClock()
+    pulse = Pulse(clock)
+    notifier = Notifier.from_environ(start.environ)
+    signals.handle(request, lambda: _reload(notifier))
+    _log_to(loaded.settings, start.role, server_id=None)
+    log.info(f"milvus-coord {__version__} starts", role=start.role, config=str(loaded.file))
+    for line in loaded.warnings:
+        log.warn(line)
+    async with asyncio.TaskGroup() as tasks:
+        beating = tasks.create_task(run_pulse(pulse), name="app.pulse")
+        fed = tasks.create_task(watch_progress(notifier, pulse), name="app.watchdog")
+        async with AsyncExitStack() as opened:
+            process = _Process(start, loaded, clock, pulse, notifier, opened)
+            try:
+                await process.run(request)
+            except Interrupted:
+                log.info("stopped before etcd was reached")
+            notifier.stopping()
+        await end(beating, fed)
+    log.info("Milvus components graceful stop done")
+
+
+class _Process:
+    """The parts of one process, made in the order in which they depend on each other."""
+
+    def __init__(
+        self,
+        start: Start,
+        loaded: Loaded,
+        clock: SystemClock,
+        pulse: Pulse,
+        notifier: Notifier,
+        opened: AsyncExitStack,
+    ) -> None:
+        self._start, self._loaded = start, loaded
+        self._clock, self._pulse, self._notifier, self._opened = clock, pulse, notifier, opened
+        self._shape = SHAPES[start.role]
+        self._metrics = Metrics()
+        self._report = Report(start.role, clock, pulse)
+
+    async def run(self, request: signals.StopRequest) -> None:
+        await self._manage()
+        etcd = await until(request.stop, self._connect(), name="app.connect")
+        settings = await self._overlaid(etcd)
+        lifecycle = Lifecycle(self._clock)
+        self._watch(lifecycle)
+        leader = self._leader(settings, etcd, lifecycle)
+        leader.reserve()
+        self._opened.callback(leader.close)
+        candidate = Candidate(
+            etcd,
+            self._clock,
+            _ha(self._shape, settings),
+            leader,
+            lifecycle,
+            lambda: self._pulse.age_s() < PROGRESS_S,
+        )
+        self._report.candidate = candidate
+        server_id = await until(request.stop, candidate.take_server_id(), name="app.server_id")
+        _log_to(settings, self._shape.name, server_id=server_id)
+        await candidate.run(request.stop, request.hurry)
+
+    async def _manage(self) -> None:
+        """Open the management port; as in Go, a process lives without it."""
+        server = ManagementServer(routes(self._report, self._metrics))
+        port = self._loaded.settings.metrics_port
+        try:
+            bound = await server.start("", port)
+        except OSError as error:
+            log.warn("no management port", port=port, error=str(error))
+            return
+        self._opened.push_async_callback(server.close)
+        log.info("management port listens", port=bound)
+
+    async def _connect(self) -> EtcdClient:
+        """Reach etcd, however long it takes."""
+        settings = self._loaded.settings.etcd
+        endpoints = settings.endpoints
+        if settings.use_embed:
+            embedded = await attach(
+                EmbeddedSettings(
+                    data_dir=settings.data_dir,
+                    config_path=settings.config_path,
+                    log_level=settings.log_level,
+                    log_path=settings.log_path,
+                ),
+                self._clock,
+            )
+            self._opened.push_async_callback(embedded.close)
+            endpoints = (embedded.endpoint,)
+        client = EtcdClient(_etcd(self._loaded.settings, endpoints), self._clock)
+        self._opened.push_async_callback(client.close)
+        patience = Patience(self._clock, "reach etcd", weather=(Unavailable,), cap_s=5.0)
+        give_up_s = self._start.etcd_timeout_s
+        attempt_s = CONNECT_S if give_up_s is None else min(CONNECT_S, max(give_up_s, 0.1))
+        await patience.outlast(
+            lambda: client.connect(timeout_s=attempt_s), give_up_after_s=give_up_s
+        )
+        log.info("Session connect to etcd success", endpoints=",".join(endpoints))
+        return client
+
+    async def _overlaid(self, etcd: EtcdClient) -> Settings:
+        """The settings with what is stored in etcd over them. Raises ConfigError."""
+        prefix = f"{self._loaded.settings.etcd.meta_root}/config/".encode()
+        patience = Patience(self._clock, "read the settings in etcd", weather=(EtcdError,))
+        found = await patience.outlast(lambda: etcd.range(prefix))
+        if not found.kvs:
+            return self._loaded.settings
+        overlay = {
+            kv.key[len(prefix) :].decode(errors="replace"): kv.value.decode(errors="replace")
+            for kv in found.kvs
+        }
+        log.info("settings in etcd go before the environment and the file", keys=sorted(overlay))
+        start = self._start
+        return load(
+            start.role, config=start.config, environ=start.environ, overlay=overlay
+        ).settings
+
+    def _leader(self, settings: Settings, etcd: EtcdClient, lifecycle: Lifecycle) -> PortLeader:
+        role = settings.role(self._shape.name)
+        coordinator = self._shape.build(
+            Surroundings(settings, etcd, self._clock, self._metrics, lifecycle)
+        )
+        stop_s = min(role.grpc_graceful_stop_timeout_s, settings.common.graceful_stop_timeout_s)
+        return PortLeader(
+            coordinator,
+            self._clock,
+            port=role.port,
+            cluster=settings.common.chan_name_prefix.cluster,
+            limits=Limits(
+                receive_bytes_max=role.server_max_recv_size,
+                send_bytes_max=role.server_max_send_size,
+            ),
+            tls=_tls(settings),
+            finish_s=stop_s,
+        )
+
+    def _watch(self, lifecycle: Lifecycle) -> None:
+        """Let metrics and the service manager know each phase."""
+        self._report.lifecycle = lifecycle
+        active = self._metrics.gauge(
+            "milvus_num_node", "active coordinators", ("node_id", "role_name")
+        )
+        epoch = self._metrics.gauge("milvus_coord_epoch", "epoch of our term, 0 when not leading")
+        terms = self._metrics.counter("milvus_coord_term_count", "terms that came to serve")
+
+        def on(phase: Phase) -> None:
+            labels = (str(lifecycle.server_id), self._shape.name)
+            epoch.set(lifecycle.epoch)
+            self._notifier.status(f"{phase.value}, server id {lifecycle.server_id}")
+            if phase is Phase.ACTIVE:
+                active.labels(*labels).set(1)
+                terms.inc()
+            elif phase is Phase.STEPPING_DOWN:
+                active.remove(*labels)
+            elif phase is Phase.STANDBY:
+                self._notifier.ready()
+
+        lifecycle.observe(on)
+
+
+def _ha(shape: Shape, settings: Settings) -> HaSettings:
+    role = settings.role(shape.name)
+    host = first_ipv4()
+    if host is None and role.advertise is None:
+        log.warn("no address but loopback found, advertising that", address=LOOPBACK)
+    return HaSettings(
+        role=shape.name,
+        title=shape.title,
+        meta_root=settings.etcd.meta_root,
+        address=role.advertise or f"{host or LOOPBACK}:{role.port}",
+        active_standby=role.enable_active_standby,
+        session_ttl_s=settings.common.session.ttl,
+        serve_lease_s=settings.ha.serve_lease_ms / 1000,
+    )
+
+
+def _etcd(settings: Settings, endpoints: tuple[str, ...]) -> EtcdSettings:
+    etcd = settings.etcd
+    tls = None
+    if etcd.ssl.enabled:
+        tls = EtcdTls(
+            ca_file=etcd.ssl.tls_ca_cert,
+            cert_file=etcd.ssl.tls_cert,
+            key_file=etcd.ssl.tls_key,
+            min_version=max(etcd.ssl.tls_min_version, "1.2"),
+        )
+    return EtcdSettings(
+        endpoints=endpoints,
+        tls=tls,
+        user=etcd.auth.user_name if etcd.auth.enabled else "",
+        password=etcd.auth.password.get_secret_value() if etcd.auth.enabled else "",
+        request_timeout_s=etcd.request_timeout_ms / 1000,
+    )
+
+
+def _tls(settings: Settings) -> ServerTls | None:
+    mode, files = settings.common.security.tls_mode, settings.tls
+    if mode == 0:
+        return None
+    return ServerTls(
+        files.server_pem_path, files.server_key_path, files.ca_pem_path, mutual=mode == 2
+    )
+
+
+def _log_to(settings: Settings, role: str, *, server_id: int | None) -> None:
+    """Log as configured; the file's name holds the server id, so it begins when that is known."""
+    wanted = settings.log
+    file = None
+    if wanted.file.root_path and server_id is not None:
+        file = LogFile(
+            root_path=wanted.file.root_path,
+            name=f"{role}-{server_id}.log",
+            max_size_mb=wanted.file.max_size_mb,
+            max_age_days=wanted.file.max_age_days,
+            max_backups=wanted.file.max_backups,
+        )
+    logsetup.configure(
+        LogSettings(
+            level=wanted.level,
+            format=wanted.format,
+            stdout=wanted.stdout or file is None,
+            file=file,
+        )
+    )
+
+
+def _reload(notifier: Notifier) -> None:
+    """SIGHUP: open the log file anew."""
+    notifier.reloading()
+    try:
+        logsetup.reopen()
+    except OSError as error:
+        log.warn("log file not reopened", error=str(error))
+    log.info("reloaded on SIGHUP: log file reopened")
+    notifier.ready()

@@ -1,0 +1,123 @@
+"""The `milvus` command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from milvus_coord import __version__
+
+COORDINATORS: Final = ("rootcoord", "datacoord", "querycoord", "indexcoord")
+MISTAKE: Final = 2
+"""Exit code of what a person must mend: a wrong setting, a taken port, a wrong password."""
+
+GAVE_UP: Final = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, run, and return the exit code: 0 fine, 1 failed, 2 a mistake to mend."""
+    parser = _parser()
+    words = parser.parse_args(arguments)
+    if words.command is None:
+        parser.print_help(sys.stderr)
+        return 0
+    if words.command == "demo":
+        from milvus_coord.cli import demo
+
+        return demo.run(words.once)
+    if words.command == "run":
+        return _run(words)
+    return _config_show(words)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="milvus",
+        description="The coordinators of Milvus 2.2 in active-standby pairs on etcd.",
+    )
+    parser.add_argument("--version", action="version", version=f"milvus-coord {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    run = commands.add_parser(
+        "run",
+        help="run one coordinator until it is told to stop",
+        description="Run one coordinator. It serves while it is active and stands by otherwise.",
+    )
+    run.add_argument("role", metavar="ROLE", help=", ".join(COORDINATORS))
+    _add_config(run)
+    run.add_argument(
+        "--alias",
+        "-alias",
+        metavar="NAME",
+        default="",
+        help="a name for this instance in its log lines, to tell two on one machine apart",
+    )
+    run.add_argument(
+        "--etcd-timeout",
+        metavar="SECONDS",
+        type=_seconds,
+        help="give up when etcd does not answer at start (default: try for ever)",
+    )
+
+    config = commands.add_parser("config", help="look at the configuration")
+    looks = config.add_subparsers(dest="look", metavar="COMMAND", required=True)
+    show = looks.add_parser("show", help="print every effective value and where it came from")
+    show.add_argument("role", metavar="ROLE", choices=COORDINATORS, help=", ".join(COORDINATORS))
+    show.add_argument("--json", action="store_true", help="as JSON")
+    _add_config(show)
+
+    demo = commands.add_parser("demo", help="a pair of rootcoords, a kill and a takeover")
+    demo.add_argument("--once", action="store_true", help="end by itself")
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="PATH",
+        type=Path,
+        help="milvus.yaml or its folder (default: $MILVUSCONF, ./configs/, /milvus/configs/, "
+        "./config/, else the built-in defaults)",
+    )
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1
+    if not 0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds")
+    return seconds
+
+
+def _run(words: argparse.Namespace) -> int:
+    role: str = words.role
+    if role not in COORDINATORS:
+        return _mistake(f"unknown role {role!r}: choose one of {', '.join(COORDINATORS)}")
+    if role != "rootcoord":
+        return _mistake(f"{role} is not there yet, this version runs rootcoord only")
+    from milvus_coord.cli.run import run
+
+    return run(role, config=words.config, alias=words.alias, etcd_timeout_s=words.etcd_timeout)
+
+
+def _config_show(words: argparse.Namespace) -> int:
+    from milvus_coord.cli.config_show import show
+    from milvus_coord.config import ConfigError, load
+
+    try:
+        loaded = load(words.role, config=words.config, environ=os.environ)
+    except ConfigError as error:
+        return _mistake(str(error))
+    print(show(loaded, as_json=words.json), end="")
+    return 0
+
+
+def _mistake(text: str) -> int:
+    print(f"milvus: {text}", file=sys.stderr)
+    return MISTAKE

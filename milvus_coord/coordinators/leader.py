@@ -1,0 +1,88 @@
+"""Lead with any role: its port listens and its services answer only while the term lasts."""
+
+from __future__ import annotations
+
+import asyncio
+
+from milvus_coord.coordinators.shape import Coordinator
+from milvus_coord.ha.term import Term
+from milvus_coord.rpc.guards import Guards
+from milvus_coord.rpc.limits import Limits
+from milvus_coord.rpc.port import PortTaken, ReservedPort
+from milvus_coord.rpc.server import RpcServer
+from milvus_coord.rpc.tls import ServerTls
+from milvus_coord.runtime.clock import Clock
+from milvus_coord.telemetry.log import log
+from milvus_coord.wire.codec import WireCodec
+
+
+class PortLeader:
+    """Implements `ha.term.Leader` for a `Coordinator`.
+
+    Between terms the port is reserved: bound, so that nobody else takes it, but not listening, so
+    that connecting is refused. `finish_s` bounds the wait for running requests at a hand-over.
+    """
+
+    def __init__(
+        self,
+        coordinator: Coordinator,
+        clock: Clock,
+        *,
+        port: int,
+        cluster: str,
+        limits: Limits,
+        tls: ServerTls | None,
+        finish_s: float,
+    ) -> None:
+        self._coordinator, self._clock = coordinator, clock
+        self._port, self._cluster = port, cluster
+        self._limits, self._tls, self._finish_s = limits, tls, finish_s
+        self._reserved: ReservedPort | None = None
+        self._server: RpcServer | None = None
+
+    def reserve(self) -> None:
+        """Take hold of the port. Raises PortTaken when somebody listens there, OSError."""
+        if self._reserved is None:
+            self._reserved = ReservedPort.bind("", self._port)
+
+    async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
+        """Listen, recover, and wait until the leader before us has certainly stopped."""
+        self.reserve()
+        self._server = RpcServer(
+            self._coordinator.services(term),
+            codec=WireCodec(send_max_bytes=self._limits.send_bytes_max),
+            limits=self._limits,
+            guards=Guards(self._cluster, lambda: term.server_id),
+            tls=self._tls,
+            admission=lambda _: term.serve.require(),
+        )
+        await self._server.listen(self._held)
+        self._reserved = None
+        await self._coordinator.recover(term, tasks)
+        if (wait_s := term.clear_at - self._clock.boottime()) > 0:
+            log.info("waiting until the leader before us has certainly stopped", wait_s=wait_s)
+            await self._clock.sleep(wait_s)
+
+    async def finish(self) -> None:
+        if self._server is not None:
+            await self._server.quiesce(self._finish_s, reason="handing over")
+
+    async def abandon(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            await server.abort()
+        try:
+            self.reserve()
+        except (PortTaken, OSError) as error:
+            log.warn("the port is not ours between terms, trying again later", error=str(error))
+
+    def close(self) -> None:
+        """Let go of the reservation; the last thing of a process."""
+        if self._reserved is not None:
+            self._reserved.close()
+
+    @property
+    def _held(self) -> ReservedPort:
+        if self._reserved is None:
+            raise RuntimeError("the port is not reserved")
+        return self._reserved

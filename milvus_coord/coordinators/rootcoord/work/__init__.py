@@ -1,0 +1,1 @@
+"""What RootCoord does to the world."""

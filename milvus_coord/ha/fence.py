@@ -1,0 +1,47 @@
+"""The only way to write metadata: a transaction that proves leadership by itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+from milvus_coord.etcd.protocol import Etcd
+from milvus_coord.etcd.txn import Compare, Op, Txn, TxnResult, get, lease_is, mod_revision_is
+from milvus_coord.etcd.values import KeyValue
+from milvus_coord.model.errors import CoordError, FencedOff
+
+
+class ConditionFailed(CoordError):
+    """A condition of the caller's own did not hold; leadership is fine and nothing was written."""
+
+
+class Fence:
+    """The comparisons that every write of one term carries.
+
+    K must still hang on our lease, and must not have been written since we won it. The second
+    also stops what an earlier term of this same process may have left in the network.
+    """
+
+    def __init__(self, etcd: Etcd, active_key: bytes, lease: int, epoch: int) -> None:
+        self._etcd, self._key = etcd, active_key
+        self.epoch = epoch
+        self.compares = (lease_is(active_key, lease), mod_revision_is(active_key, epoch))
+        self.broken = asyncio.Event()
+
+    async def commit(self, *ops: Op, when: tuple[Compare, ...] = ()) -> TxnResult:
+        """Apply `ops` as one transaction, if we still lead and every condition of `when` holds.
+
+        Raises FencedOff when we lead no longer, ConditionFailed for a condition of `when`, and
+        etcd's own errors; after `Unavailable` with `sent` the outcome is unknown.
+        """
+        if self.broken.is_set():
+            raise FencedOff(f"epoch {self.epoch} is over")
+        result = await self._etcd.txn(Txn((*self.compares, *when), ops, (get(self._key),)))
+        if result.succeeded:
+            return result
+        if result.kv(0) is not None and self._is_ours(result.kv(0)):
+            raise ConditionFailed(f"not written: one of {when} does not hold")
+        self.broken.set()
+        raise FencedOff(f"epoch {self.epoch} is over: {self._key.decode()} is no longer ours")
+
+    def _is_ours(self, active: KeyValue | None) -> bool:
+        return active is not None and active.mod_revision == self.epoch

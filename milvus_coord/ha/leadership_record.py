@@ -1,0 +1,55 @@
+"""What a leader of ours leaves in etcd about its term, for the one that comes after it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import Enum
+
+from milvus_coord.model.errors import BadValue
+
+
+class TermState(Enum):
+    """`HELD` until the leader itself has stopped all its effects and said so."""
+
+    HELD = "held"
+    RELEASED = "released"
+
+
+@dataclass(frozen=True, slots=True)
+class LeadershipRecord:
+    """The value of the leadership key: JSON, written in the transactions that win and give up K.
+
+    `serve_lease_ms` is the longest time that its leader may go on answering unnoticed.
+    """
+
+    server_id: int
+    address: str
+    state: TermState
+    serve_lease_ms: int
+
+    def encode(self) -> bytes:
+        return json.dumps(
+            {
+                "server_id": self.server_id,
+                "address": self.address,
+                "state": self.state.value,
+                "serve_lease_ms": self.serve_lease_ms,
+            },
+            separators=(",", ":"),
+        ).encode()
+
+    @classmethod
+    def decode(cls, key: bytes, value: bytes) -> LeadershipRecord:
+        """Raises BadValue that names key and value."""
+        try:
+            fields = json.loads(value)
+            return cls(
+                server_id=int(fields["server_id"]),
+                address=str(fields["address"]),
+                state=TermState(fields["state"]),
+                serve_lease_ms=int(fields["serve_lease_ms"]),
+            )
+        except (ValueError, TypeError, KeyError) as error:
+            name = key.decode(errors="replace")
+            raise BadValue(f"{name} holds no leadership record: {value[:200]!r}") from error

@@ -1,0 +1,80 @@
+"""The session record: the JSON under K and under the instance keys."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from milvus_coord.model.errors import BadValue
+
+T = TypeVar("T")
+
+MILVUS_VERSION: Final = "2.2.16"
+
+_SEMVER: Final = re.compile(
+    r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRecord:
+    """Who a coordinator process is, as Go 2.2.16 writes it.
+
+    `fenced` is our own extra field, which Go ignores: its holder guards every write by K, and so
+    may be replaced while it lives.
+    """
+
+    server_id: int
+    server_name: str
+    address: str
+    version: str = MILVUS_VERSION
+    fenced: bool = False
+
+    def encode(self) -> bytes:
+        """Compact JSON; fields in Go's order, `Fenced` after them."""
+        fields: dict[str, object] = {
+            "ServerID": self.server_id,
+            "ServerName": self.server_name,
+            "Address": self.address,
+            "Exclusive": True,
+            "TriggerKill": True,
+            "Version": self.version,
+        }
+        if self.fenced:
+            fields["Fenced"] = True
+        return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+
+    @classmethod
+    def decode(cls, key: bytes, value: bytes) -> SessionRecord:
+        """Read what Go or we wrote under `key`. Raises BadValue that names key and value."""
+        try:
+            fields = json.loads(value)
+            return cls(
+                server_id=_typed(fields, "ServerID", int, 0),
+                server_name=_typed(fields, "ServerName", str, ""),
+                address=_typed(fields, "Address", str, ""),
+                version=_version(_typed(fields, "Version", str, "")),
+                fenced=_typed(fields, "Fenced", bool, False),
+            )
+        except (ValueError, TypeError, RecursionError) as error:
+            name = key.decode(errors="replace")
+            raise BadValue(f"{name} holds no session: {value[:200]!r} ({error})") from error
+
+
+def _typed(fields: Any, name: str, kind: type[T], default: T) -> T:
+    """Field `name` of a decoded JSON object, or `default` when it is absent."""
+    if not isinstance(fields, dict):
+        raise TypeError("not a JSON object")
+    value = fields.get(name, default)
+    if type(value) is not kind:
+        raise TypeError(f"{name} is {value!r}, not {kind.__name__}")
+    return value
+
+
+def _version(text: str) -> str:
+    """Go reads an empty version as 0.0.0 and fails on anything that is no strict semver."""
+    if text and not _SEMVER.fullmatch(text):
+        raise ValueError(f"Version {text!r} is not X.Y.Z")
+    return text

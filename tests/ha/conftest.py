@@ -1,0 +1,54 @@
+"""Fixtures of the failover tests: real processes of ours on a real etcd."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from tests.support.ours import OurRole
+
+StartRole: TypeAlias = Callable[..., OurRole]
+
+TTL_S = 2
+"""The shortest lease that etcd grants by default: what ends by itself ends soon."""
+
+
+@pytest.fixture
+async def rootcoord(tmp_path: Path) -> AsyncIterator[StartRole]:
+    """Make rootcoords: `rootcoord(etcd_endpoints, **more)`; all are killed at the end."""
+    made: list[OurRole] = []
+
+    def make(
+        etcd_endpoints: Sequence[str], *, env: Mapping[str, str] | None = None, **more: object
+    ) -> OurRole:
+        settings: dict[str, object] = {"session_ttl_s": TTL_S, **more}
+        role = OurRole(
+            "rootcoord",
+            etcd_endpoints=etcd_endpoints,
+            folder=tmp_path / f"rootcoord-{len(made)}",
+            env={"LOG_LEVEL": "debug", "HA_SERVE_LEASE": "500", **(env or {})},
+            **settings,  # type: ignore[arg-type]  # passed through as given
+        )
+        made.append(role)
+        return role
+
+    yield make
+    for role in made:
+        role.resume()
+        role.kill()
+
+
+Pair: TypeAlias = tuple[OurRole, OurRole]
+
+
+async def started_pair(make: StartRole, endpoints: Sequence[str], **more: object) -> Pair:
+    """An active and a standby that says it is ready."""
+    active, standby = make(endpoints, **more), make(endpoints, **more)
+    active.start()
+    await active.wait_active()
+    standby.start()
+    await standby.wait_standby()
+    return active, standby

@@ -1,0 +1,136 @@
+"""The standby takes over; a client that hammers both sees one active at a time, and no value twice.
+
+The lease ends after two seconds here, so that a takeover after kill -9 is seen soon; the serve
+lease of half a second adds to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.ha.conftest import StartRole, started_pair
+from tests.support.etcd import EtcdCluster, EtcdMember
+from tests.support.hammer import Hammer
+from tests.support.ours import OurRole
+from tests.support.sightings import Method
+
+K = "by-dev/meta/session/rootcoord"
+
+
+async def taken_over(
+    hammer: Hammer, former: OurRole, successor: OurRole, *, at_least: int = 20
+) -> None:
+    """The successor serves; over the whole run nothing was unsafe."""
+    await successor.wait_active()
+    won = await hammer.wait_success(successor.address)
+    await hammer.wait_success(successor.address, after_s=won.received_s + 0.2)
+    seen = hammer.sightings()
+    seen.check_tenures(former.address, successor.address)
+    seen.check_values(Method.ALLOC_TIMESTAMP, at_least=at_least)
+    seen.check_values(Method.ALLOC_ID, at_least=at_least // 5)
+
+
+async def test_sigterm_hands_over_without_waiting_for_any_lease(
+    etcd: EtcdMember, rootcoord: StartRole, tmp_path: Path
+) -> None:
+    active, standby = await started_pair(rootcoord, etcd.endpoints, session_ttl_s=30)
+    await standby.wait_line("STANDBY")
+    async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
+        await hammer.wait_success(active.address)
+        await handover_published(etcd, standby)
+        active.terminate()
+        assert await active.wait_exit() == 0
+        await taken_over(hammer, active, standby)
+        gap = hammer.sightings().longest_gap()
+    assert active.lines("handed over"), "the key was not given to the standby directly"
+    assert gap.length_s < 5, "waited for a lease"
+    assert "rootcoord-1" not in await etcd.ctl("get", "--prefix", K, "--keys-only")
+
+
+async def handover_published(etcd: EtcdMember, standby: OurRole) -> None:
+    """Until the active may have heard of the standby: its status was written twice."""
+    key = "by-dev/meta/ha/rootcoord/instance-"
+    async with asyncio.timeout(10):
+        while '"Version":3' not in (await etcd.ctl("get", "--prefix", key, "-w", "fields")).replace(
+            '" : ', '":'
+        ):
+            await asyncio.sleep(0.05)
+
+
+async def test_kill_9_is_outlived_by_the_standby(
+    etcd: EtcdMember, rootcoord: StartRole, tmp_path: Path
+) -> None:
+    active, standby = await started_pair(rootcoord, etcd.endpoints)
+    async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
+        await hammer.wait_success(active.address)
+        active.kill()
+        await taken_over(hammer, active, standby)
+
+
+async def test_lease_revoked_by_hand(
+    etcd: EtcdMember, rootcoord: StartRole, tmp_path: Path
+) -> None:
+    active, standby = await started_pair(rootcoord, etcd.endpoints, session_ttl_s=30)
+    async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
+        await hammer.wait_success(active.address)
+        fields = await etcd.ctl("get", K, "-w", "fields")
+        lease = next(line for line in fields.splitlines() if line.startswith('"Lease"'))
+        await etcd.ctl("lease", "revoke", f"{int(lease.rpartition(':')[2]):x}")
+        await taken_over(hammer, active, standby)
+        await active.wait_standby()
+        assert active.lines("session lost, registering again")
+
+
+async def test_key_deleted_by_hand(etcd: EtcdMember, rootcoord: StartRole, tmp_path: Path) -> None:
+    active, standby = await started_pair(rootcoord, etcd.endpoints, session_ttl_s=30)
+    async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
+        await hammer.wait_success(active.address)
+        await etcd.ctl("del", K)
+        await active.wait_line("stepping down.*was deleted at revision")
+        await settled(hammer, active, standby)
+
+
+async def test_key_overwritten_with_junk(
+    etcd: EtcdMember, rootcoord: StartRole, tmp_path: Path
+) -> None:
+    active, standby = await started_pair(rootcoord, etcd.endpoints, session_ttl_s=30)
+    async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
+        await hammer.wait_success(active.address)
+        await etcd.ctl("put", K, "{junk")
+        await active.wait_line("stepping down.*was written by another")
+        await settled(hammer, active, standby)
+    assert standby.lines("a session key is not readable.*{junk")
+    assert '"ServerName":"rootcoord"' in await etcd.ctl("get", K)
+
+
+async def settled(hammer: Hammer, former: OurRole, other: OurRole) -> None:
+    """Either of the two leads again, by a new term; the run was safe."""
+    size = {
+        role: len(role.lines("register ACTIVE service successfully")) for role in (former, other)
+    }
+    assert size[former] >= 1
+    async with asyncio.timeout(20):
+        while True:
+            terms = sum(len(r.lines("RootCoord Register Finished")) for r in (former, other))
+            if terms >= 2:
+                break
+            await asyncio.sleep(0.02)
+    after_s = max(one.received_s for one in hammer.sightings().tries)
+    leader = other if other.lines("RootCoord Register Finished") else former
+    won = await hammer.wait_success(leader.address, after_s=after_s)
+    await hammer.wait_success(leader.address, after_s=won.received_s + 0.2)
+    seen = hammer.sightings()
+    seen.check_values(Method.ALLOC_TIMESTAMP, at_least=20)
+    seen.check_values(Method.ALLOC_ID, at_least=4)
+    assert len(seen.tenures()) <= 2
+
+
+async def test_three_members_kill_9(
+    etcd3: EtcdCluster, rootcoord: StartRole, tmp_path: Path
+) -> None:
+    active, standby = await started_pair(rootcoord, etcd3.endpoints)
+    async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
+        await hammer.wait_success(active.address)
+        active.kill()
+        await taken_over(hammer, active, standby)
