@@ -1,0 +1,53 @@
+"""What a process says about itself to probes and operators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """One role of the process.
+
+    Codes are Milvus': 0 Initializing, 1 Healthy, 2 Abnormal, 3 StandBy, 4 Stopping; `state` is the
+    word for it.
+    """
+
+    name: str
+    code: int
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One named condition; `detail` says why it does not hold."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RoleView:
+    """Where the process stands in its pair; `body` is what an operator wants to know beside it."""
+
+    position: Literal["active", "standby", "neither"]
+    body: Mapping[str, object]
+
+
+class ProcessStatus(Protocol):
+    """Asked at each request, on the event loop: answers from memory, at once."""
+
+    def components(self) -> Sequence[Component]:
+        """The roles of this process."""
+
+    def liveness(self) -> Sequence[Check]:
+        """What must hold or the process had better be restarted."""
+
+    def readiness(self) -> Sequence[Check]:
+        """What must hold for the process to do its part, as active or as standby."""
+
+    def role(self) -> RoleView:
+        """Its place in the pair."""

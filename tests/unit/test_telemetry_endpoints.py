@@ -1,0 +1,169 @@
+"""What the endpoints say, for every state a process can be in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from milvus_coord.telemetry import logsetup
+from milvus_coord.telemetry.endpoints import routes
+from milvus_coord.telemetry.log import log
+from milvus_coord.telemetry.metrics import Metrics
+from milvus_coord.telemetry.status import Check, Component, RoleView
+from milvus_coord.telemetry.web import TEXT, Request, Response
+
+STATES = ("Initializing", "Healthy", "Abnormal", "StandBy", "Stopping")
+
+
+@dataclass
+class FakeStatus:
+    states: Sequence[int] = (1,)
+    checks: Sequence[Check] = ()
+    view: RoleView = field(default_factory=lambda: RoleView("standby", {"role": "rootcoord"}))
+
+    def components(self) -> Sequence[Component]:
+        names = ("rootcoord", "datacoord")
+        return [Component(names[n], code, STATES[code]) for n, code in enumerate(self.states)]
+
+    def liveness(self) -> Sequence[Check]:
+        return self.checks
+
+    def readiness(self) -> Sequence[Check]:
+        return self.checks
+
+    def role(self) -> RoleView:
+        return self.view
+
+
+@pytest.fixture(autouse=True)
+def _level_as_before() -> Iterator[None]:
+    floor = log.floor
+    yield
+    logsetup.set_level("debug")
+    log.floor = floor
+
+
+async def ask(
+    status: FakeStatus, path: str, request: Request | None = None, metrics: Metrics | None = None
+) -> Response:
+    request = request or Request("GET", path)
+    handler = routes(status, metrics or Metrics())[path][request.method]
+    return await handler(request)
+
+
+@pytest.mark.parametrize("code", [0, 1, 3])
+async def test_healthz_is_ok_while_healthy_standby_and_activating(code: int) -> None:
+    answer = await ask(FakeStatus([code, 1]), "/healthz")
+    assert (answer.status, answer.body, answer.content_type) == (200, b"OK", TEXT)
+
+
+@pytest.mark.parametrize("code", [2, 4])
+async def test_healthz_names_the_ill_component(code: int) -> None:
+    answer = await ask(FakeStatus([1, code]), "/healthz")
+    assert answer.status == 500
+    assert answer.body.decode() == f"component datacoord state is {STATES[code]}"
+
+
+async def test_healthz_speaks_json_only_when_asked_in_json() -> None:
+    in_json = Request("GET", "/healthz", headers={"content-type": "application/json"})
+    answer = await ask(FakeStatus([1]), "/healthz", in_json)
+    assert answer.body == b'{"state":"OK","detail":[{"name":"rootcoord","code":1}]}'
+    assert (answer.status, answer.content_type) == (200, TEXT)
+    answer = await ask(FakeStatus([2]), "/healthz", in_json)
+    assert answer.status == 500
+    assert json.loads(answer.body) == {
+        "state": "component rootcoord state is Abnormal",
+        "detail": [{"name": "rootcoord", "code": 2}],
+    }
+
+
+MIXED = (Check("etcd", True), Check("mirror", False, "behind by\n3 s"))
+
+
+@pytest.mark.parametrize("name", ["livez", "readyz"])
+async def test_checks(name: str) -> None:
+    path = f"/{name}"
+    well = FakeStatus(checks=MIXED[:1])
+    answer = await ask(well, path)
+    assert (answer.status, answer.body) == (200, b"ok")
+    answer = await ask(well, path, Request("GET", path, {"verbose": [""]}))
+    assert (answer.status, answer.body.decode()) == (200, f"[+]etcd ok\n{name} check passed\n")
+    answer = await ask(FakeStatus(checks=MIXED), path)
+    assert answer.status == 503
+    assert answer.body.decode() == (
+        f"[+]etcd ok\n[-]mirror failed: behind by 3 s\n{name} check failed\n"
+    )
+
+
+async def test_checks_can_be_excluded() -> None:
+    request = Request("GET", "/readyz", {"verbose": [""], "exclude": ["mirror", "moon"]})
+    answer = await ask(FakeStatus(checks=MIXED), "/readyz", request)
+    assert answer.status == 200
+    assert answer.body.decode().splitlines() == [
+        "[+]etcd ok",
+        "[+]mirror excluded: failed",
+        "warn: no check is called moon",
+        "readyz check passed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("view", "status"),
+    [
+        (RoleView("active", {"role": "rootcoord", "lease_age_s": 0.5}), 200),
+        (RoleView("standby", {"holder": 18}), 429),
+        (RoleView("neither", {}), 503),
+    ],
+)
+async def test_role(view: RoleView, status: int) -> None:
+    answer = await ask(FakeStatus(view=view), "/role")
+    assert answer.status == status
+    assert answer.body.endswith(b"}\n")
+    assert json.loads(answer.body) == {**view.body, "position": view.position}
+
+
+async def test_metrics() -> None:
+    metrics = Metrics()
+    metrics.gauge("milvus_num_node", "n").set(1)
+    answer = await ask(FakeStatus(), "/metrics", metrics=metrics)
+    assert b"\nmilvus_num_node 1\n" in answer.body
+    assert answer.content_type == "text/plain; version=0.0.4; charset=utf-8"
+    default = await ask(FakeStatus(), "/metrics_default", metrics=metrics)
+    assert b"milvus_" not in default.body
+    assert b"process_open_fds" in default.body
+
+
+async def test_log_level_is_shown_and_set() -> None:
+    logsetup.set_level("debug")
+    assert (await ask(FakeStatus(), "/log/level")).body == b'{"level":"debug"}\n'
+    put = Request("PUT", "/log/level", body=b'{"level":"WARN"}')
+    answer = await ask(FakeStatus(), "/log/level", put)
+    assert (answer.status, answer.body) == (200, b'{"level":"warn"}\n')
+    assert logsetup.level() == "warn"
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"{}", b'{"level":3}', b'{"level":"loud"}', b"\xff", b"[" * 60_000]
+)
+async def test_a_bad_log_level_changes_nothing(body: bytes) -> None:
+    logsetup.set_level("info")
+    answer = await ask(FakeStatus(), "/log/level", Request("PUT", "/log/level", body=body))
+    assert answer.status == 400
+    assert json.loads(answer.body)["error"]
+    assert logsetup.level() == "info"
+
+
+def test_paths() -> None:
+    known = routes(FakeStatus(), Metrics())
+    assert sorted(known) == [
+        "/healthz",
+        "/livez",
+        "/log/level",
+        "/metrics",
+        "/metrics_default",
+        "/readyz",
+        "/role",
+    ]
