@@ -57,6 +57,7 @@ class Candidate:
         self._board = StatusBoard(etcd, clock, self._keys)
         self._hand_over = HandOver(etcd, self._keys, settings, self._watch)
         self._failed = Backoff(0.5, 30.0)
+        self._rest_s = 0.0
         self.session: Session | None = None
 
     @property
@@ -104,7 +105,7 @@ class Candidate:
             async with asyncio.TaskGroup() as tasks:
                 helpers = [tasks.create_task(session.keep(self._makes_progress), name="ha.lease")]
                 if self._settings.active_standby:
-                    say = publish(self._etcd, self._clock, self._keys, session)
+                    say = publish(self._etcd, self._clock, self._keys, session, self._ready)
                     helpers.append(tasks.create_task(say, name="ha.status"))
                     mind = self._mind_instance_key(session)
                     helpers.append(tasks.create_task(mind, name="ha.instance_key"))
@@ -169,25 +170,34 @@ class Candidate:
 
     async def _campaign(self, session: Session, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         """Stand by and lead in turn until `stop`. Raises SessionLost."""
-        role = self._settings.role
         while not stop.is_set():
-            if self._lifecycle.phase is not Phase.STANDBY:
-                self._lifecycle.to(Phase.STANDBY)
-                if self._settings.active_standby:
-                    log.info(f"serverName: {role} enter STANDBY mode")
+            self._enter_standby()
             standby = Standby(
                 self._etcd, self._clock, self._keys, self._settings, self._watch, session
             )
             try:
+                await until(stop, self._clock.sleep(self._rest_s), name="ha.rest")
+                self._rest_s = 0.0
                 won = await until(stop, standby.win(), name="ha.standby")
-                with log.context(epoch=won.epoch):
-                    served = await self._lead(session, won, stop, hurry)
-                if served:
-                    self._failed.reset()
-                else:
-                    await until(stop, self._clock.sleep(self._failed.next()), name="ha.pause")
             except Interrupted:
                 return
+            with log.context(epoch=won.epoch):
+                served = await self._lead(session, won, stop, hurry)
+            if served:
+                self._failed.reset()
+            else:
+                self._rest_s = self._failed.next()
+
+    def _enter_standby(self) -> None:
+        if self._lifecycle.phase is Phase.STANDBY:
+            return
+        self._lifecycle.to(Phase.STANDBY)
+        if self._settings.active_standby:
+            log.info(f"serverName: {self._settings.role} enter STANDBY mode")
+
+    def _ready(self) -> bool:
+        """Whether we would take K over if it were given to us now."""
+        return self._lifecycle.phase is Phase.STANDBY and self._rest_s == 0
 
     async def _lead(
         self, session: Session, won: Won, stop: asyncio.Event, hurry: asyncio.Event

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
@@ -41,21 +42,20 @@ class InstanceStatus:
             return None
 
 
-async def publish(etcd: Etcd, clock: Clock, keys: Keys, session: Session) -> None:
-    """Say every second that this standby is ready; never returns.
+async def publish(
+    etcd: Etcd, clock: Clock, keys: Keys, session: Session, ready: Callable[[], bool]
+) -> None:
+    """Say every second whether this instance could take over now; never returns.
 
-    It is ready by being able to say so: it runs, its lease lives, etcd takes its writes.
+    That it says so is half of the proof: it runs, its lease lives, etcd takes its writes.
     """
     server_id = session.record.server_id
-    status = InstanceStatus(server_id, ready=True)
-    say = Txn(
-        (lease_is(keys.instance(server_id), session.lease),),
-        (put(keys.status(server_id), status.encode(), lease=session.lease),),
-    )
+    alive = lease_is(keys.instance(server_id), session.lease)
     patience = Patience(clock, "publish the instance status", weather=(EtcdError,))
     while True:
+        status = InstanceStatus(server_id, ready=ready()).encode()
         try:
-            await etcd.txn(say)
+            await etcd.txn(Txn((alive,), (put(keys.status(server_id), status, session.lease),)))
         except LeaseNotFound:
             pass
         except EtcdError as error:

@@ -1,0 +1,348 @@
+"""The life of a candidate on the in-memory etcd, with a clock that moves when told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from milvus_coord.etcd.errors import NoSpace, Unavailable
+from milvus_coord.etcd.memory import MemoryEtcd
+from milvus_coord.etcd.txn import Txn, delete, put, version_is
+from milvus_coord.ha.candidate import Candidate
+from milvus_coord.ha.keys import Keys
+from milvus_coord.ha.leadership_record import LeadershipRecord, TermState
+from milvus_coord.ha.lifecycle import Lifecycle
+from milvus_coord.ha.record import SessionRecord
+from milvus_coord.ha.settings import HaSettings
+from milvus_coord.ha.term import Term
+from milvus_coord.model.errors import CoordError, FencedOff, NotServing
+from milvus_coord.model.states import Phase
+from milvus_coord.runtime.clock import ManualClock
+
+KEYS = Keys("by-dev/meta", "rootcoord")
+TTL_S = 10
+SERVE_S = 1.0
+
+
+class Role:
+    """A leader that remembers what was asked of it."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._clock = clock
+        self.calls: list[str] = []
+        self.term: Term | None = None
+        self.trouble: Exception | None = None
+
+    async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
+        self.calls.append("activate")
+        if self.trouble is not None:
+            raise self.trouble
+        await self._clock.sleep(term.clear_at - self._clock.boottime())
+        self.term = term
+
+    async def finish(self) -> None:
+        self.calls.append("finish")
+
+    async def abandon(self) -> None:
+        self.calls.append("abandon")
+
+
+class Node:
+    """One process, without the process."""
+
+    def __init__(self, etcd: MemoryEtcd, clock: ManualClock, number: int, *, ha: bool) -> None:
+        self.etcd, self.clock = etcd, clock
+        self.lifecycle = Lifecycle(clock)
+        self.role = Role(clock)
+        self.progress = True
+        self.stop, self.hurry = asyncio.Event(), asyncio.Event()
+        self.phases: list[Phase] = []
+        self.lifecycle.observe(self.phases.append)
+        settings = HaSettings(
+            "rootcoord", "RootCoord", "by-dev/meta", f"h:{number}", ha, TTL_S, SERVE_S
+        )
+        self.candidate = Candidate(
+            etcd, clock, settings, self.role, self.lifecycle, lambda: self.progress
+        )
+
+    async def live(self) -> None:
+        await self.candidate.take_server_id()
+        await self.candidate.run(self.stop, self.hurry)
+
+    @property
+    def active(self) -> bool:
+        return self.lifecycle.phase is Phase.ACTIVE
+
+    @property
+    def term(self) -> Term:
+        assert self.role.term is not None
+        return self.role.term
+
+
+class World:
+    """Nodes on one store and one clock."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.etcd = MemoryEtcd(self.clock)
+        self.nodes: list[Node] = []
+        self.tasks: dict[Node, asyncio.Task[None]] = {}
+
+    def start(self, *, ha: bool = True) -> Node:
+        node = Node(self.etcd.peer(), self.clock, len(self.nodes) + 1, ha=ha)
+        self.nodes.append(node)
+        self.tasks[node] = asyncio.create_task(node.live())
+        return node
+
+    async def until(self, holds: Callable[[], bool], within_s: float = 60.0) -> None:
+        """Let time pass in small steps until something holds."""
+        for _ in range(round(within_s / 0.05)):
+            for _ in range(20):
+                await asyncio.sleep(0)
+                self.check()
+                if holds():
+                    return
+            self.clock.advance(0.05)
+        raise AssertionError([(node.lifecycle.phase, node.role.calls) for node in self.nodes])
+
+    async def pass_time(self, seconds: float) -> None:
+        end_s = self.clock.boottime() + seconds
+        await self.until(lambda: self.clock.boottime() >= end_s)
+
+    def check(self) -> None:
+        """At no moment may two be allowed to hand anything out."""
+        serving = [n for n in self.nodes if n.active and n.role.term and n.role.term.serve.holds]
+        assert len(serving) <= 1, serving
+        for task in self.tasks.values():
+            if task.done():
+                task.result()
+
+    async def delete_active(self) -> None:
+        await self.etcd.txn(Txn((), (delete(KEYS.active),)))
+
+    async def overwrite_active(self, value: bytes, *, lease: int = 0) -> None:
+        await self.etcd.txn(Txn((), (put(KEYS.active, value, lease=lease),)))
+
+
+@asynccontextmanager
+async def a_world() -> AsyncIterator[World]:
+    world = World()
+    yield world
+    for node in world.nodes:
+        node.stop.set()
+        node.etcd.heal()
+    await world.until(lambda: all(task.done() for task in world.tasks.values()))
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with a_world() as made:
+        yield made
+
+
+async def pair(world: World) -> tuple[Node, Node]:
+    first = world.start()
+    await world.until(lambda: first.active)
+    second = world.start()
+    await world.until(lambda: second.lifecycle.phase is Phase.STANDBY)
+    return first, second
+
+
+async def test_first_ever_serves_without_waiting(world: World) -> None:
+    node = world.start()
+    began_s = world.clock.boottime()
+    await world.until(lambda: node.active)
+    assert world.clock.boottime() - began_s < SERVE_S
+    active = (await world.etcd.get(KEYS.active)).kv
+    assert active is not None
+    assert active.mod_revision == node.term.epoch
+    assert SessionRecord.decode(KEYS.active, active.value) == SessionRecord(
+        1, "rootcoord", "h:1", fenced=True
+    )
+    instance = (await world.etcd.get(KEYS.instance(1))).kv
+    assert instance is not None
+    assert (instance.value, instance.lease) == (active.value, active.lease)
+
+
+async def test_a_key_that_vanished_makes_the_successor_wait_the_serve_lease_out(
+    world: World,
+) -> None:
+    first, second = await pair(world)
+    first.etcd.partition()
+    await world.delete_active()
+    deleted_s = world.clock.boottime()
+    await world.until(lambda: second.active)
+    assert world.clock.boottime() - deleted_s >= SERVE_S
+    with pytest.raises(NotServing):
+        first.term.serve.require()
+
+
+async def test_hand_over_waits_for_nothing_and_names_the_heir(world: World) -> None:
+    first, second = await pair(world)
+    await world.pass_time(2.0)
+    asked_s = world.clock.boottime()
+    first.stop.set()
+    await world.until(lambda: second.active)
+    assert world.clock.boottime() - asked_s < 0.2
+    assert first.role.calls == ["activate", "finish", "abandon"]
+    assert second.term.epoch > first.term.epoch
+    with pytest.raises(FencedOff):
+        await first.term.fence.commit(put(b"late", b"write"))
+    assert (await world.etcd.get(b"late")).kv is None
+
+
+async def test_an_heir_that_does_not_react_loses_the_key_again(world: World) -> None:
+    first, frozen = await pair(world)
+    await world.pass_time(2.0)
+    third = world.start()
+    await world.until(lambda: third.lifecycle.phase is Phase.STANDBY)
+    frozen.etcd.partition(silent=True)
+    first.stop.set()
+    await world.until(lambda: third.active, within_s=5.0)
+
+
+async def test_renewal_is_gated_by_progress(world: World) -> None:
+    first, second = await pair(world)
+    first.progress = False
+    await world.until(lambda: second.active, within_s=TTL_S + 2 * SERVE_S)
+    assert not first.active
+
+
+async def test_lease_of_a_standby_dies_and_it_registers_again(world: World) -> None:
+    first, second = await pair(world)
+    second.etcd.partition(silent=True)
+    await world.pass_time(TTL_S + 1)
+    assert (await world.etcd.get(KEYS.instance(2))).kv is None
+    second.etcd.heal()
+    await world.pass_time(TTL_S)
+    assert (await world.etcd.get(KEYS.instance(2))).kv is not None
+    first.etcd.partition(silent=True)
+    await world.until(lambda: second.active)
+
+
+async def test_cut_off_active_steps_down_and_comes_back_as_standby(world: World) -> None:
+    first, second = await pair(world)
+    first.etcd.partition(silent=True)
+    await world.until(lambda: second.active)
+    first.etcd.heal()
+    await world.until(lambda: first.lifecycle.phase is Phase.STANDBY)
+    second.stop.set()
+    await world.until(lambda: first.active)
+    assert first.term.epoch > second.term.epoch
+
+
+async def test_etcd_away_for_longer_than_the_ttl(world: World) -> None:
+    first, second = await pair(world)
+    for node in (first, second):
+        node.etcd.partition()
+    await world.pass_time(TTL_S + 5)
+    assert not first.active
+    for node in (first, second):
+        node.etcd.heal()
+    await world.until(lambda: first.active != second.active)
+
+
+async def test_short_trouble_lapses_the_serve_lease_and_not_the_term(world: World) -> None:
+    node = world.start()
+    await world.until(lambda: node.active)
+    epoch = node.term.epoch
+    node.etcd.partition()
+    await world.pass_time(3 * SERVE_S)
+    assert node.active
+    with pytest.raises(NotServing, match="lapsed"):
+        node.term.serve.require()
+    node.etcd.heal()
+    await world.pass_time(SERVE_S)
+    node.term.serve.require()
+    assert node.lifecycle.epoch == epoch
+
+
+@pytest.mark.parametrize("junk", [b"{junk", b"", SessionRecord(9, "rootcoord", "h:9").encode()])
+async def test_overwritten_key_is_healed(world: World, junk: bytes) -> None:
+    first, second = await pair(world)
+    epoch = first.term.epoch
+    await world.overwrite_active(junk)
+    await world.until(lambda: not first.active)
+    await world.until(lambda: first.active != second.active)
+    leader = first if first.active else second
+    assert leader.term.epoch > epoch
+
+
+async def test_go_active_is_waited_for_and_never_replaced(world: World) -> None:
+    lease = (await world.etcd.lease_grant(60)).id
+    go = SessionRecord(77, "rootcoord", "go:53100").encode()
+    await world.etcd.txn(Txn((version_is(KEYS.active, 0),), (put(KEYS.active, go, lease=lease),)))
+    node = world.start()
+    await world.until(lambda: node.lifecycle.phase is Phase.STANDBY)
+    await world.pass_time(5)
+    await world.overwrite_active(b"{junk")
+    await world.pass_time(20)
+    assert node.lifecycle.phase is Phase.STANDBY
+    await world.delete_active()
+    gone_s = world.clock.boottime()
+    await world.until(lambda: node.active)
+    assert world.clock.boottime() - gone_s < SERVE_S / 2, "Go has no serve lease to wait for"
+
+
+async def test_a_claim_whose_answer_was_lost_is_found_and_taken_again(world: World) -> None:
+    first, second = await pair(world)
+    second.etcd.fail_next("txn", Unavailable("the answer is lost", sent=True), applied=True)
+    first.etcd.partition(silent=True)
+    await world.until(lambda: second.active, within_s=60)
+
+
+async def test_failed_activation_gives_the_key_to_another(world: World) -> None:
+    first, second = await pair(world)
+    third = world.start()
+    await world.until(lambda: third.lifecycle.phase is Phase.STANDBY)
+    await world.pass_time(2.0)
+    second.role.trouble = CoordError("port taken")
+    first.stop.set()
+    await world.until(lambda: third.active)
+    await world.until(lambda: second.lifecycle.phase is Phase.STANDBY)
+
+
+async def test_nospace_at_a_claim_is_waited_out(world: World) -> None:
+    first, second = await pair(world)
+    second.etcd.fail_next("txn", NoSpace("database space exceeded"), times=3)
+    await world.delete_active()
+    first.stop.set()
+    await world.until(lambda: second.active)
+
+
+async def test_compaction_while_the_watch_is_cut(world: World) -> None:
+    first, second = await pair(world)
+    second.etcd.partition()
+    for _ in range(5):
+        await world.etcd.txn(Txn((), (put(b"unrelated", b"x"),)))
+    await world.delete_active()
+    world.etcd.compact()
+    first.stop.set()
+    await world.until(world.tasks[first].done)
+    second.etcd.heal()
+    await world.until(lambda: second.active)
+
+
+async def test_without_pairs_the_second_waits_and_no_instance_key_is_made(world: World) -> None:
+    first = world.start(ha=False)
+    await world.until(lambda: first.active)
+    second = world.start(ha=False)
+    await world.until(lambda: second.lifecycle.phase is Phase.STANDBY)
+    assert (await world.etcd.get(KEYS.instance(1))).kv is None
+    first.stop.set()
+    await world.until(lambda: second.active)
+
+
+async def test_orderly_end_leaves_no_key_behind(world: World) -> None:
+    node = world.start()
+    await world.until(lambda: node.active)
+    node.stop.set()
+    await world.until(world.tasks[node].done)
+    assert (await world.etcd.range(KEYS.active)).kvs == ()
+    left = (await world.etcd.get(KEYS.leadership)).kv
+    assert left is not None
+    assert LeadershipRecord.decode(left.key, left.value).state is TermState.RELEASED
+    assert node.phases[-1] is Phase.STOPPING

@@ -1,0 +1,110 @@
+"""Who may take K: every case of the table, each with the comparison that makes it safe."""
+
+from __future__ import annotations
+
+import pytest
+
+from milvus_coord.etcd.txn import lease_is, mod_revision_is, version_is
+from milvus_coord.etcd.values import Event, EventKind, KeyValue
+from milvus_coord.ha.claim import Claim, Held, judge
+from milvus_coord.ha.keys import Keys
+from milvus_coord.ha.record import SessionRecord
+from milvus_coord.ha.roster import Roster
+
+KEYS = Keys("by-dev/meta", "rootcoord")
+OURS = SessionRecord(7, "rootcoord", "h:1", fenced=True).encode()
+OWN, OTHER = 0xA, 0xB
+
+
+def k(
+    value: bytes = OURS, *, lease: int = OTHER, version: int = 1, created: int = 10, at: int = 10
+) -> KeyValue:
+    return KeyValue(KEYS.active, value, lease, version, created, at)
+
+
+def verdict(active: KeyValue | None, leadership_revision: int = 0) -> Claim | Held:
+    return judge(KEYS, active, own_lease=OWN, leadership_revision=leadership_revision)
+
+
+def condition(active: KeyValue | None, leadership_revision: int = 0) -> object:
+    found = verdict(active, leadership_revision)
+    assert isinstance(found, Claim), found
+    return found.condition
+
+
+def test_absent_is_claimed_by_creating_it() -> None:
+    assert condition(None) == version_is(KEYS.active, 0)
+
+
+@pytest.mark.parametrize("value", [OURS, b"{junk"])
+def test_on_our_own_lease_is_claimed_as_such(value: bytes) -> None:
+    assert condition(k(value, lease=OWN)) == lease_is(KEYS.active, OWN)
+
+
+def test_a_session_on_another_lease_is_held() -> None:
+    assert verdict(k()) == Held("server 7 at h:1")
+
+
+def test_junk_on_another_lease_waits_for_that_lease() -> None:
+    assert verdict(k(b"{junk")) == Held("junk on lease b, until that lease ends")
+
+
+@pytest.mark.parametrize("value", [b"{junk", OURS])
+def test_off_any_lease_over_a_session_of_ours_is_claimed_by_revision(value: bytes) -> None:
+    over_ours = k(value, lease=0, version=2, created=10, at=12)
+    assert condition(over_ours, leadership_revision=10) == mod_revision_is(KEYS.active, 12)
+
+
+def test_off_any_lease_and_never_a_session_is_claimed_by_revision() -> None:
+    born_junk = k(b"{junk", lease=0, version=1, created=30, at=30)
+    assert condition(born_junk, leadership_revision=10) == mod_revision_is(KEYS.active, 30)
+
+
+@pytest.mark.parametrize("leadership_revision", [0, 20])
+def test_off_any_lease_where_go_may_have_been_is_left_alone(leadership_revision: int) -> None:
+    over_go = k(b"{junk", lease=0, version=2, created=30, at=31)
+    held = verdict(over_go, leadership_revision)
+    assert isinstance(held, Held)
+    assert "Go coordinator that may still be active" in held.by
+
+
+def put(kv: KeyValue) -> Event:
+    return Event(EventKind.PUT, kv, None)
+
+
+def gone(key: bytes, revision: int) -> Event:
+    return Event(EventKind.DELETE, KeyValue(key, b"", 0, 0, 0, revision), None)
+
+
+def test_roster_remembers_the_last_readable_holder() -> None:
+    roster = Roster(KEYS)
+    roster.on(put(k(at=10)))
+    roster.on(put(k(b"{junk", at=11)))
+    roster.on(gone(KEYS.active, 12))
+    assert roster.active is None
+    assert roster.active_revision == 12
+    assert roster.last_holder is not None
+    assert roster.last_holder.server_id == 7
+
+
+def test_roster_takes_nothing_older_than_it_knows() -> None:
+    roster = Roster(KEYS)
+    roster.observe(k(at=20), revision=25)
+    roster.on(gone(KEYS.active, 15))
+    roster.on(put(k(at=18)))
+    roster.observe(None, revision=19)
+    assert roster.active is not None
+    assert roster.active.mod_revision == 20
+    roster.observe(None, revision=30)
+    assert roster.active is None
+
+
+def test_roster_listing_replaces_the_instances_and_skips_what_is_only_alike() -> None:
+    roster = Roster(KEYS)
+    here = KeyValue(KEYS.instance(7), OURS, OTHER, 1, 5, 5)
+    alike = KeyValue(KEYS.active + b"inator", OURS, OTHER, 1, 6, 6)
+    roster.on(put(KeyValue(KEYS.instance(3), OURS, OTHER, 1, 4, 4)))
+    roster.reset([here, alike], revision=9)
+    assert set(roster.instances) == {here.key}
+    assert roster.active is None
+    assert roster.active_revision == 9
