@@ -1,0 +1,125 @@
+"""The scripts that a newcomer and continuous integration run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[2]
+LIB: Final = ROOT / "scripts" / "lib"
+SHELL: Final = [
+    path
+    for path in sorted([*(ROOT / "scripts").rglob("*"), ROOT / ".ci" / "run"])
+    if path.suffix == ".sh" or (path.is_file() and b"env bash" in path.read_bytes()[:30])
+]
+
+
+def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        argv,
+        env={**os.environ, **environ},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=50,
+    )
+
+
+@pytest.mark.parametrize("script", SHELL, ids=lambda path: str(path.name))
+def test_shell_script(script: Path) -> None:
+    assert script.suffix == ".sh" or os.access(script, os.X_OK), "not executable"
+    checker = shutil.which("shellcheck")
+    if checker is None:
+        pytest.skip("no shellcheck: apt-get install shellcheck")
+    done = run(checker, "--external-sources", str(script))
+    assert done.returncode == 0, done.stdout
+
+
+def checks(code: str) -> subprocess.CompletedProcess[str]:
+    """Run `code` beside the functions of scripts/lib/checks.py."""
+    return run(sys.executable, "-c", f"from checks import *\n{code}", PYTHONPATH=str(LIB))
+
+
+def test_a_process_left_behind_is_a_failure_and_is_ended() -> None:
+    stray = "setsid sleep 3141 & disown; exit 0"
+    done = checks(
+        f"adopt_orphans()\nstep = run('stray', ['bash', '-c', {stray!r}])\nprint(step, children())"
+    )
+    assert "ok=False" in done.stdout, done
+    assert "sleep 3141" in done.stdout
+    assert done.stdout.rstrip().endswith(" []"), "it lives on"
+
+
+def test_a_check_that_takes_too_long_is_interrupted() -> None:
+    done = checks("print(run('slow', ['sleep', '3141'], 0.2))")
+    assert "took longer than" in done.stdout
+    assert "ok=False" in done.stdout
+
+
+def test_a_failed_check_is_a_failure() -> None:
+    done = checks("print(run('a', ['false']).ok, run('b', ['true']).ok)")
+    assert done.stdout.rstrip().endswith("False True")
+
+
+def test_counts_and_reasons_come_from_the_report(tmp_path: Path) -> None:
+    sample = tmp_path / "test_sample.py"
+    sample.write_text(
+        "import pytest\n"
+        "def test_passes(): pass\n"
+        "def test_fails(): assert 0\n"
+        "@pytest.fixture\ndef broken(): raise OSError\n"
+        "def test_errs(broken): pass\n"
+        "@pytest.mark.xfail\ndef test_known(): assert 0\n"
+        "@pytest.mark.parametrize('n', [1, 2])\n"
+        "def test_skips(n): pytest.skip('no engine: install engine')\n"
+    )
+    done = checks(
+        f"step, counts = pytest_step(['-p', 'no:cacheprovider', {str(sample)!r}])\n"
+        "summarise([step], counts)\n"
+    )
+    assert "FAILED  pytest" in done.stdout
+    assert "skipped   2x: no engine: install engine" in done.stdout
+    assert done.stdout.rstrip().endswith("tests: 2 passed, 2 failed, 2 skipped")
+
+
+def test_locks_fit_the_project() -> None:
+    done = run(sys.executable, str(LIB / "check_locks.py"))
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "said"),
+    [
+        (
+            "pyproject.toml",
+            '"grpclib==0.4.9"',
+            '"grpclib==0.4.8"',
+            "grpclib==0.4.8 is pin",
+        ),
+        ("pyproject.toml", "dependencies = [", 'dependencies = ["trio",', "trio is not pinned"),
+        ("requirements/runtime.lock", "loguru==", "loguru-x==", "runtime.lock: loguru"),
+        ("requirements/runtime.lock", "h11==", "h11==1", "runtime.lock: h11==1"),
+        ("requirements/dev.lock", "aetcd==1.0.0", "aetcd==1.0.0\nsix==1.0", "no hash in 'aetcd"),
+        ("requirements/dev.lock", "aetcd==", "--index-url https://x\naetcd==", "an address"),
+    ],
+)
+def test_a_misfit_of_a_lock_is_named(
+    tmp_path: Path, file: str, old: str, new: str, said: str
+) -> None:
+    for name in ("pyproject.toml", "requirements/dev.lock", "requirements/runtime.lock"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        text = (ROOT / name).read_text()
+        if name == file:
+            assert old in text
+            text = text.replace(old, new, 1)
+        (tmp_path / name).write_text(text)
+    done = run(sys.executable, str(LIB / "check_locks.py"), str(tmp_path))
+    assert done.returncode == 1
+    assert said in done.stdout
