@@ -11,9 +11,8 @@ from typing import Final
 
 from milvus_coord import __version__
 from milvus_coord.config import Loaded, Settings, load
-from milvus_coord.coordinators.leader import PortLeader
-from milvus_coord.coordinators.rootcoord.role import SHAPE as ROOTCOORD
-from milvus_coord.coordinators.shape import Shape, Surroundings
+from milvus_coord.coordinators.lazy import LazyLeader
+from milvus_coord.coordinators.shape import Coordinator, Shape, Surroundings
 from milvus_coord.etcd.client import EtcdClient
 from milvus_coord.etcd.embedded import EmbeddedSettings, attach
 from milvus_coord.etcd.errors import EtcdError, Unavailable
@@ -22,8 +21,10 @@ from milvus_coord.ha.candidate import Candidate
 from milvus_coord.ha.lifecycle import Lifecycle
 from milvus_coord.ha.report import Report
 from milvus_coord.ha.settings import HaSettings
+from milvus_coord.ha.term import Leader
 from milvus_coord.model.states import Phase
 from milvus_coord.rpc.limits import Limits
+from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.tls import ServerTls
 from milvus_coord.runtime import signals
 from milvus_coord.runtime.addresses import LOOPBACK, first_ipv4
@@ -40,7 +41,16 @@ from milvus_coord.telemetry.logsetup import LogSettings
 from milvus_coord.telemetry.management import ManagementServer
 from milvus_coord.telemetry.metrics import Metrics
 
-SHAPES: Final[Mapping[str, Shape]] = {ROOTCOORD.name: ROOTCOORD}
+
+def _rootcoord(around: Surroundings) -> Coordinator:
+    from milvus_coord.coordinators.rootcoord.role import RootCoord
+
+    return RootCoord(around)
+
+
+SHAPES: Final[Mapping[str, Shape]] = {
+    "rootcoord": Shape("rootcoord", "RootCoord", _rootcoord),
+}
 
 PROGRESS_S: Final = 1.5
 """How old the main loop's pulse may be while the session lease is still renewed."""
@@ -116,8 +126,6 @@ class _Process:
         lifecycle = Lifecycle(self._clock)
         self._watch(lifecycle)
         leader = self._leader(settings, etcd, lifecycle)
-        leader.reserve()
-        self._opened.callback(leader.close)
         candidate = Candidate(
             etcd,
             self._clock,
@@ -129,7 +137,17 @@ class _Process:
         self._report.candidate = candidate
         server_id = await until(request.stop, candidate.take_server_id(), name="app.server_id")
         _log_to(settings, self._shape.name, server_id=server_id)
-        await candidate.run(request.stop, request.hurry)
+        async with asyncio.TaskGroup() as tasks:
+            loading = tasks.create_task(self._load(leader, lifecycle), name="app.load_role")
+            await candidate.run(request.stop, request.hurry)
+            await end(loading)
+
+    async def _load(self, leader: LazyLeader, lifecycle: Lifecycle) -> None:
+        """Load the role's code as soon as the process stands by."""
+        standing_by = asyncio.Event()
+        lifecycle.observe(lambda _: standing_by.set())
+        await standing_by.wait()
+        await leader.run()
 
     async def _manage(self) -> None:
         """Open the management port; as in Go, a process lives without it."""
@@ -187,24 +205,33 @@ class _Process:
             start.role, config=start.config, environ=start.environ, overlay=overlay
         ).settings
 
-    def _leader(self, settings: Settings, etcd: EtcdClient, lifecycle: Lifecycle) -> PortLeader:
+    def _leader(self, settings: Settings, etcd: EtcdClient, lifecycle: Lifecycle) -> LazyLeader:
+        """Take hold of the port now, and load the role's code later. Raises PortTaken, OSError."""
         role = settings.role(self._shape.name)
-        coordinator = self._shape.build(
-            Surroundings(settings, etcd, self._clock, self._metrics, lifecycle)
-        )
-        stop_s = min(role.grpc_graceful_stop_timeout_s, settings.common.graceful_stop_timeout_s)
-        return PortLeader(
-            coordinator,
-            self._clock,
-            port=role.port,
-            cluster=settings.common.chan_name_prefix.cluster,
-            limits=Limits(
-                receive_bytes_max=role.server_max_recv_size,
-                send_bytes_max=role.server_max_send_size,
-            ),
-            tls=_tls(settings),
-            finish_s=stop_s,
-        )
+        reserved = ReservedPort.bind("", role.port)
+        self._opened.callback(reserved.close)
+        tls = _tls(settings)
+        around = Surroundings(settings, etcd, self._clock, self._metrics, lifecycle)
+
+        def load() -> Leader:
+            from milvus_coord.coordinators.leader import PortLeader
+
+            return PortLeader(
+                self._shape.build(around),
+                self._clock,
+                reserved=reserved,
+                cluster=settings.common.chan_name_prefix.cluster,
+                limits=Limits(
+                    receive_bytes_max=role.server_max_recv_size,
+                    send_bytes_max=role.server_max_send_size,
+                ),
+                tls=tls,
+                finish_s=min(
+                    role.grpc_graceful_stop_timeout_s, settings.common.graceful_stop_timeout_s
+                ),
+            )
+
+        return LazyLeader(load)
 
     def _watch(self, lifecycle: Lifecycle) -> None:
         """Let metrics and the service manager know each phase."""

@@ -20,7 +20,8 @@ class PortLeader:
     """Implements `ha.term.Leader` for a `Coordinator`.
 
     Between terms the port is reserved: bound, so that nobody else takes it, but not listening, so
-    that connecting is refused. `finish_s` bounds the wait for running requests at a hand-over.
+    that connecting is refused; it comes to us so. `finish_s` bounds the wait for running requests
+    at a hand-over.
     """
 
     def __init__(
@@ -28,26 +29,25 @@ class PortLeader:
         coordinator: Coordinator,
         clock: Clock,
         *,
-        port: int,
+        reserved: ReservedPort,
         cluster: str,
         limits: Limits,
         tls: ServerTls | None,
         finish_s: float,
     ) -> None:
         self._coordinator, self._clock = coordinator, clock
-        self._port, self._cluster = port, cluster
+        self._port, self._cluster = reserved.address[1], cluster
         self._limits, self._tls, self._finish_s = limits, tls, finish_s
-        self._reserved: ReservedPort | None = None
+        self._reserved: ReservedPort | None = reserved
         self._server: RpcServer | None = None
 
-    def reserve(self) -> None:
-        """Take hold of the port. Raises PortTaken when somebody listens there, OSError."""
-        if self._reserved is None:
-            self._reserved = ReservedPort.bind("", self._port)
+    @property
+    def ready(self) -> bool:
+        return self._reserved is not None
 
     async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
         """Listen, recover, and wait until the leader before us has certainly stopped."""
-        self.reserve()
+        reserved = self._reserve()
         self._server = RpcServer(
             self._coordinator.services(term),
             codec=WireCodec(send_max_bytes=self._limits.send_bytes_max),
@@ -56,7 +56,7 @@ class PortLeader:
             tls=self._tls,
             admission=lambda _: term.serve.require(),
         )
-        await self._server.listen(self._held)
+        await self._server.listen(reserved)
         self._reserved = None
         await self._coordinator.recover(term, tasks)
         if (wait_s := term.clear_at - self._clock.boottime()) > 0:
@@ -72,17 +72,12 @@ class PortLeader:
         if server is not None:
             await server.abort()
         try:
-            self.reserve()
+            self._reserve()
         except (PortTaken, OSError) as error:
             log.warn("the port is not ours between terms, trying again later", error=str(error))
 
-    def close(self) -> None:
-        """Let go of the reservation; the last thing of a process."""
-        if self._reserved is not None:
-            self._reserved.close()
-
-    @property
-    def _held(self) -> ReservedPort:
+    def _reserve(self) -> ReservedPort:
+        """Hold the port. Raises PortTaken when somebody listens there, OSError."""
         if self._reserved is None:
-            raise RuntimeError("the port is not reserved")
+            self._reserved = ReservedPort.bind("", self._port)
         return self._reserved

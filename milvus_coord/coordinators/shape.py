@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from milvus_coord.config import Settings
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.ha.lifecycle import Lifecycle
 from milvus_coord.ha.term import Term
-from milvus_coord.rpc.edge import Service
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from milvus_coord.rpc.edge import Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,10 @@ class Coordinator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """`name` as in session keys ("rootcoord"), `title` as in log lines ("RootCoord")."""
+    """`name` as in session keys ("rootcoord"), `title` as in log lines ("RootCoord").
+
+    `build` loads the role's code.
+    """
 
     name: str
     title: str

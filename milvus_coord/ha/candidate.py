@@ -197,7 +197,8 @@ class Candidate:
 
     def _ready(self) -> bool:
         """Whether we would take K over if it were given to us now."""
-        return self._lifecycle.phase is Phase.STANDBY and self._rest_s == 0
+        standing_by = self._lifecycle.phase is Phase.STANDBY and self._rest_s == 0
+        return standing_by and self._leader.ready
 
     async def _lead(
         self, session: Session, won: Won, stop: asyncio.Event, hurry: asyncio.Event

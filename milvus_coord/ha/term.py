@@ -40,6 +40,10 @@ class Term:
 class Leader(Protocol):
     """What a role does with a term."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether `activate` could begin at once."""
+
     async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
         """Listen, recover, and start the role's loops in `tasks`; return when Healthy."""
 

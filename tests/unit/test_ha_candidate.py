@@ -35,6 +35,7 @@ class Role:
         self.calls: list[str] = []
         self.term: Term | None = None
         self.trouble: Exception | None = None
+        self.ready = True
 
     async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
         self.calls.append("activate")
@@ -202,6 +203,17 @@ async def test_an_heir_that_does_not_react_loses_the_key_again(world: World) -> 
     frozen.etcd.partition(silent=True)
     first.stop.set()
     await world.until(lambda: third.active, within_s=5.0)
+
+
+async def test_a_standby_that_is_not_ready_is_given_nothing(world: World) -> None:
+    first, second = await pair(world)
+    second.role.ready = False
+    await world.pass_time(3.0)
+    third = world.start()
+    await world.pass_time(3.0)
+    first.stop.set()
+    await world.until(lambda: third.active)
+    assert second.role.calls == []
 
 
 async def test_renewal_is_gated_by_progress(world: World) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
 
 from milvus_coord.allocator.ids import IdAllocator
 from milvus_coord.allocator.timestamps import TimestampAllocator
@@ -13,7 +12,7 @@ from milvus_coord.coordinators.rootcoord.catalog import BoundKeys, load, save
 from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
 from milvus_coord.coordinators.rootcoord.service import Channels, RootCoordService
 from milvus_coord.coordinators.rootcoord.work.proxies import ProxyHealth
-from milvus_coord.coordinators.shape import Shape, Surroundings
+from milvus_coord.coordinators.shape import Surroundings
 from milvus_coord.ha.fence import Fence
 from milvus_coord.ha.term import Term
 from milvus_coord.rpc.edge import Service
@@ -79,6 +78,3 @@ class FencedWindow:
 
     async def save(self, bound_ns: int) -> None:
         await self._fence.commit(save(self._key, bound_ns))
-
-
-SHAPE: Final = Shape(name="rootcoord", title="RootCoord", build=RootCoord)

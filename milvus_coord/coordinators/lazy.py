@@ -1,0 +1,40 @@
+"""A leader whose code is loaded once the process stands by: most of a start, and needed last."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from milvus_coord.ha.term import Leader, Term
+
+
+class LazyLeader:
+    """Implements `ha.term.Leader`; `load` makes the real one, in a thread.
+
+    Until it is loaded we are not ready to take over, and say so; a term that begins all the same,
+    because nobody else is there, waits for it.
+    """
+
+    def __init__(self, load: Callable[[], Leader]) -> None:
+        self._load = load
+        self._loaded: asyncio.Future[Leader] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        """Load. Raises what loading raises, which is a bug or a mistake in the settings."""
+        self._loaded.set_result(await asyncio.to_thread(self._load))
+
+    @property
+    def ready(self) -> bool:
+        return self._loaded.done() and self._loaded.result().ready
+
+    async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
+        leader = await asyncio.shield(self._loaded)
+        await leader.activate(term, tasks)
+
+    async def finish(self) -> None:
+        if self._loaded.done():
+            await self._loaded.result().finish()
+
+    async def abandon(self) -> None:
+        if self._loaded.done():
+            await self._loaded.result().abandon()

@@ -1,0 +1,135 @@
+"""The client: metadata, one kind of error, a connect timeout."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from grpclib.const import Status
+
+from milvus_coord.pb.milvus.proto.internal import GetTimeTickChannelRequest
+from milvus_coord.pb.milvus.proto.milvus import ComponentStates, GetComponentStatesRequest
+from milvus_coord.pb.milvus.proto.rootcoord import RootCoordBase, RootCoordStub
+from milvus_coord.rpc.channel import Channel, RpcError, peer_metadata
+from milvus_coord.rpc.guards import Guards
+from milvus_coord.rpc.limits import Limits
+from milvus_coord.rpc.port import ReservedPort
+from milvus_coord.rpc.server import RpcServer
+from milvus_coord.wire.codec import WireCodec
+from tests.support.rpc import SERVICE, RawCodec, Served, serving
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    async with serving() as served:
+        yield served
+
+
+@contextlib.contextmanager
+def _channel(address: str, *, cluster: str = "by-dev", server_id: int = 1) -> Iterator[Channel]:
+    channel = Channel(address, codec=RawCodec(), metadata=peer_metadata(cluster, server_id))
+    try:
+        yield channel
+    finally:
+        channel.close()
+
+
+async def _echo(channel: Channel, *, timeout_s: float = 5.0) -> bytes:
+    return await channel.unary(f"{SERVICE}/Echo", b"x", bytes, timeout_s=timeout_s)
+
+
+async def test_every_request_carries_what_milvus_expects(served: Served) -> None:
+    with _channel(served.target) as channel:
+        assert await _echo(channel) == b"x"
+    (context,) = served.probe.contexts
+    assert context is not None
+    assert dict(context.metadata) == {
+        "cluster": "by-dev",
+        "serverid": "1",
+        "sourceid": "QEBtaWx2dXMtbWVtYmVyQEA=",
+    }
+
+
+async def test_a_refusal_keeps_code_and_text(served: Served) -> None:
+    with _channel(served.target, server_id=999) as channel, pytest.raises(RpcError) as failed:
+        await _echo(channel)
+    assert failed.value.code is Status.UNKNOWN
+    assert failed.value.message.endswith("server ID mismatch")
+    assert str(failed.value).startswith(f"{served.target}: UNKNOWN: expected=")
+
+
+async def test_nobody_there_is_unavailable() -> None:
+    with ReservedPort.bind("127.0.0.1", 0) as nobody:  # bound, and refusing
+        address = f"127.0.0.1:{nobody.address[1]}"
+        with _channel(address) as channel, pytest.raises(RpcError) as failed:
+            await _echo(channel)
+    assert failed.value.code is Status.UNAVAILABLE
+    assert isinstance(failed.value.__cause__, ConnectionRefusedError)
+
+
+async def test_no_reply_in_time_is_deadline_exceeded(served: Served) -> None:
+    with _channel(served.target) as channel, pytest.raises(RpcError) as failed:
+        await channel.unary(f"{SERVICE}/Hold", b"x", bytes, timeout_s=0.1)
+    assert failed.value.code is Status.DEADLINE_EXCEEDED
+
+
+async def test_a_connection_that_is_not_accepted_times_out() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):  # fills the queue
+            began_s = time.monotonic()
+            with _channel(f"127.0.0.1:{port}") as channel, pytest.raises(RpcError) as failed:
+                await _echo(channel)
+            assert 0.15 < time.monotonic() - began_s < 2
+    assert failed.value.code is Status.UNAVAILABLE
+    assert failed.value.message == "no connection within 0.2 s"
+
+
+async def test_a_server_that_aborts_is_unavailable_and_a_new_one_is_found() -> None:
+    async with serving() as first:
+        with _channel(first.target) as channel:
+            held = asyncio.create_task(
+                channel.unary(f"{SERVICE}/Hold", b"x", bytes, timeout_s=5.0), name="held"
+            )
+            await first.probe.entered.acquire()
+            await first.server.abort()
+            with pytest.raises(RpcError) as failed:
+                await held
+            assert failed.value.code is Status.UNAVAILABLE
+            async with serving(port=first.port):
+                assert await _echo(channel) == b"x"
+
+
+async def test_generated_stubs_and_bases_work_on_both_ends() -> None:
+    class Root(RootCoordBase):
+        async def get_component_states(self, _: GetComponentStatesRequest) -> ComponentStates:
+            return ComponentStates()
+
+    server = RpcServer(
+        [Root()], codec=WireCodec(), limits=Limits(), guards=Guards("by-dev", lambda: 1)
+    )
+    with ReservedPort.bind("127.0.0.1", 0) as reserved:
+        await server.listen(reserved)
+        channel = Channel(
+            f"127.0.0.1:{reserved.address[1]}",
+            codec=WireCodec(on_damage=Status.INTERNAL),
+            metadata=peer_metadata("by-dev", 1),
+        )
+        try:
+            stub = RootCoordStub(channel)
+            with channel.errors():
+                reply = await stub.get_component_states(GetComponentStatesRequest(), timeout=5.0)
+            assert isinstance(reply, ComponentStates)
+            with pytest.raises(RpcError) as failed, channel.errors():
+                await stub.get_time_tick_channel(GetTimeTickChannelRequest(), timeout=5.0)
+        finally:
+            channel.close()
+            await server.abort()
+    assert failed.value.code is Status.UNIMPLEMENTED
+    assert failed.value.message == "GetTimeTickChannel is not implemented by this rootcoord yet"
