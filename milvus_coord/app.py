@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -148,6 +149,7 @@ class _Process:
         lifecycle.observe(lambda _: standing_by.set())
         await standing_by.wait()
         await leader.run()
+        gc.freeze()  # classes and modules live as long as we do: never look through them again
 
     async def _manage(self) -> None:
         """Open the management port; as in Go, a process lives without it."""

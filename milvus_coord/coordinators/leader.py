@@ -40,6 +40,8 @@ class PortLeader:
         self._limits, self._tls, self._finish_s = limits, tls, finish_s
         self._reserved: ReservedPort | None = reserved
         self._server: RpcServer | None = None
+        self._codec = WireCodec(send_max_bytes=limits.send_bytes_max)
+        coordinator.rehearse(self._codec)
 
     @property
     def ready(self) -> bool:
@@ -50,7 +52,7 @@ class PortLeader:
         reserved = self._reserve()
         self._server = RpcServer(
             self._coordinator.services(term),
-            codec=WireCodec(send_max_bytes=self._limits.send_bytes_max),
+            codec=self._codec,
             limits=self._limits,
             guards=Guards(self._cluster, lambda: term.server_id),
             tls=self._tls,

@@ -16,6 +16,7 @@ from milvus_coord.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from milvus_coord.rpc.edge import Service
+    from milvus_coord.wire.codec import WireCodec
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,9 @@ class Surroundings:
 
 class Coordinator(Protocol):
     """One role. What only an active may hold is made in `services` and `recover`, term by term."""
+
+    def rehearse(self, codec: WireCodec) -> None:
+        """Take every message of the services through `codec` once; called in a thread."""
 
     def services(self, term: Term) -> Sequence[Service]:
         """The gRPC services of this term; they answer from the moment the port listens."""

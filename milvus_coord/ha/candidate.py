@@ -88,10 +88,12 @@ class Candidate:
             ServerID=self._lifecycle.server_id,
         )
         async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(self._watch.run(), name="ha.sessions")
+            following = [tasks.create_task(self._watch.run(), name="ha.sessions")]
+            if self._settings.active_standby:
+                following.append(tasks.create_task(self._board.listen(), name="ha.board"))
             while not stop.is_set():
                 await self._live_one_session(stop, hurry)
-            await end(watching)
+            await end(*following)
         self._lifecycle.to(Phase.STOPPING)
 
     async def _live_one_session(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
@@ -105,7 +107,7 @@ class Candidate:
             async with asyncio.TaskGroup() as tasks:
                 helpers = [tasks.create_task(session.keep(self._makes_progress), name="ha.lease")]
                 if self._settings.active_standby:
-                    say = publish(self._etcd, self._clock, self._keys, session, self._ready)
+                    say = publish(self._etcd, self._clock, self._keys, session, lambda: self.ready)
                     helpers.append(tasks.create_task(say, name="ha.status"))
                     mind = self._mind_instance_key(session)
                     helpers.append(tasks.create_task(mind, name="ha.instance_key"))
@@ -195,8 +197,9 @@ class Candidate:
         if self._settings.active_standby:
             log.info(f"serverName: {self._settings.role} enter STANDBY mode")
 
-    def _ready(self) -> bool:
-        """Whether we would take K over if it were given to us now."""
+    @property
+    def ready(self) -> bool:
+        """Whether we would take K over at once if it were given to us."""
         standing_by = self._lifecycle.phase is Phase.STANDBY and self._rest_s == 0
         return standing_by and self._leader.ready
 
@@ -209,8 +212,6 @@ class Candidate:
         try:
             async with asyncio.TaskGroup() as tasks:
                 Guards(self._etcd, self._clock, self._keys, self._watch, session).start(term, tasks)
-                if self._settings.active_standby:
-                    tasks.create_task(self._board.listen(), name="ha.board")
                 await until(stop, self._leader.activate(term, tasks), name="ha.activate")
                 served = True
                 self._serving()

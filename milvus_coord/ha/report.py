@@ -70,8 +70,11 @@ class Report:
         return Check("session", left_s > 0, f"the lease was due {-left_s:.1f} s ago")
 
     def _position(self) -> Check:
+        """Active, or a standby that could take over now."""
         phase = self._phase
-        return Check("position", phase in _POSITIONS, f"the process is {phase.value}")
+        if phase is Phase.STANDBY and self.candidate is not None:
+            return Check("position", self.candidate.ready, "the standby cannot take over yet")
+        return Check("position", phase is Phase.ACTIVE, f"the process is {phase.value}")
 
     def _holder(self) -> dict[str, object] | None:
         """Whose K is, as last seen."""

@@ -18,6 +18,7 @@ from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.patience import Patience
 
 EVERY_S: Final = 1.0
+LOOK_S: Final = 0.1
 FRESH_S: Final = 2.5
 
 
@@ -45,24 +46,30 @@ class InstanceStatus:
 async def publish(
     etcd: Etcd, clock: Clock, keys: Keys, session: Session, ready: Callable[[], bool]
 ) -> None:
-    """Say every second whether this instance could take over now; never returns.
+    """Say every second, and when it changes, whether this instance could take over now.
 
-    That it says so is half of the proof: it runs, its lease lives, etcd takes its writes.
+    That it says so is half of the proof: it runs, its lease lives, etcd takes its writes. Never
+    returns.
     """
     server_id = session.record.server_id
     alive = lease_is(keys.instance(server_id), session.lease)
     patience = Patience(clock, "publish the instance status", weather=(EtcdError,))
+    said: InstanceStatus | None = None
+    due_at = clock.boottime()
     while True:
-        status = InstanceStatus(server_id, ready=ready()).encode()
-        try:
-            await etcd.txn(Txn((alive,), (put(keys.status(server_id), status, session.lease),)))
-        except LeaseNotFound:
-            pass
-        except EtcdError as error:
-            await patience.pause(error)
-        else:
-            patience.over()
-        await clock.sleep(EVERY_S)
+        status = InstanceStatus(server_id, ready=ready())
+        if status != said or clock.boottime() >= due_at:
+            write = put(keys.status(server_id), status.encode(), session.lease)
+            try:
+                await etcd.txn(Txn((alive,), (write,)))
+            except LeaseNotFound:
+                pass
+            except EtcdError as error:
+                await patience.pause(error)
+            else:
+                patience.over()
+                said, due_at = status, clock.boottime() + EVERY_S
+        await clock.sleep(LOOK_S)
 
 
 class StatusBoard:

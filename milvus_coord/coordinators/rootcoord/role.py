@@ -17,6 +17,7 @@ from milvus_coord.ha.fence import Fence
 from milvus_coord.ha.term import Term
 from milvus_coord.rpc.edge import Service
 from milvus_coord.telemetry.log import log
+from milvus_coord.wire.codec import WireCodec, rehearse
 
 
 class RootCoord:
@@ -34,6 +35,9 @@ class RootCoord:
         self._proxies = ProxyHealth(
             around.etcd, around.settings.etcd.meta_root, common.chan_name_prefix.cluster
         )
+
+    def rehearse(self, codec: WireCodec) -> None:
+        rehearse(RootCoordService.handlers(), codec)
 
     def services(self, term: Term) -> Sequence[Service]:
         clock = self._around.clock

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
+
+from grpclib.const import Handler
 
 from milvus_coord.allocator.ids import IdAllocator
 from milvus_coord.allocator.timestamps import TimestampAllocator
@@ -55,6 +58,11 @@ class RootCoordService(rootcoord.RootCoordBase):
         self._lifecycle, self._serve = lifecycle, serve
         self._timestamps, self._ids = timestamps, ids
         self._channels, self._proxies, self._metrics = channels, proxies, metrics
+
+    @staticmethod
+    def handlers() -> Iterable[Handler]:
+        """The RPCs with the types of their messages; not to be called."""
+        return rootcoord.RootCoordBase().__mapping__().values()
 
     async def get_component_states(
         self, request: milvus.GetComponentStatesRequest
