@@ -7,6 +7,7 @@ import asyncio
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Compare, Op, Txn, TxnResult, get, lease_is, mod_revision_is
 from milvus_coord.etcd.values import KeyValue
+from milvus_coord.ha.settings import WRITE_S
 from milvus_coord.model.errors import CoordError, FencedOff
 
 
@@ -27,7 +28,9 @@ class Fence:
         self.compares = (lease_is(active_key, lease), mod_revision_is(active_key, epoch))
         self.broken = asyncio.Event()
 
-    async def commit(self, *ops: Op, when: tuple[Compare, ...] = ()) -> TxnResult:
+    async def commit(
+        self, *ops: Op, when: tuple[Compare, ...] = (), timeout_s: float = WRITE_S
+    ) -> TxnResult:
         """Apply `ops` as one transaction, if we still lead and every condition of `when` holds.
 
         Raises FencedOff when we lead no longer, ConditionFailed for a condition of `when`, and
@@ -35,7 +38,8 @@ class Fence:
         """
         if self.broken.is_set():
             raise FencedOff(f"epoch {self.epoch} is over")
-        result = await self._etcd.txn(Txn((*self.compares, *when), ops, (get(self._key),)))
+        guarded = Txn((*self.compares, *when), ops, (get(self._key),))
+        result = await self._etcd.txn(guarded, timeout_s=timeout_s)
         if result.succeeded:
             return result
         if result.kv(0) is not None and self._is_ours(result.kv(0)):

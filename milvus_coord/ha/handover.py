@@ -53,12 +53,12 @@ class HandOver:
 
     async def release(self, term: Term) -> None:
         """Delete K and note that this term has ended; gives up after a second."""
+        ops = delete(self._keys.active), self._note(term)
         try:
-            async with asyncio.timeout(RELEASE_S):
-                await term.fence.commit(delete(self._keys.active), self._note(term))
+            await term.fence.commit(*ops, timeout_s=RELEASE_S)
         except FencedOff:
             return
-        except (EtcdError, TimeoutError) as error:
+        except EtcdError as error:
             log.warn("K not given up, it goes with the session lease", error=str(error))
         else:
             log.info("released the ACTIVE key", epoch=term.epoch)

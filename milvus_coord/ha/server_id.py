@@ -5,6 +5,7 @@ from __future__ import annotations
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Txn, put, value_is, version_is
 from milvus_coord.ha.keys import Keys
+from milvus_coord.ha.settings import WRITE_S
 from milvus_coord.model.errors import BadValue, CoordError
 from milvus_coord.telemetry.log import log
 
@@ -25,13 +26,13 @@ async def allocate(etcd: Etcd, keys: Keys) -> int:
     """
     key = keys.server_id
     for _ in range(100):
-        stored = (await etcd.get(key)).kv
+        stored = (await etcd.get(key, timeout_s=WRITE_S)).kv
         if stored is None:
-            await etcd.txn(Txn((version_is(key, 0),), (put(key, b"1"),)))
+            await etcd.txn(Txn((version_is(key, 0),), (put(key, b"1"),)), timeout_s=WRITE_S)
             continue
         server_id = _number(key, stored.value)
         taken = Txn((value_is(key, stored.value),), (put(key, b"%d" % (server_id + 1)),))
-        if (await etcd.txn(taken)).succeeded:
+        if (await etcd.txn(taken, timeout_s=WRITE_S)).succeeded:
             log.info("Session get serverID success", key="id", ServerId=server_id)
             return server_id
     raise CounterContended(f"{key.decode()} changed under each of 100 tries to take an id")

@@ -11,6 +11,7 @@ from milvus_coord.etcd.txn import Txn, get, mod_revision_is, put, version_is
 from milvus_coord.etcd.values import Lease
 from milvus_coord.ha.record import SessionRecord
 from milvus_coord.ha.roster import holder_of
+from milvus_coord.ha.settings import WRITE_S
 from milvus_coord.model.errors import CoordError
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.telemetry.log import log
@@ -47,7 +48,7 @@ class Session:
     async def open(cls, etcd: Etcd, clock: Clock, record: SessionRecord, ttl_s: int) -> Session:
         """Take a lease of `ttl_s` seconds. Raises etcd's errors."""
         sent_at = clock.boottime()
-        lease = await etcd.lease_grant(ttl_s)
+        lease = await etcd.lease_grant(ttl_s, timeout_s=WRITE_S)
         return cls(etcd, clock, record, lease, sent_at)
 
     @property
@@ -63,7 +64,8 @@ class Session:
         """
         log.info("put session key into etcd", key=key.decode(), value=self.record.encode().decode())
         ours = put(key, self.record.encode(), lease=self.lease)
-        result = await self._etcd.txn(Txn((version_is(key, 0),), (ours,), (get(key),)))
+        create = Txn((version_is(key, 0),), (ours,), (get(key),))
+        result = await self._etcd.txn(create, timeout_s=WRITE_S)
         if result.succeeded:
             return
         found = result.kv(0)
@@ -75,7 +77,7 @@ class Session:
                 else f"{key.decode()} came and went"
             )
         again = Txn((mod_revision_is(key, found.mod_revision),), (ours,))
-        if not (await self._etcd.txn(again)).succeeded:
+        if not (await self._etcd.txn(again, timeout_s=WRITE_S)).succeeded:
             raise InstanceTaken(f"{key.decode()} changed while it was being replaced")
 
     async def keep(self, may_renew: Callable[[], bool]) -> None:

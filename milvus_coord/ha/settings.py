@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+WRITE_S: Final = 2.0
+"""How long one transaction may take, in seconds: a member that hangs must not hold an election up.
+
+Past it the outcome is unknown, and is found out by reading. Longer than etcd takes to elect a
+leader, which is 1 to 2 s by default.
+"""
 
 
 @dataclass(frozen=True, slots=True)

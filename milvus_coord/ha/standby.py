@@ -15,7 +15,7 @@ from milvus_coord.ha.keys import Keys
 from milvus_coord.ha.leadership_record import LeadershipRecord, TermState
 from milvus_coord.ha.session import Session, SessionLost
 from milvus_coord.ha.sessions_watch import SessionsWatch
-from milvus_coord.ha.settings import HaSettings
+from milvus_coord.ha.settings import WRITE_S, HaSettings
 from milvus_coord.model.errors import BadValue
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.patience import Patience
@@ -104,18 +104,17 @@ class Standby:
             state=TermState.HELD,
             serve_lease_ms=round(self._settings.serve_lease_s * 1000),
         )
-        sent_at = self._clock.boottime()
-        result = await self._etcd.txn(
-            Txn(
-                (claim.condition,),
-                (
-                    get(self._keys.leadership),
-                    put(self._keys.active, record.encode(), lease=lease),
-                    put(self._keys.leadership, mine.encode()),
-                ),
-                (get(self._keys.active),),
-            )
+        claiming = Txn(
+            (claim.condition,),
+            (
+                get(self._keys.leadership),
+                put(self._keys.active, record.encode(), lease=lease),
+                put(self._keys.leadership, mine.encode()),
+            ),
+            (get(self._keys.active),),
         )
+        sent_at = self._clock.boottime()
+        result = await self._etcd.txn(claiming, timeout_s=WRITE_S)
         before = result.kv(0)
         if not result.succeeded:
             self._watch.observe(before, result.revision)
@@ -141,7 +140,7 @@ class Standby:
         return 0.0 if term.state is TermState.RELEASED else term.serve_lease_ms / 1000
 
     async def _leadership_revision(self) -> int:
-        kv = (await self._etcd.get(self._keys.leadership)).kv
+        kv = (await self._etcd.get(self._keys.leadership, timeout_s=WRITE_S)).kv
         return kv.mod_revision if kv else 0
 
     def _tell(self, held: Held) -> None:

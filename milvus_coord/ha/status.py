@@ -14,6 +14,7 @@ from milvus_coord.etcd.txn import Txn, lease_is, put
 from milvus_coord.etcd.values import Batch, EventKind
 from milvus_coord.ha.keys import Keys
 from milvus_coord.ha.session import Session
+from milvus_coord.ha.settings import WRITE_S
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.patience import Patience
 
@@ -61,7 +62,7 @@ async def publish(
         if status != said or clock.boottime() >= due_at:
             write = put(keys.status(server_id), status.encode(), session.lease)
             try:
-                await etcd.txn(Txn((alive,), (write,)))
+                await etcd.txn(Txn((alive,), (write,)), timeout_s=WRITE_S)
             except LeaseNotFound:
                 pass
             except EtcdError as error:

@@ -13,7 +13,8 @@ from pathlib import Path
 from tests.conftest import StartEtcd
 from tests.ha.conftest import StartRole, started_pair
 from tests.ha.test_takeover import K, taken_over
-from tests.support.etcd import EtcdMember, EtcdOptions
+from tests.support.certificates import TestAuthority
+from tests.support.etcd import EtcdMember, EtcdOptions, EtcdTlsFiles
 from tests.support.hammer import Hammer
 from tests.support.ours import OurRole
 from tests.support.ports import free_ports
@@ -211,3 +212,38 @@ async def test_sighup_reopens_the_log_and_changes_nothing_else(
             await asyncio.sleep(0.01)
     assert await role.standing() == 200
     assert role.running
+
+
+async def test_expired_certificate_is_named(rootcoord: StartRole, tmp_path: Path) -> None:
+    authority = TestAuthority(tmp_path / "tls")
+    expired = authority.issue("expired", valid_from_days=-30, valid_days=-1)
+    role: OurRole = rootcoord(
+        [f"127.0.0.1:{free_ports(1)[0]}"],
+        env={
+            "ETCD_SSL_ENABLED": "true",
+            "ETCD_SSL_TLSCERT": str(expired.cert_file),
+            "ETCD_SSL_TLSKEY": str(expired.key_file),
+            "ETCD_SSL_TLSCACERT": str(authority.ca_file),
+        },
+    )
+    role.start()
+    assert await role.wait_exit() == 2
+    assert role.lines(f"milvus: .*{expired.cert_file}.*expired")
+
+
+async def test_etcd_over_tls(start_etcd: StartEtcd, rootcoord: StartRole, tmp_path: Path) -> None:
+    authority = TestAuthority(tmp_path / "tls")
+    server, ours = authority.issue("server"), authority.issue("ours")
+    files = EtcdTlsFiles(server.cert_file, server.key_file, authority.ca_file)
+    etcd = await start_etcd(1, EtcdOptions(tls=files))
+    role: OurRole = rootcoord(
+        etcd.endpoints,
+        env={
+            "ETCD_SSL_ENABLED": "true",
+            "ETCD_SSL_TLSCERT": str(ours.cert_file),
+            "ETCD_SSL_TLSKEY": str(ours.key_file),
+            "ETCD_SSL_TLSCACERT": str(authority.ca_file),
+        },
+    )
+    role.start()
+    await role.wait_active()

@@ -134,3 +134,22 @@ async def test_three_members_kill_9(
         await hammer.wait_success(active.address)
         active.kill()
         await taken_over(hammer, active, standby)
+
+
+async def test_active_frozen_beyond_its_ttl_hands_out_nothing_when_it_wakes(
+    etcd: EtcdMember, rootcoord: StartRole, tmp_path: Path
+) -> None:
+    active, standby = await started_pair(rootcoord, etcd.endpoints)
+    async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
+        await hammer.wait_success(active.address)
+        active.pause()
+        await standby.wait_active()
+        await hammer.wait_success(standby.address)
+        active.resume()
+        await active.wait_line("stepping down")
+        await active.wait_standby()
+        await taken_over(hammer, active, standby)
+        standby.terminate()
+        await active.wait_active()
+        await hammer.wait_success(active.address, after_s=standby.started_at_s)
+        hammer.sightings().check_tenures(active.address, standby.address, active.address)
