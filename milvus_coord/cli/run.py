@@ -12,7 +12,7 @@ import uvloop
 
 from milvus_coord import app
 from milvus_coord.config import ConfigError, load
-from milvus_coord.etcd.embedded import EtcdBinaryMissing
+from milvus_coord.etcd.embedded import EtcdBinaryMissing, EtcdNotStarted
 from milvus_coord.etcd.errors import AuthFailed, CertificateError
 from milvus_coord.rpc.port import PortTaken
 from milvus_coord.rpc.tls import TlsFileError
@@ -38,6 +38,7 @@ def run(role: str, *, config: Path | None, alias: str, etcd_timeout_s: float | N
         CertificateError,
         ConfigError,
         EtcdBinaryMissing,
+        EtcdNotStarted,
         OSError,
         PortTaken,
         TlsFileError,

@@ -243,6 +243,7 @@ async def test_etcd_over_tls(start_etcd: StartEtcd, rootcoord: StartRole, tmp_pa
             "ETCD_SSL_TLSCERT": str(ours.cert_file),
             "ETCD_SSL_TLSKEY": str(ours.key_file),
             "ETCD_SSL_TLSCACERT": str(authority.ca_file),
+            "ETCD_SSL_TLSMINVERSION": "1.2",
         },
     )
     role.start()

@@ -1,0 +1,110 @@
+"""`milvus config`: every setting in force and where it comes from, as a table or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from milvus_coord.config import Loaded, Origin, Settings
+from milvus_coord.config.section import Leaf, leaves
+from milvus_coord.config.settings import ROLES
+
+
+class _Row(NamedTuple):
+    key: str
+    value: str
+    origin: str
+
+
+def show(loaded: Loaded, *, as_json: bool = False) -> str:
+    """Print what `loaded.role` uses, in the order of config/milvus.yaml, secrets masked.
+
+    JSON is one object: `role`, `file`, `settings` (key -> `value`, `source`, `name`, `line`; a
+    value that is found out at run time is null), `warnings`, `notes`.
+    """
+    return _json(loaded) if as_json else _table(loaded)
+
+
+def _used(loaded: Loaded) -> Iterator[Leaf]:
+    """The keys of this role, without other coordinators' sections and unset older spellings."""
+    others = set(ROLES.values()) - {ROLES[loaded.role]}
+    for leaf in leaves(Settings):
+        section = leaf.aliases[0]
+        unset = section == "msgChannel" and leaf.of(loaded.settings) is None
+        if section not in others and not unset:
+            yield leaf
+
+
+def _table(loaded: Loaded) -> str:
+    rows = [
+        _Row(leaf.key, _text(leaf, loaded.settings), _source(leaf, loaded))
+        for leaf in _used(loaded)
+    ]
+    head = _Row("KEY", "VALUE", "FROM")
+    key_width = max(len(row.key) for row in [head, *rows])
+    # One long value may stick out rather than push the last column off the screen for all.
+    value_width = min(40, max(len(row.value) for row in [head, *rows]))
+
+    lines = [f"{loaded.role}, {loaded.file or 'no configuration file'}", ""]
+    section = rows[0].key.partition(".")[0]
+    for row in [head, *rows]:
+        if row is not head and section != row.key.partition(".")[0]:
+            section = row.key.partition(".")[0]
+            lines.append("")
+        lines.append(f"{row.key:<{key_width}}  {row.value:<{value_width}}  {row.origin}".rstrip())
+    for title, texts in (("Warnings", loaded.warnings), ("Ignored", loaded.notes)):
+        if texts:
+            lines += ["", f"{title}:", *(f"  {text}" for text in texts)]
+    return "\n".join(lines) + "\n"
+
+
+def _text(leaf: Leaf, settings: Settings) -> str:
+    value = leaf.of(settings)
+    if value is not None:
+        return leaf.kind.show(value)
+    if leaf.fields[-1] == "address":
+        return "(first address of this host)"
+    return f"(as grpc.{leaf.aliases[-1]})"
+
+
+def _source(leaf: Leaf, loaded: Loaded) -> str:
+    """The origin, and the default where something else is in force."""
+    origin = _short(loaded.origins[leaf.key])
+    differs = leaf.default is not None and leaf.of(loaded.settings) != leaf.default
+    if leaf.kind.secret or not differs:
+        return origin
+    return f"{origin} (default {leaf.kind.show(leaf.default)})"
+
+
+def _short(origin: Origin) -> str:
+    """The origin without what the first line of the table says already."""
+    match origin.source:
+        case "file":
+            return f"file, line {origin.line}"
+        case "environment":
+            return f"${origin.name}"
+        case "etcd":
+            return f"etcd {origin.name}"
+        case "default":
+            return "-"
+
+
+def _json(loaded: Loaded) -> str:
+    settings = {}
+    for leaf in _used(loaded):
+        value, origin = leaf.of(loaded.settings), loaded.origins[leaf.key]
+        settings[leaf.key] = {
+            "value": leaf.kind.show(value) if leaf.kind.secret else value,
+            "source": origin.source,
+            "name": origin.name,
+            "line": origin.line,
+        }
+    report = {
+        "role": loaded.role,
+        "file": str(loaded.file) if loaded.file else None,
+        "settings": settings,
+        "warnings": loaded.warnings,
+        "notes": loaded.notes,
+    }
+    return json.dumps(report, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,127 @@
+"""What the rest of the house asks of etcd: the client and its in-memory twin both answer it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from milvus_coord.etcd.txn import Compare, Op, PartsResult, Txn, TxnResult
+from milvus_coord.etcd.values import (
+    Batch,
+    GetResult,
+    Lease,
+    LeaseStatus,
+    Listing,
+    MemberStatus,
+    RangeResult,
+)
+
+
+class Watch(Protocol):
+    """An endless stream of batches. Cancelling a wait for the next one loses nothing."""
+
+    def __aiter__(self) -> AsyncIterator[Batch]: ...
+
+    async def __anext__(self) -> Batch: ...
+
+    async def aclose(self) -> None:
+        """Give the stream up; always call it, after the last wait."""
+
+
+class Follow(Protocol):
+    """A listing, then batches without end. Cancelling a wait for the next one loses nothing."""
+
+    def __aiter__(self) -> AsyncIterator[Listing | Batch]: ...
+
+    async def __anext__(self) -> Listing | Batch: ...
+
+    async def aclose(self) -> None:
+        """Give the stream up; always call it, after the last wait."""
+
+
+class Etcd(Protocol):
+    """Every call may raise `Unavailable`, `AuthFailed` and `PermissionDenied`.
+
+    `timeout_s` bounds a call with all its attempts; None means the configured one. There is no
+    plain put or delete: who writes, writes a transaction and says under which conditions.
+    """
+
+    async def get(
+        self, key: bytes, *, serializable: bool = False, timeout_s: float | None = None
+    ) -> GetResult:
+        """Read one key; linearizable unless `serializable`, which a cut-off member may answer."""
+
+    async def range(
+        self,
+        prefix: bytes,
+        *,
+        page_size: int = 1000,
+        revision: int = 0,
+        timeout_s: float | None = None,
+    ) -> RangeResult:
+        """Read all keys that begin with `prefix`, page by page but all as of one revision.
+
+        Raises Compacted when `revision` is given and gone.
+        """
+
+    async def txn(self, txn: Txn, *, timeout_s: float | None = None) -> TxnResult:
+        """Send a transaction; never twice once it may have been applied.
+
+        Raises Unavailable (with `sent` True the outcome is unknown), NoSpace, LeaseNotFound (an
+        operation names a lease that is gone), RequestTooLarge, TooManyOperations, InvalidRequest.
+        """
+
+    async def txn_in_parts(
+        self, guard: tuple[Compare, ...], ops: tuple[Op, ...], *, timeout_s: float | None = None
+    ) -> PartsResult:
+        """Apply `ops` in order as several transactions, each under `guard`; stop at a refusal.
+
+        For more than one transaction can hold, where the caller knows that half of it does no
+        harm. `timeout_s` is for each part. Raises what `txn` raises; a note on the error tells how
+        many parts were applied before.
+        """
+
+    async def lease_grant(self, ttl_s: int, *, timeout_s: float | None = None) -> Lease:
+        """Take a lease. Repeated when its answer is lost: a lease that nobody knows expires."""
+
+    async def lease_revoke(self, lease: int, *, timeout_s: float | None = None) -> None:
+        """End a lease and delete its keys. Raises LeaseNotFound when it is gone already."""
+
+    async def lease_time_to_live(
+        self, lease: int, *, timeout_s: float | None = None
+    ) -> LeaseStatus:
+        """Ask how long a lease has left, without renewing it."""
+
+    async def keep_alive_once(self, lease: int, *, timeout_s: float) -> int:
+        """Renew a lease by one question to one endpoint; the seconds it then has.
+
+        After a failure the next call asks the next endpoint. Count the seconds from before the
+        call. Raises LeaseNotFound when etcd says that the lease is gone.
+        """
+
+    async def status(self) -> tuple[MemberStatus, ...]:
+        """What each endpoint says of itself, in the order configured; raises nothing."""
+
+    def watch(
+        self,
+        key: bytes,
+        *,
+        prefix: bool = False,
+        start_revision: int,
+        idle_check_s: float = 2.0,
+    ) -> Watch:
+        """Every change from `start_revision` on, once and in order, whatever etcd goes through.
+
+        A stream that is silent for `idle_check_s` is asked for a sign of life, and left for the
+        next endpoint when it gives none within as long again. Waits raise Compacted when the
+        history is gone before it was delivered, PermissionDenied when the watch is refused,
+        AuthFailed; unreachable endpoints are waited out.
+        """
+
+    def follow(self, key: bytes, *, prefix: bool = False) -> Follow:
+        """What is there, then every change of it; history lost to compaction is bridged.
+
+        The first item is a Listing. After a compaction overtook us the next Batch is the
+        difference between what was delivered and what is there: puts, and deletes whose
+        `mod_revision` is that of the new reading. `previous` is always filled in.
+        """
