@@ -1,4 +1,4 @@
-"""`milvus config`: every setting in force and where it comes from, as a table or as JSON."""
+"""`milvus config show`: every setting in force and where it comes from, as a table or as JSON."""
 
 from __future__ import annotations
 

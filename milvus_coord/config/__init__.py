@@ -1,1 +1,11 @@
 """Settings: YAML, environment and etcd overlay, checked as a whole."""
+
+from __future__ import annotations
+
+from milvus_coord.config.errors import ConfigError, Problem
+from milvus_coord.config.loading import Loaded, load
+from milvus_coord.config.origin import Origin
+from milvus_coord.config.roles import RoleSettings
+from milvus_coord.config.settings import Settings
+
+__all__ = ["ConfigError", "Loaded", "Origin", "Problem", "RoleSettings", "Settings", "load"]

@@ -1,0 +1,182 @@
+"""From file, environment and etcd overlay to checked settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from pydantic import ValidationError
+
+from milvus_coord.config.errors import ConfigError, Problem
+from milvus_coord.config.etcd import join_path
+from milvus_coord.config.origin import DEFAULT, Origin
+from milvus_coord.config.rules import clashes
+from milvus_coord.config.section import leaves
+from milvus_coord.config.settings import ROLES, Settings
+from milvus_coord.config.sources import (
+    EnvironmentSource,
+    FileSource,
+    OverlaySource,
+    TextSource,
+    squash,
+)
+from milvus_coord.config.yaml_file import YamlFile, find, read
+
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Checked settings of one process.
+
+    `origins` has one entry for every key, spelled as Milvus spells it. `warnings` are lines worth
+    logging at start: things set that have no effect. `notes` are the harmless ones of that sort,
+    for `milvus config show`.
+    """
+
+    role: str
+    settings: Settings
+    origins: Mapping[str, Origin]
+    file: Path | None
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def load(
+    role: str,
+    *,
+    config: Path | None = None,
+    environ: Mapping[str, str],
+    cwd: Path | None = None,
+    overlay: Mapping[str, str] = _NOTHING,
+) -> Loaded:
+    """Read and check the settings of `role` ("rootcoord").
+
+    Priority: `overlay`, `environ`, file, built-in default. `config` is a file or a directory with
+    milvus.yaml; without it the places of `yaml_file.find` are tried. `overlay` holds the texts
+    below `<meta root>/config/` in etcd, by what follows that prefix. `cwd` stands for "." in paths.
+    Raises ConfigError with all problems at once, KeyError for an unknown role.
+    """
+    if role not in ROLES:
+        raise KeyError(role)
+    here = cwd or Path.cwd()
+    path = find(config, _directory(environ), here)
+    file = FileSource(Settings, read(path) if path else YamlFile())
+    environment = EnvironmentSource(Settings, environ)
+    prefix = f"{_meta_root(environment, file)}/config/"
+    sources = (OverlaySource(Settings, overlay, prefix), environment, file)
+
+    origins = _origins(sources)
+    settings, problems = _validated(sources, origins)
+    problems = [*file.misplaced, *problems]
+    wrong = {problem.key for problem in problems}
+    settings = _prefer_older_names(settings, origins)
+    problems += _broken_rules(settings, origins, role, here, wrong)
+    if problems:
+        raise ConfigError(problems)
+    return Loaded(
+        role=role,
+        settings=settings,
+        origins=MappingProxyType(origins),
+        file=path,
+        warnings=tuple(line for source in sources for line in source.warnings),
+        notes=tuple(_notes(sources, settings, origins, role)),
+    )
+
+
+def _directory(environ: Mapping[str, str]) -> tuple[str, str] | None:
+    """The variable that means MILVUSCONF, and its value; an empty one counts as not set."""
+    named = [
+        (name, text) for name, text in environ.items() if text and squash(name) == "milvusconf"
+    ]
+    return named[-1] if named else None
+
+
+def _meta_root(*sources: TextSource) -> str:
+    """Where the overlay comes from, found out before anything is checked: errors name its keys."""
+    texts = []
+    for key, default in (("etcd.rootPath", "by-dev"), ("etcd.metaSubPath", "meta")):
+        entries = (source.found.get(key) for source in sources)
+        texts.append(next((entry.text for entry in entries if entry), default))
+    return join_path(*texts)
+
+
+def _origins(sources: Sequence[TextSource]) -> dict[str, Origin]:
+    """For every key the first source that has it."""
+    origins = {}
+    for leaf in leaves(Settings):
+        entries = (source.found.get(leaf.key) for source in sources)
+        origins[leaf.key] = next((entry.origin for entry in entries if entry), DEFAULT)
+    return origins
+
+
+def _validated(
+    sources: Sequence[TextSource], origins: Mapping[str, Origin]
+) -> tuple[Settings, list[Problem]]:
+    """The settings, and what is wrong with single keys; those fall back, to check the rest."""
+    try:
+        return Settings.read(sources), []
+    except ValidationError as err:
+        musts = {
+            ".".join(map(str, error["loc"])): str(error["ctx"]["error"])
+            for error in err.errors(include_url=False, include_input=False)
+        }
+    by_key = {leaf.key: leaf for leaf in leaves(Settings)}
+    problems = []
+    for key, must in musts.items():
+        text = next(source.found[key].text for source in sources if key in source.found)
+        hint = " (it is set but empty: unset it or give a value)" if not text else ""
+        problems.append(
+            Problem(str(origins[key]), f"must be {must}{hint}", key, by_key[key].kind.quote(text))
+        )
+    for source in sources:
+        source.forget(musts)
+    return Settings.read(sources), problems
+
+
+def _prefer_older_names(settings: Settings, origins: dict[str, Origin]) -> Settings:
+    """Let `msgChannel.chanNamePrefix.*` win over `common.*`, whatever source either is from."""
+    older = settings.msg_channel.chan_name_prefix
+    names = {name: value for name, value in older if value is not None}
+    if not names:
+        return settings
+    for leaf in leaves(Settings):
+        if leaf.fields[0] == "msg_channel" and leaf.fields[-1] in names:
+            origins[leaf.key.replace("msgChannel", "common", 1)] = origins[leaf.key]
+    prefix = settings.common.chan_name_prefix.model_copy(update=names)
+    common = settings.common.model_copy(update={"chan_name_prefix": prefix})
+    return settings.model_copy(update={"common": common})
+
+
+def _broken_rules(
+    settings: Settings, origins: Mapping[str, Origin], role: str, cwd: Path, wrong: set[str | None]
+) -> list[Problem]:
+    """Clashes between keys, those left out whose keys are wrong by themselves."""
+    by_key = {leaf.key: leaf for leaf in leaves(Settings)}
+
+    def shown(key: str) -> str:
+        return by_key[key].kind.show(by_key[key].of(settings))
+
+    problems = []
+    for clash in clashes(settings, origins, role, cwd):
+        if wrong.isdisjoint({clash.key, *clash.others}):
+            reasons = [f"{other} = {shown(other)} ({origins[other]})" for other in clash.others]
+            must = "; ".join([clash.must, *reasons])
+            problems.append(Problem(str(origins[clash.key]), must, clash.key, shown(clash.key)))
+    return problems
+
+
+def _notes(
+    sources: Iterable[TextSource], settings: Settings, origins: Mapping[str, Origin], role: str
+) -> Iterator[str]:
+    """What is ignored on purpose, other roles' sections left out."""
+    others = set(ROLES.values()) - {ROLES[role]}
+    for source in sources:
+        for key, line in source.notes:
+            if key.partition(".")[0] not in others:
+                yield line
+    if settings.etcd.use_embed:
+        yield f"etcd.endpoints ({origins['etcd.endpoints']}) is not used: etcd.use.embed is true"

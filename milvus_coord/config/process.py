@@ -1,0 +1,37 @@
+"""`log.*` and `ha.*`: how the process logs, and the times of our own failover."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from milvus_coord.config.etcd import LEVELS
+from milvus_coord.config.kinds import Choice, Flag, Text, Whole
+from milvus_coord.config.section import Section
+
+
+class LogFile(Section):
+    """`log.file.*`: rotation; no file is written while rootPath is empty."""
+
+    root_path: Annotated[str, Text()] = ""
+    max_size_mb: Annotated[int, Whole(1, unit="MB")] = Field(default=300, alias="maxSize")
+    max_age_days: Annotated[int, Whole(0, unit="days")] = Field(default=10, alias="maxAge")
+    max_backups: Annotated[int, Whole(0)] = 20
+
+
+class Log(Section):
+    """`log.*`."""
+
+    level: Annotated[str, Choice(LEVELS)] = "info"
+    format: Annotated[str, Choice(("text", "json"))] = "text"
+    stdout: Annotated[bool, Flag()] = True
+    file: LogFile = LogFile()
+
+
+class Ha(Section):
+    """`ha.*`: keys of this project; Milvus has none of them and ignores them."""
+
+    serve_lease_ms: Annotated[int, Whole(100, 60_000, unit="ms")] = Field(
+        default=1000, alias="serveLease"
+    )

@@ -1,0 +1,258 @@
+"""Every way to be wrong, and the sentence that says so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from milvus_coord.config import ConfigError, Settings, load
+from milvus_coord.config.section import leaves
+
+KEYS = [leaf.key for leaf in leaves(Settings)]
+FLAG = "must be true or false (also 1, t, T, TRUE, True, 0, f, F, FALSE, False)"
+ADDRESS = "must be host or host:port that others can reach ([...] around IPv6, not 0.0.0.0)"
+ENDPOINTS = "must be host:port, several separated by commas (TLS: etcd.ssl.enabled, not https://)"
+LEVEL = "must be one of debug, info, warn, error, panic, fatal"
+# Controls, a byte that is no UTF-8 as os.environ has it, a digit that is not ASCII.
+TEXT = "aZ09 _-./:,[]{}\x1b\n\0\udce9\u0665é"
+EMPTY = " (it is set but empty: unset it or give a value)"
+
+
+def refused(environ: dict[str, str], *, overlay: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load("rootcoord", environ=environ, cwd=Path("/nonexistent"), overlay=overlay or {})
+    head, *lines = str(caught.value).splitlines()
+    assert head.startswith("configuration refused")
+    assert len(lines) == len(caught.value.problems)
+    return [line.strip() for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "key", "must"),
+    [
+        ("ROOT_COORD_PORT", "abc", "rootCoord.port", "must be a whole number from 1 to 65535"),
+        ("ROOT_COORD_PORT", "0", "rootCoord.port", "must be a whole number from 1 to 65535"),
+        ("ROOT_COORD_PORT", "65536", "rootCoord.port", "must be a whole number from 1 to 65535"),
+        ("ROOT_COORD_PORT", "5 ", "rootCoord.port", "must be a whole number from 1 to 65535"),
+        ("ROOT_COORD_PORT", "\u0665", "rootCoord.port", "must be a whole number from 1 to 65535"),
+        ("ROOT_COORD_PORT", "", "rootCoord.port", f"must be a whole number from 1 to 65535{EMPTY}"),
+        ("METRICS_PORT", "x", "METRICS_PORT", "must be a whole number from 0 to 65535"),
+        ("COMMON_SESSION_TTL", "1", "common.session.ttl", "must be a whole number of s from 2 to"),
+        (
+            "COMMON_SESSION_TTL",
+            "20s",
+            "common.session.ttl",
+            "must be a whole number of s from 2 to",
+        ),
+        (
+            "COMMON_SESSION_RETRYTIMES",
+            "-1",
+            "common.session.retryTimes",
+            "must be a whole number, 1",
+        ),
+        (
+            "COMMON_SECURITY_TLS_MODE",
+            "3",
+            "common.security.tlsMode",
+            "must be a whole number from 0",
+        ),
+        (
+            "ETCD_REQUEST_TIMEOUT",
+            "1.5",
+            "etcd.requestTimeout",
+            "must be a whole number of ms, 1 or",
+        ),
+        (
+            "GRPC_SERVER_MAX_RECV_SIZE",
+            "0",
+            "grpc.serverMaxRecvSize",
+            "must be a whole number of byt",
+        ),
+        ("HA_SERVE_LEASE", "99", "ha.serveLease", "must be a whole number of ms from 100 to 60000"),
+        ("LOG_STDOUT", "yes", "log.stdout", FLAG),
+        ("ETCD_USE_EMBED", "", "etcd.use.embed", FLAG + EMPTY),
+        ("LOG_LEVEL", "loud", "log.level", LEVEL),
+        ("LOG_FORMAT", "xml", "log.format", "must be one of text, json"),
+        (
+            "ETCD_SSL_TLS_MIN_VERSION",
+            "1.4",
+            "etcd.ssl.tlsMinVersion",
+            "must be one of 1.0, 1.1, 1.2",
+        ),
+        ("ETCD_ENDPOINTS", "", "etcd.endpoints", ENDPOINTS + EMPTY),
+        ("ETCD_ENDPOINTS", "etcd", "etcd.endpoints", ENDPOINTS),
+        ("ETCD_ENDPOINTS", "a:1,,b:2", "etcd.endpoints", ENDPOINTS),
+        ("ETCD_ENDPOINTS", "https://a:1", "etcd.endpoints", ENDPOINTS),
+        ("ETCD_ENDPOINTS", "::1:2379", "etcd.endpoints", ENDPOINTS),
+        ("ETCD_META_SUB_PATH", "/", "etcd.metaSubPath", "must be a name without blanks, not empty"),
+        ("COMMON_CHANNAMEPREFIX_CLUSTER", "a b", "common.chanNamePrefix.cluster", "must be a name"),
+        ("ROOT_COORD_ADDRESS", "host:0", "rootCoord.address", ADDRESS),
+        ("ROOT_COORD_ADDRESS", "host:x", "rootCoord.address", ADDRESS),
+        ("ROOT_COORD_ADDRESS", "tcp://10.0.0.1:1", "rootCoord.address", ADDRESS),
+        ("ROOT_COORD_ADDRESS", "0.0.0.0", "rootCoord.address", ADDRESS),
+        ("ROOT_COORD_ADDRESS", "[::]:1", "rootCoord.address", ADDRESS),
+        ("ROOT_COORD_ADDRESS", "fd00::1", "rootCoord.address", ADDRESS),
+        ("ROOT_COORD_ADDRESS", "[fd00::1", "rootCoord.address", ADDRESS),
+        ("ROOT_COORD_ADDRESS", "[x]:1", "rootCoord.address", ADDRESS),
+    ],
+)
+def test_one_bad_variable(variable: str, text: str, key: str, must: str) -> None:
+    [line] = refused({variable: text})
+    expected = f'{key} = "{text}" (environment variable {variable}): {must}'
+    if text.isascii():
+        assert line.startswith(expected)
+    else:
+        assert line.endswith(f"(environment variable {variable}): {must}")
+
+
+def test_a_bad_value_in_the_overlay_names_the_etcd_key() -> None:
+    assert refused({}, overlay={"rootCoord/port": "x"}) == [
+        'rootCoord.port = "x" (etcd by-dev/meta/config/rootCoord/port): '
+        "must be a whole number from 1 to 65535"
+    ]
+
+
+def test_all_problems_are_in_one_error(tmp_path: Path) -> None:
+    (tmp_path / "milvus.yaml").write_text("log:\n  level: loud\nrootCoord:\n  port: 1\n")
+    with pytest.raises(ConfigError) as caught:
+        load(
+            "rootcoord",
+            config=tmp_path,
+            environ={"ROOT_COORD_PORT": "x", "HA_SERVE_LEASE": "10000"},
+            overlay={"log/stdout": "maybe"},
+        )
+    assert str(caught.value) == (
+        "configuration refused, 4 problems:\n"
+        '  rootCoord.port = "x" (environment variable ROOT_COORD_PORT): '
+        "must be a whole number from 1 to 65535\n"
+        f'  log.level = "loud" (file {tmp_path}/milvus.yaml line 2): {LEVEL}\n'
+        f'  log.stdout = "maybe" (etcd by-dev/meta/config/log/stdout): {FLAG}\n'
+        "  ha.serveLease = 10000 ms (environment variable HA_SERVE_LEASE): must be below half of "
+        "the session's lease, 10000 ms; common.session.ttl = 20 s (built-in default)"
+    )
+
+
+def test_no_rule_is_held_against_a_value_that_is_bad_by_itself() -> None:
+    [line] = refused({"COMMON_SESSION_TTL": "one", "HA_SERVE_LEASE": "15000"})
+    assert line.startswith('common.session.ttl = "one"')
+
+
+def test_a_shadowed_bad_value_is_no_problem(tmp_path: Path) -> None:
+    (tmp_path / "milvus.yaml").write_text("log:\n  level: loud\n")
+    loaded = load("rootcoord", config=tmp_path, environ={"LOG_LEVEL": "warn"})
+    assert loaded.settings.log.level == "warn"
+
+
+def test_hostile_text_is_escaped_and_cut() -> None:
+    [line] = refused({"LOG_LEVEL": "\x1b[2J" + "a" * 100})
+    assert line.startswith('log.level = "\\u001b[2Jaaa')
+    assert 'aaa..." (environment variable' in line
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(KEYS),
+        st.text(TEXT) | st.integers().map(str) | st.sampled_from(["true", "a:1", "tcp://a:1", "-"]),
+        max_size=8,
+    )
+)
+def test_whatever_is_set_is_taken_or_refused(environ: dict[str, str]) -> None:
+    try:
+        loaded = load("rootcoord", environ=environ, cwd=Path("/nonexistent"))
+    except ConfigError as err:
+        problems = err.problems
+    else:
+        problems = ()
+        assert loaded.settings.common.session.ttl * 500 > loaded.settings.ha.serve_lease_ms
+    for problem in problems:
+        assert problem.key in KEYS
+        assert str(problem).isprintable()
+
+
+def test_serve_lease_against_the_shortest_ttl() -> None:
+    [line] = refused({"COMMON_SESSION_TTL": "2"})
+    assert line == (
+        "ha.serveLease = 1000 ms (built-in default): must be below half of the session's lease, "
+        "1000 ms; common.session.ttl = 2 s (environment variable COMMON_SESSION_TTL)"
+    )
+    environ = {"COMMON_SESSION_TTL": "2", "HA_SERVE_LEASE": "999"}
+    assert load("rootcoord", environ=environ).settings.ha.serve_lease_ms == 999
+
+
+def test_metrics_port_against_the_port_of_this_role() -> None:
+    assert refused({"METRICS_PORT": "53100"}) == [
+        "METRICS_PORT = 53100 (environment variable METRICS_PORT): must differ from the role's own "
+        "port; rootCoord.port = 53100 (built-in default)"
+    ]
+    assert load("datacoord", environ={"METRICS_PORT": "53100"}).settings.metrics_port == 53100
+
+
+def test_a_private_etcd_against_endpoints_from_the_environment(tmp_path: Path) -> None:
+    environ = {"ETCD_ENDPOINTS": "etcd:2379", "ETCD_USE_EMBED": "true"}
+    assert refused(environ) == [
+        "etcd.use.embed = true (environment variable ETCD_USE_EMBED): must be false when endpoints "
+        "are given: it starts a private etcd instead; "
+        "etcd.endpoints = etcd:2379 (environment variable ETCD_ENDPOINTS)"
+    ]
+    (tmp_path / "milvus.yaml").write_text("etcd: {use: {embed: true}, endpoints: [a:1]}\n")
+    loaded = load("rootcoord", config=tmp_path, environ={})
+    assert loaded.settings.etcd.use_embed
+    assert loaded.notes == (
+        f"etcd.endpoints (file {tmp_path}/milvus.yaml line 1) is not used: etcd.use.embed is true",
+    )
+
+
+def test_etcd_tls_needs_three_readable_files(tmp_path: Path) -> None:
+    cert = tmp_path / "cert.pem"
+    cert.touch()
+    environ = {"ETCD_SSL_ENABLED": "1", "ETCD_SSL_TLS_CERT": str(cert), "ETCD_SSL_TLS_KEY": "/no"}
+    on = "etcd.ssl.enabled = true (environment variable ETCD_SSL_ENABLED)"
+    assert refused(environ) == [
+        "etcd.ssl.tlsKey = /no (environment variable ETCD_SSL_TLS_KEY): "
+        f"must be a readable file (No such file or directory); {on}",
+        f'etcd.ssl.tlsCACert = "" (built-in default): must name a file; {on}',
+    ]
+    environ |= {"ETCD_SSL_TLS_KEY": "cert.pem", "ETCD_SSL_TLS_CA_CERT": "cert.pem"}
+    assert load("rootcoord", environ=environ, cwd=tmp_path).settings.etcd.ssl.enabled
+
+
+def test_etcd_login_needs_user_and_password() -> None:
+    on = "must be set; etcd.auth.enabled = true (environment variable ETCD_AUTH_ENABLED)"
+    assert refused({"ETCD_AUTH_ENABLED": "true"}) == [
+        f'etcd.auth.userName = "" (built-in default): {on}',
+        f'etcd.auth.password = "" (built-in default): {on}',
+    ]
+
+
+@pytest.mark.parametrize(("mode", "missing"), [("1", ["Pem", "Key"]), ("2", ["Pem", "Key", "ca"])])
+def test_server_tls_needs_its_files(mode: str, missing: list[str], tmp_path: Path) -> None:
+    lines = refused({"COMMON_SECURITY_TLS_MODE": mode})
+    assert len(lines) == len(missing)
+    assert lines[0] == (
+        "tls.serverPemPath = configs/cert/server.pem (built-in default): must be a readable file "
+        f"(No such file or directory); common.security.tlsMode = {mode} "
+        "(environment variable COMMON_SECURITY_TLS_MODE)"
+    )
+    folder = tmp_path / "configs" / "cert"
+    folder.mkdir(parents=True)
+    for name in ("server.pem", "server.key", "ca.pem"):
+        (folder / name).touch()
+    environ = {"COMMON_SECURITY_TLS_MODE": mode}
+    assert load("rootcoord", environ=environ, cwd=tmp_path).settings.common.security.tls_mode > 0
+
+
+def test_a_directory_is_no_certificate(tmp_path: Path) -> None:
+    lines = refused(
+        {
+            "COMMON_SECURITY_TLS_MODE": "1",
+            "TLS_SERVER_PEM_PATH": str(tmp_path),
+            "TLS_SERVER_KEY_PATH": "",
+        }
+    )
+    assert "must be a readable file (Is a directory)" in lines[0]
+    assert lines[1].startswith(
+        'tls.serverKeyPath = "" (environment variable TLS_SERVER_KEY_PATH): '
+    )
