@@ -150,6 +150,6 @@ class Member(Client):
 def _target(endpoint: Endpoint) -> str:
     if ":" in endpoint.host:
         return f"ipv6:{endpoint.address}"
-    if endpoint.host.replace(".", "").isdecimal():
+    if endpoint.host.count(".") == 3 and endpoint.host.replace(".", "").isdecimal():
         return f"ipv4:{endpoint.address}"
     return f"dns:{endpoint.address}"

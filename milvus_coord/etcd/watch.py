@@ -44,6 +44,7 @@ class ClientWatch:
         self._key, self._end = key, end
         self._next_revision = start_revision
         self._idle_check_s = idle_check_s
+        self._member: Member | None = None
         self._stream: WatchStream | None = None
         self._backoff = Backoff(0.02, 0.5)
         self._failures = 0
@@ -90,10 +91,12 @@ class ClientWatch:
 
     async def _response(self) -> Any:
         if self._stream is None:
-            member = self._ring.current
+            self._member = member = self._ring.current
             await member.ready(self._settings.attempt_timeout_s)
-            self._stream = WatchStream(member, self._idle_check_s)
-            await self._stream.open(self._key, self._end, self._next_revision)
+            stream = WatchStream(member, self._idle_check_s)
+            # Kept only once it is asked for: one that was not would answer its pulse for ever.
+            await stream.open(self._key, self._end, self._next_revision)
+            self._stream = stream
         return await self._stream.next()
 
     async def _drop(self) -> None:
@@ -103,7 +106,7 @@ class ClientWatch:
 
     async def _interrupted(self, verdict: Verdict) -> None:
         """Leave the endpoint and wait a little; raise when every endpoint would say the same."""
-        member = self._stream.member if self._stream else self._ring.current
+        member = self._member or self._ring.current
         token = self._stream.token if self._stream else member.token
         await self._drop()
         if verdict.course is Course.FINAL:

@@ -36,7 +36,11 @@ class WatchStream:
             progress_notify=True,
         )
         self._call = self.member.watchstub.Watch(metadata=self.member.metadata)
-        await self._write(pb.WatchRequest(create_request=create))
+        try:
+            await self._write(pb.WatchRequest(create_request=create))
+        except BaseException:
+            self._call.cancel()
+            raise
 
     async def next(self) -> Any:
         """The next response. Raises StreamEnded and what grpc.aio raises."""
