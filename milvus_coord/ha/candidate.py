@@ -25,7 +25,7 @@ from milvus_coord.model.states import Phase
 from milvus_coord.runtime.backoff import Backoff
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.patience import Patience
-from milvus_coord.runtime.race import Interrupted, end, until
+from milvus_coord.runtime.race import Interrupted, end, to_the_end, until
 from milvus_coord.telemetry.log import log
 
 
@@ -114,30 +114,32 @@ class Candidate:
                 await self._campaign(session, stop, hurry)
                 await end(*helpers)
         except* SessionLost as lost:
-            log.warn("session lost, registering again", error=str(lost.exceptions[0]))
+            log.warn("session lost, registering again", error=str(_leaves(lost)[0]))
         finally:
             await session.close()
 
     async def _join(self) -> Session:
         """Take a lease and put the instance key under it. Tries for ever."""
+        patience = Patience(
+            self._clock, "register in etcd", weather=(EtcdError, InstanceTaken), cap_s=2.0
+        )
+        return await patience.outlast(self._register)
+
+    async def _register(self) -> Session:
         record = SessionRecord(
             server_id=self._lifecycle.server_id,
             server_name=self._settings.role,
             address=self._settings.address,
             fenced=True,
         )
-        patience = Patience(
-            self._clock, "register in etcd", weather=(EtcdError, InstanceTaken), cap_s=2.0
-        )
-        return await patience.outlast(lambda: self._register(record))
-
-    async def _register(self, record: SessionRecord) -> Session:
         session = await Session.open(self._etcd, self._clock, record, self._settings.session_ttl_s)
         if self._settings.active_standby:
             try:
                 await session.register(self._keys.instance(record.server_id))
-            except BaseException:
+            except BaseException as error:
                 await session.close()
+                if isinstance(error, InstanceTaken):  # the counter went back: the id is another's
+                    await self.take_server_id()
                 raise
             log.info(
                 "Service registered successfully",
@@ -227,7 +229,7 @@ class Candidate:
             )
         finally:
             self._lifecycle.to(Phase.STEPPING_DOWN)
-            await self._leave(term, in_order=in_order)
+            await to_the_end(self._leave(term, in_order=in_order), name="ha.leave")
         return served
 
     def _begin(self, session: Session, won: Won) -> Term:

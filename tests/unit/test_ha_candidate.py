@@ -358,3 +358,16 @@ async def test_orderly_end_leaves_no_key_behind(world: World) -> None:
     assert left is not None
     assert LeadershipRecord.decode(left.key, left.value).state is TermState.RELEASED
     assert node.phases[-1] is Phase.STOPPING
+
+
+async def test_a_server_id_that_is_anothers_is_given_up(world: World) -> None:
+    """The counter went back, as after a restore of etcd."""
+    lease = (await world.etcd.lease_grant(600)).id
+    other = SessionRecord(1, "rootcoord", "elsewhere:53100").encode()
+    await world.etcd.txn(Txn((), (put(KEYS.instance(1), other, lease=lease),)))
+    node = world.start()
+    await world.until(lambda: node.active)
+    assert node.lifecycle.server_id == 2
+    kept = (await world.etcd.get(KEYS.instance(1))).kv
+    assert kept is not None
+    assert kept.value == other

@@ -1,0 +1,79 @@
+"""Work against an event, and clean-ups that a cancellation must not cut."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from milvus_coord.runtime.race import Interrupted, to_the_end, until
+
+
+async def test_until_returns_what_the_work_returns() -> None:
+    async def work() -> int:
+        return 7
+
+    assert await until(asyncio.Event(), work(), name="work") == 7
+
+
+async def test_until_cancels_the_work_and_waits_for_its_end() -> None:
+    stop, ended = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        try:
+            stop.set()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.set()
+
+    with pytest.raises(Interrupted):
+        await until(stop, work(), name="work")
+    assert ended.is_set()
+
+
+async def test_until_does_not_begin_when_it_is_too_late() -> None:
+    stop = asyncio.Event()
+    stop.set()
+
+    async def work() -> None:
+        raise AssertionError("begun")
+
+    with pytest.raises(Interrupted):
+        await until(stop, work(), name="work")
+
+
+async def test_until_raises_what_the_work_raises() -> None:
+    async def work() -> None:
+        raise ValueError("own")
+
+    with pytest.raises(ValueError, match="own"):
+        await until(asyncio.Event(), work(), name="work")
+
+
+async def test_a_cancellation_waits_for_the_clean_up_and_is_not_lost() -> None:
+    begun, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def clean_up() -> None:
+        begun.set()
+        await go_on.wait()
+        done.set()
+
+    task = asyncio.create_task(to_the_end(clean_up(), name="clean-up"))
+    await begun.wait()
+    for _ in range(2):
+        task.cancel()
+        await asyncio.sleep(0)
+        assert not task.done()
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert done.is_set()
+
+
+async def test_a_clean_up_that_fails_says_so() -> None:
+    async def clean_up() -> None:
+        raise ValueError("own")
+
+    with pytest.raises(ValueError, match="own"):
+        await to_the_end(clean_up(), name="clean-up")
