@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import StartEtcd
 from tests.ha.conftest import StartRole, started_pair
-from tests.ha.test_takeover import K, taken_over
+from tests.ha.test_takeover import K, answers, taken_over
 from tests.support.etcd import EtcdCluster, EtcdMember, EtcdOptions
 from tests.support.hammer import Hammer
 from tests.support.link import Link
@@ -44,7 +44,7 @@ async def test_member_killed(
     active, standby = await started_pair(rootcoord, etcd3.endpoints, session_ttl_s=10)
     epoch = await epoch_of(active)
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
-        await hammer.wait_success(active.address)
+        await answers(hammer, active)
         victim = await etcd3.leader() if which == "leader" else (await etcd3.followers())[0]
         victim.kill()
         await etcd3.leader()
@@ -59,7 +59,7 @@ async def test_restart_within_the_ttl(
     active, standby = await started_pair(rootcoord, etcd.endpoints, session_ttl_s=20)
     epoch = await epoch_of(active)
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
-        await hammer.wait_success(active.address)
+        await answers(hammer, active)
         await etcd.stop()
         await active.wait_line("serve lease lapsed, refusing requests")
         await etcd.start()
@@ -73,7 +73,7 @@ async def test_stopped_for_longer_than_the_ttl(
 ) -> None:
     active, standby = await started_pair(rootcoord, etcd.endpoints)
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
-        await hammer.wait_success(active.address)
+        await answers(hammer, active)
         before = await epoch_of(active)
         await etcd.stop()
         await active.wait_line("stepping down.*the session lease was not renewed for 2 s")
@@ -124,7 +124,7 @@ async def test_compaction_under_a_cut_watch(
         await etcd.ctl("compact", str(revision))
         await link.heal()
         async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
-            await hammer.wait_success(active.address)
+            await answers(hammer, active)
             active.terminate()
             await taken_over(hammer, active, standby)
 
@@ -136,7 +136,7 @@ async def test_nospace_is_waited_out(
     active, standby = await started_pair(rootcoord, etcd.endpoints, session_ttl_s=10)
     epoch = await epoch_of(active)
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
-        await hammer.wait_success(active.address)
+        await answers(hammer, active)
         full = tmp_path / "full"
         full.write_text("x" * 900_000)
         while "NOSPACE" not in await etcd.ctl("alarm", "list"):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.conftest import StartEtcd
 from tests.ha.conftest import StartRole, started_pair
-from tests.ha.test_takeover import K, taken_over
+from tests.ha.test_takeover import K, answers, taken_over
 from tests.support.certificates import TestAuthority
 from tests.support.etcd import EtcdMember, EtcdOptions, EtcdTlsFiles
 from tests.support.hammer import Hammer
@@ -136,7 +136,7 @@ async def test_junk_in_a_session_key_is_named_and_harmless(
     active, standby = await started_pair(rootcoord, etcd.endpoints, session_ttl_s=30)
     assert active.lines("a session key is not readable.*rootcoord-99 holds no session")
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
-        await hammer.wait_success(active.address)
+        await answers(hammer, active)
         active.terminate()
         await taken_over(hammer, active, standby)
     assert "ninety-nine" in await etcd.ctl("get", f"{K}-99"), "what is not ours stays"
@@ -157,7 +157,7 @@ async def test_second_process_without_ha_waits_and_says_for_whom(
     assert "rootCoord.enableActiveStandby: true" in line
     assert not second.lines("STANDBY")
     async with Hammer([first.address, second.address], folder=tmp_path) as hammer:
-        await hammer.wait_success(first.address)
+        await answers(hammer, first)
         first.kill()
         await taken_over(hammer, first, second)
     assert (await etcd.ctl("get", "--prefix", K, "--keys-only")).split() == [K]
@@ -187,13 +187,22 @@ async def test_allocator_bound_that_is_no_bound(etcd: EtcdMember, rootcoord: Sta
     await role.wait_active()
 
 
-async def test_sigterm_twice_does_not_wait(etcd: EtcdMember, rootcoord: StartRole) -> None:
-    active, standby = await started_pair(rootcoord, etcd.endpoints, session_ttl_s=30)
-    os.kill(active.pid, signal.SIGTERM)
-    os.kill(active.pid, signal.SIGTERM)
-    assert await active.wait_exit() in (0, -signal.SIGTERM)
-    assert active.lines("Get signal to exit.*SIGTERM")
-    await standby.wait_active()
+async def test_settings_in_etcd_go_first_and_are_checked(
+    etcd: EtcdMember, rootcoord: StartRole
+) -> None:
+    overlay = "by-dev/meta/config/rootCoord/port"
+    await etcd.ctl("put", overlay, "all")
+    wrong: OurRole = rootcoord(etcd.endpoints)
+    wrong.start()
+    assert await wrong.wait_exit() == 2
+    assert wrong.lines(f"rootCoord.port.*etcd {overlay}")
+    port = free_ports(1)[0]
+    await etcd.ctl("put", overlay, str(port))
+    right: OurRole = rootcoord(etcd.endpoints)
+    right.start()
+    await right.wait_active()
+    with socket.create_connection(("127.0.0.1", port), timeout=1):
+        pass
 
 
 async def test_sighup_reopens_the_log_and_changes_nothing_else(

@@ -10,7 +10,7 @@ import pytest
 
 from tests.ha.conftest import StartRole, started_pair
 from tests.ha.test_etcd_trouble import epoch_of, last_try, one_leads
-from tests.ha.test_takeover import K, taken_over
+from tests.ha.test_takeover import K, answers, taken_over
 from tests.support.etcd import EtcdMember
 from tests.support.hammer import Hammer
 from tests.support.sightings import Method
@@ -72,7 +72,7 @@ async def test_port_taken_at_activation_lets_another_standby_lead(
     await third.wait_standby()
     with socket.create_server(("127.0.0.1", blocked.port)):
         async with Hammer([active.address, third.address], folder=tmp_path) as hammer:
-            await hammer.wait_success(active.address)
+            await answers(hammer, active)
             active.terminate()
             await taken_over(hammer, active, third)
     assert blocked.running

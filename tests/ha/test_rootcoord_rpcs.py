@@ -169,7 +169,7 @@ async def test_what_is_not_there_yet_says_its_name(serving: OurRole) -> None:
 async def test_calls_for_others_are_refused_in_the_words_of_go(
     serving: OurRole, metadata: dict[str, str], words: str
 ) -> None:
-    async with client(serving, **metadata) as channel:
+    async with client(serving, None, **metadata) as channel:
         with pytest.raises(RpcError) as refused:
             await timestamps(channel, 1)
     assert (refused.value.code, refused.value.message) == (Status.UNKNOWN, words)

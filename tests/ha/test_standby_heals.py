@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from tests.ha.conftest import StartRole, started_pair
-from tests.ha.test_takeover import taken_over
+from tests.ha.test_takeover import answers, taken_over
 from tests.support.etcd import EtcdMember
 from tests.support.hammer import Hammer
 from tests.support.ours import OurRole
@@ -36,7 +36,7 @@ async def test_frozen_beyond_its_ttl_and_then_needed(
     await standby.wait_line("session lost, registering again")
     await instances_are(etcd, 2)
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
-        await hammer.wait_success(active.address)
+        await answers(hammer, active)
         active.kill()
         await taken_over(hammer, active, standby)
 
@@ -46,7 +46,7 @@ async def test_frozen_while_the_active_dies(
 ) -> None:
     active, standby = await started_pair(rootcoord, etcd.endpoints)
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
-        await hammer.wait_success(active.address)
+        await answers(hammer, active)
         standby.pause()
         active.kill()
         await instances_are(etcd, 0)
@@ -63,7 +63,7 @@ async def test_hand_over_to_a_frozen_standby_goes_to_another(
     third.start()
     await third.wait_standby()
     async with Hammer([active.address, frozen.address, third.address], folder=tmp_path) as hammer:
-        await hammer.wait_success(active.address)
+        await answers(hammer, active)
         active.terminate()
         await taken_over(hammer, active, third)
 

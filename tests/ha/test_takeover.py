@@ -7,15 +7,31 @@ lease of half a second adds to it.
 from __future__ import annotations
 
 import asyncio
+import re
 from pathlib import Path
 
 from tests.ha.conftest import StartRole, started_pair
+from tests.support.daemon import boottime_s
 from tests.support.etcd import EtcdCluster, EtcdMember
 from tests.support.hammer import Hammer
 from tests.support.ours import OurRole
-from tests.support.sightings import Method
+from tests.support.sightings import Method, Sightings
 
 K = "by-dev/meta/session/rootcoord"
+
+
+async def answers(hammer: Hammer, role: OurRole, count: int = 20) -> None:
+    """Until `role` has handed out timestamps and ids so often, from now on."""
+    since_s = boottime_s()
+
+    def enough(seen: Sightings) -> bool:
+        fresh = [
+            [one for one in seen.successes(method, address=role.address) if one.sent_s > since_s]
+            for method in (Method.ALLOC_TIMESTAMP, Method.ALLOC_ID)
+        ]
+        return len(fresh[0]) >= count and len(fresh[1]) >= count // 4
+
+    await hammer.wait_until(enough, within_s=20)
 
 
 async def taken_over(
@@ -23,8 +39,7 @@ async def taken_over(
 ) -> None:
     """The successor serves; over the whole run nothing was unsafe."""
     await successor.wait_active()
-    won = await hammer.wait_success(successor.address)
-    await hammer.wait_success(successor.address, after_s=won.received_s + 0.2)
+    await answers(hammer, successor)
     seen = hammer.sightings()
     seen.check_tenures(former.address, successor.address)
     seen.check_values(Method.ALLOC_TIMESTAMP, at_least=at_least)
@@ -37,7 +52,7 @@ async def test_sigterm_hands_over_without_waiting_for_any_lease(
     active, standby = await started_pair(rootcoord, etcd.endpoints, session_ttl_s=30)
     await standby.wait_line("STANDBY")
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
-        await hammer.wait_success(active.address)
+        await answers(hammer, active)
         await handover_published(etcd, standby)
         active.terminate()
         assert await active.wait_exit() == 0
@@ -63,9 +78,25 @@ async def test_kill_9_is_outlived_by_the_standby(
 ) -> None:
     active, standby = await started_pair(rootcoord, etcd.endpoints)
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
-        await hammer.wait_success(active.address)
+        await answers(hammer, active)
         active.kill()
         await taken_over(hammer, active, standby)
+    server_id = 2
+    wanted = [
+        r"""\["watch the ACTIVE key"\] \[DELETE="key:..by-dev/meta/session/rootcoord.. mod""",
+        r"""\["stop watching ACTIVE key"\]""",
+        r"""\["start retrying to register as ACTIVE service..."\]""",
+        rf"""\["register ACTIVE service successfully"\] \[ServerID={server_id}\]""",
+        r"""\["quit STANDBY mode, this node will become ACTIVE"\]""",
+        r"""\["rootcoord switch from standby to active, activating"\]""",
+        r"""\["RootCoord Register Finished"\]""",
+        r"""\[DEBUG\].*\["RootCoord start done ..."\]""",
+        r"""\[DEBUG\].*\["RootCoord successfully started"\]""",
+    ]
+    found = standby.lines("|".join(wanted))
+    assert len(found) == len(wanted), found
+    for line, pattern in zip(found, wanted, strict=True):
+        assert re.search(pattern, line), f"{line} where {pattern} was expected"
 
 
 async def test_lease_revoked_by_hand(
@@ -73,7 +104,7 @@ async def test_lease_revoked_by_hand(
 ) -> None:
     active, standby = await started_pair(rootcoord, etcd.endpoints, session_ttl_s=30)
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
-        await hammer.wait_success(active.address)
+        await answers(hammer, active)
         fields = await etcd.ctl("get", K, "-w", "fields")
         lease = next(line for line in fields.splitlines() if line.startswith('"Lease"'))
         await etcd.ctl("lease", "revoke", f"{int(lease.rpartition(':')[2]):x}")
@@ -85,7 +116,7 @@ async def test_lease_revoked_by_hand(
 async def test_key_deleted_by_hand(etcd: EtcdMember, rootcoord: StartRole, tmp_path: Path) -> None:
     active, standby = await started_pair(rootcoord, etcd.endpoints, session_ttl_s=30)
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
-        await hammer.wait_success(active.address)
+        await answers(hammer, active)
         await etcd.ctl("del", K)
         await active.wait_line("stepping down.*was deleted at revision")
         await settled(hammer, active, standby)
@@ -96,7 +127,7 @@ async def test_key_overwritten_with_junk(
 ) -> None:
     active, standby = await started_pair(rootcoord, etcd.endpoints, session_ttl_s=30)
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
-        await hammer.wait_success(active.address)
+        await answers(hammer, active)
         await etcd.ctl("put", K, "{junk")
         await active.wait_line("stepping down.*was written by another")
         await settled(hammer, active, standby)
@@ -118,8 +149,8 @@ async def settled(hammer: Hammer, former: OurRole, other: OurRole) -> None:
             await asyncio.sleep(0.02)
     after_s = max(one.received_s for one in hammer.sightings().tries)
     leader = other if other.lines("RootCoord Register Finished") else former
-    won = await hammer.wait_success(leader.address, after_s=after_s)
-    await hammer.wait_success(leader.address, after_s=won.received_s + 0.2)
+    await hammer.wait_success(leader.address, after_s=after_s)
+    await answers(hammer, leader)
     seen = hammer.sightings()
     seen.check_values(Method.ALLOC_TIMESTAMP, at_least=20)
     seen.check_values(Method.ALLOC_ID, at_least=4)
@@ -131,7 +162,7 @@ async def test_three_members_kill_9(
 ) -> None:
     active, standby = await started_pair(rootcoord, etcd3.endpoints)
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
-        await hammer.wait_success(active.address)
+        await answers(hammer, active)
         active.kill()
         await taken_over(hammer, active, standby)
 
@@ -141,7 +172,7 @@ async def test_active_frozen_beyond_its_ttl_hands_out_nothing_when_it_wakes(
 ) -> None:
     active, standby = await started_pair(rootcoord, etcd.endpoints)
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
-        await hammer.wait_success(active.address)
+        await answers(hammer, active)
         active.pause()
         await standby.wait_active()
         await hammer.wait_success(standby.address)
@@ -149,7 +180,8 @@ async def test_active_frozen_beyond_its_ttl_hands_out_nothing_when_it_wakes(
         await active.wait_line("stepping down")
         await active.wait_standby()
         await taken_over(hammer, active, standby)
+        asked_s = boottime_s()
         standby.terminate()
         await active.wait_active()
-        await hammer.wait_success(active.address, after_s=standby.started_at_s)
+        await hammer.wait_success(active.address, after_s=asked_s)
         hammer.sightings().check_tenures(active.address, standby.address, active.address)

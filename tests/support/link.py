@@ -24,7 +24,7 @@ class Link:
 
     async def __aenter__(self) -> Link:
         self._server = await asyncio.start_server(self._join, "127.0.0.1", 0)
-        self.endpoint = "127.0.0.1:%d" % self._server.sockets[0].getsockname()[1]
+        self.endpoint = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -253,5 +253,5 @@ async def settle(call: Any) -> tuple[str, str | bytes]:
 async def eventually(condition: Callable[[], bool], *, within_s: float = 5.0) -> None:
     """Return as soon as `condition` holds; TimeoutError when it does not in time."""
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110  # conditions of others' state have no event
+        while not condition():
             await asyncio.sleep(0.002)
