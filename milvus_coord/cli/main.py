@@ -26,9 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.print_help(sys.stderr)
         return 0
     if words.command == "demo":
-        from milvus_coord.cli import demo
+        from milvus_coord.cli.demo import run
 
-        return demo.run(words.once)
+        return run(words.once)
     if words.command == "run":
         return _run(words)
     return _config_show(words)

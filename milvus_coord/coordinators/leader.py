@@ -62,7 +62,9 @@ class PortLeader:
         self._reserved = None
         await self._coordinator.recover(term, tasks)
         if (wait_s := term.clear_at - self._clock.boottime()) > 0:
-            log.info("waiting until the leader before us has certainly stopped", wait_s=wait_s)
+            log.info(
+                "waiting until the leader before us has certainly stopped", wait_s=round(wait_s, 3)
+            )
             await self._clock.sleep(wait_s)
 
     async def finish(self) -> None:
