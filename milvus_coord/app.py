@@ -85,7 +85,8 @@ async def run(start: Start, loaded: Loaded) -> None:
     notifier = Notifier.from_environ(start.environ)
     signals.handle(request, lambda: _reload(notifier))
     _log_to(loaded.settings, start.role, server_id=None)
-    log.info(f"milvus-coord {__version__} starts", role=start.role, config=str(loaded.file))
+    config = str(loaded.file or "built-in defaults")
+    log.info(f"milvus-coord {__version__} starts", role=start.role, config=config)
     for line in loaded.warnings:
         log.warn(line)
     async with asyncio.TaskGroup() as tasks:

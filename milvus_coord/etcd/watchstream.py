@@ -79,8 +79,10 @@ class WatchStream:
             async with asyncio.timeout(self._idle_check_s):
                 await self._call.write(request)
         except TROUBLE as failure:
+            if isinstance(failure, TimeoutError):
+                raise StreamEnded(f"it took nothing for {self._idle_check_s:.3g} s") from None
             # The write says only that the stream is over; its status says why.
-            if isinstance(failure, TimeoutError) or not self._call.done():
+            if not self._call.done():
                 raise
             code, details = await self._call.code(), await self._call.details()
             raise grpc.aio.AioRpcError(

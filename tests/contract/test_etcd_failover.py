@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from milvus_coord.etcd.errors import ClientClosed, Unavailable
 from milvus_coord.etcd.settings import EtcdSettings
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.etcd.values import Batch, EventKind, Listing
+from milvus_coord.etcd.watchstream import WatchStream
 from milvus_coord.runtime.clock import SystemClock
 from tests.conftest import StartEtcd
 from tests.contract.etcd_helpers import SOON_S, Writer, connected, numbers, write
@@ -138,20 +140,31 @@ async def test_a_silent_watch_leaves_a_hanging_member(etcd3: EtcdCluster) -> Non
             hanging.resume()
 
 
-async def test_an_idle_watch_is_not_disturbed_by_its_pulse(etcd: EtcdMember) -> None:
+async def test_an_idle_watch_is_not_disturbed_by_its_pulse(
+    etcd: EtcdMember, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[str] = []
+    third_pulse = asyncio.Event()
+    send = WatchStream._write
+
+    async def noted(self: WatchStream, request: Any) -> None:
+        requests.append(request.WhichOneof("request_union"))
+        await send(self, request)
+        if requests.count("progress_request") == 3:
+            third_pulse.set()
+
+    monkeypatch.setattr(WatchStream, "_write", noted)
     async with (
         connected(etcd.endpoints) as client,
-        aclosing(client.watch(b"n", start_revision=1, idle_check_s=0.02)) as watch,
+        aclosing(client.watch(b"n", start_revision=1, idle_check_s=0.3)) as watch,
         asyncio.TaskGroup() as tasks,
     ):
         waiting = tasks.create_task(numbers(watch, 1), name="waiting")
-        for number in range(300):
-            await write(client, b"other", b"%d" % number)
-        stream = watch._stream
-        assert stream is not None
+        await write(client, b"other", b"1")
+        await asyncio.wait_for(third_pulse.wait(), SOON_S)
         await write(client, b"n", b"1")
         assert await waiting == [1]
-        assert watch._stream is stream
+    assert requests.count("create_request") == 1
 
 
 async def test_keepalives_go_round_the_members(etcd3: EtcdCluster) -> None:
