@@ -124,7 +124,7 @@ class _Process:
     async def run(self, request: signals.StopRequest) -> None:
         await self._manage()
         etcd = await until(request.stop, self._connect(), name="app.connect")
-        settings = await self._overlaid(etcd)
+        settings = await until(request.stop, self._overlaid(etcd), name="app.overlay")
         lifecycle = Lifecycle(self._clock)
         self._watch(lifecycle)
         leader = self._leader(settings, etcd, lifecycle)
@@ -204,9 +204,10 @@ class _Process:
         }
         log.info("settings in etcd go before the environment and the file", keys=sorted(overlay))
         start = self._start
-        return load(
-            start.role, config=start.config, environ=start.environ, overlay=overlay
-        ).settings
+        loaded = load(start.role, config=start.config, environ=start.environ, overlay=overlay)
+        for line in set(loaded.warnings) - set(self._loaded.warnings):
+            log.warn(line)
+        return loaded.settings
 
     def _leader(self, settings: Settings, etcd: EtcdClient, lifecycle: Lifecycle) -> LazyLeader:
         """Take hold of the port now, and load the role's code later. Raises PortTaken, OSError."""
@@ -244,6 +245,9 @@ class _Process:
         )
         epoch = self._metrics.gauge("milvus_coord_epoch", "epoch of our term, 0 when not leading")
         terms = self._metrics.counter("milvus_coord_term_count", "terms that came to serve")
+        refused = self._metrics.counter(
+            "milvus_coord_fenced_off_count", "terms that ended by a refused write"
+        )
 
         def on(phase: Phase) -> None:
             labels = (str(lifecycle.server_id), self._shape.name)
@@ -254,6 +258,7 @@ class _Process:
                 terms.inc()
             elif phase is Phase.STEPPING_DOWN:
                 active.remove(*labels)
+                refused.inc(lifecycle.fenced_off)
             elif phase is Phase.STANDBY:
                 self._notifier.ready()
 

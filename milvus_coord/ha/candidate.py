@@ -228,6 +228,7 @@ class Candidate:
                 "stepping down" if served else f"{self._settings.title} start failed", error=causes
             )
         finally:
+            self._lifecycle.fenced_off = term.fence.broken.is_set()
             self._lifecycle.to(Phase.STEPPING_DOWN)
             await to_the_end(self._leave(term, in_order=in_order), name="ha.leave")
         return served

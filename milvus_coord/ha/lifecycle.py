@@ -9,13 +9,17 @@ from milvus_coord.runtime.clock import Clock
 
 
 class Lifecycle:
-    """The one owner of the phase. Observers are called after each move, in the loop, at once."""
+    """The one owner of the phase. Observers are called after each move, in the loop, at once.
+
+    `fenced_off` says, while stepping down, whether the term ended by a refused write.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._observers: list[Callable[[Phase], None]] = []
         self.phase = Phase.STARTING
         self.epoch = 0
+        self.fenced_off = False
         self.server_id = -1
         self.since_s = clock.boottime()
 
