@@ -118,7 +118,7 @@ async def test_key_deleted_by_hand(etcd: EtcdMember, rootcoord: StartRole, tmp_p
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
         await answers(hammer, active)
         await etcd.ctl("del", K)
-        await active.wait_line("stepping down.*was deleted at revision")
+        await active.wait_line("stepping down.*(was deleted at revision|is no longer ours|refused)")
         await settled(hammer, active, standby)
 
 
@@ -129,7 +129,7 @@ async def test_key_overwritten_with_junk(
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
         await answers(hammer, active)
         await etcd.ctl("put", K, "{junk")
-        await active.wait_line("stepping down.*was written by another")
+        await active.wait_line("stepping down.*(was written by another|is no longer ours|refused)")
         await settled(hammer, active, standby)
     assert standby.lines("a session key is not readable.*{junk")
     assert '"ServerName":"rootcoord"' in await etcd.ctl("get", K)
