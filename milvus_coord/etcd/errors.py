@@ -26,7 +26,10 @@ class LeaseNotFound(EtcdError):
 
 
 class Compacted(EtcdError):
-    """The history asked for is gone; `revision` is the oldest that is left, 0 when unknown."""
+    """The history asked for is gone; `revision` is the oldest that is left, 0 when unknown.
+
+    A watch also says so of an etcd that was restored from an older state.
+    """
 
     def __init__(self, message: str, *, revision: int) -> None:
         super().__init__(message)

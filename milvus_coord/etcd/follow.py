@@ -80,11 +80,7 @@ class PrefixFollow:
 def _difference(delivered: dict[bytes, KeyValue], listing: Listing) -> list[Event]:
     there = {kv.key: kv for kv in listing.kvs}
     gone = (KeyValue(key, b"", 0, 0, 0, listing.revision) for key in delivered if key not in there)
-    changed = (
-        kv
-        for kv in listing.kvs
-        if kv.key not in delivered or delivered[kv.key].mod_revision != kv.mod_revision
-    )
+    changed = (kv for kv in listing.kvs if delivered.get(kv.key) != kv)
     events = [Event(EventKind.DELETE, kv, None) for kv in gone]
     events += [Event(EventKind.PUT, kv, None) for kv in changed]
     return sorted(events, key=lambda event: event.kv.key)

@@ -114,8 +114,9 @@ class Etcd(Protocol):
 
         A stream that is silent for `idle_check_s` is asked for a sign of life, and left for the
         next endpoint when it gives none within as long again. Waits raise Compacted when the
-        history is gone before it was delivered, PermissionDenied when the watch is refused,
-        AuthFailed; unreachable endpoints are waited out.
+        history is gone before it was delivered or etcd was restored from an older state,
+        PermissionDenied when the watch is refused, AuthFailed; unreachable endpoints are waited
+        out.
         """
 
     def follow(self, key: bytes, *, prefix: bool = False) -> Follow:

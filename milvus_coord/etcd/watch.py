@@ -10,8 +10,9 @@ from grpc import StatusCode
 
 from milvus_coord.etcd import messages
 from milvus_coord.etcd.calls import Ring
-from milvus_coord.etcd.errors import Compacted, EtcdError, PermissionDenied
+from milvus_coord.etcd.errors import Compacted, EtcdError
 from milvus_coord.etcd.member import Member
+from milvus_coord.etcd.rpc import pb
 from milvus_coord.etcd.settings import EtcdSettings
 from milvus_coord.etcd.values import Batch
 from milvus_coord.etcd.verdict import TROUBLE, Course, Verdict, judge, judge_words
@@ -93,11 +94,30 @@ class ClientWatch:
         if self._stream is None:
             self._member = member = self._ring.current
             await member.ready(self._settings.attempt_timeout_s)
+            await self._check_history(member)
             stream = WatchStream(member, self._idle_check_s)
             # Kept only once it is asked for: one that was not would answer its pulse for ever.
             await stream.open(self._key, self._end, self._next_revision)
             self._stream = stream
         return await self._stream.next()
+
+    async def _check_history(self, member: Member) -> None:
+        """Make sure that etcd has not gone back behind what was delivered. Raises Compacted.
+
+        A watch from a revision to come would wait in silence. The read also proves the token:
+        of an expired one etcd 3.5.1 tells a watch that permission is denied.
+        """
+        response = await member.kvstub.Range(
+            pb.RangeRequest(key=self._key, count_only=True),
+            timeout=self._settings.attempt_timeout_s,
+            metadata=member.metadata,
+        )
+        if response.header.revision < self._next_revision - 1:
+            raise Compacted(
+                f"etcd watch of {self._name} at {member}: revision {self._next_revision} is next, "
+                f"but etcd is back at {response.header.revision}",
+                revision=0,
+            )
 
     async def _drop(self) -> None:
         stream, self._stream = self._stream, None
@@ -134,10 +154,7 @@ class ClientWatch:
                 revision=oldest,
             )
         verdict = judge_words(response.cancel_reason, StatusCode.UNKNOWN)
-        if verdict.error is PermissionDenied and member.user and not self._logins:
-            # etcd 3.5.1 says so of an expired token, too.
-            verdict = replace(verdict, course=Course.LOG_IN)
-        elif verdict.course is not Course.LOG_IN:
+        if verdict.course is not Course.LOG_IN:
             verdict = replace(verdict, course=Course.FINAL)
         await self._interrupted(verdict)
 

@@ -14,6 +14,7 @@ from milvus_coord.etcd.protocol import Watch
 from milvus_coord.etcd.settings import EtcdSettings
 from milvus_coord.etcd.txn import Txn, get, mod_revision_is, put
 from milvus_coord.runtime.clock import SystemClock
+from tests.support.etcd import EtcdMember
 
 SOON_S: Final = 15.0
 
@@ -35,6 +36,12 @@ async def connected(
 async def write(etcd: EtcdClient, key: bytes, value: bytes) -> int:
     """Put, and the revision of it."""
     return (await etcd.txn(Txn((), (put(key, value),)), timeout_s=SOON_S)).revision
+
+
+async def kill_alone(etcd: EtcdMember, client: EtcdClient) -> None:
+    """Kill a lone member such that no write but a filler can be lost (see `EtcdMember.kill`)."""
+    await write(client, b"filler", b"")
+    etcd.kill()
 
 
 class Writer:

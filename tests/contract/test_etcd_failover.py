@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from contextlib import aclosing
 from typing import Any
@@ -17,7 +18,7 @@ from milvus_coord.etcd.values import Batch, EventKind, Listing
 from milvus_coord.etcd.watchstream import WatchStream
 from milvus_coord.runtime.clock import SystemClock
 from tests.conftest import StartEtcd
-from tests.contract.etcd_helpers import SOON_S, Writer, connected, numbers, write
+from tests.contract.etcd_helpers import SOON_S, Writer, connected, kill_alone, numbers, write
 from tests.support.etcd import EtcdCluster, EtcdMember, EtcdOptions
 from tests.support.ports import free_ports
 
@@ -28,7 +29,7 @@ QUICK = EtcdOptions(heartbeat_ms=30, election_ms=300)
 
 async def killed(etcd: EtcdMember, client: EtcdClient) -> None:
     """Kill it and let the client see that: a write at that very moment is lost in the socket."""
-    etcd.kill()
+    await kill_alone(etcd, client)
     with pytest.raises(Unavailable, match="get of k"):
         await client.get(b"k", timeout_s=0.3)
 
@@ -44,7 +45,7 @@ async def test_a_watch_outlives_restarts_of_etcd(start_etcd: StartEtcd) -> None:
             if number % 2:
                 await etcd.restart()
             else:
-                etcd.kill()
+                await kill_alone(etcd, client)
                 await etcd.start()
         assert await numbers(watch, 6) == [1, 2, 3, 4, 5, 6]
 
@@ -57,7 +58,7 @@ async def test_a_waiting_watch_goes_on_by_itself(etcd: EtcdMember) -> None:
     ):
         waiting = tasks.create_task(numbers(watch, 2), name="waiting")
         await write(client, b"n", b"1")
-        etcd.kill()
+        await kill_alone(etcd, client)
         await etcd.start()
         await write(client, b"n", b"2")
         assert await waiting == [1, 2]
@@ -232,11 +233,14 @@ async def test_nothing_listens(etcd: EtcdMember) -> None:
 
 async def test_a_write_that_waits_for_etcd_is_applied_once(etcd: EtcdMember) -> None:
     async with connected(etcd.endpoints) as client, asyncio.TaskGroup() as tasks:
-        revision = await write(client, b"k", b"1")
+        await write(client, b"k", b"1")
         await killed(etcd, client)
         writing = tasks.create_task(write(client, b"k", b"2"), name="writing")
         await etcd.start()
-        assert await writing == revision + 1
+        await writing
+        found = (await client.get(b"k")).kv
+        assert found is not None
+        assert (found.value, found.version) == (b"2", 2)
 
 
 async def test_a_cluster_without_majority_refuses_in_time(etcd3: EtcdCluster) -> None:
@@ -291,6 +295,32 @@ async def test_follow_bridges_a_compaction_that_it_slept_through(etcd: EtcdMembe
         live = await asyncio.wait_for(anext(follow), SOON_S)
         assert isinstance(live, Batch)
         assert [event.kv.key for event in live.events] == [b"f/stays"]
+
+
+async def test_an_etcd_restored_from_a_backup_is_read_again(etcd: EtcdMember) -> None:
+    data, backup = etcd.directory / "data", etcd.directory / "backup"
+    async with (
+        connected(etcd.endpoints) as client,
+        aclosing(client.follow(b"f/", prefix=True)) as follow,
+    ):
+        for name in (b"f/a", b"f/b"):
+            await write(client, name, b"1")
+        await etcd.stop()
+        await asyncio.to_thread(shutil.copytree, data, backup)
+        await etcd.start()
+        await write(client, b"f/a", b"2")
+        last = await write(client, b"f/c", b"1")
+        listing = await anext(follow)
+        assert (listing.revision, isinstance(listing, Listing)) == (last, True)
+        await etcd.stop()
+        await asyncio.to_thread(shutil.rmtree, data)
+        await asyncio.to_thread(shutil.move, backup, data)
+        await etcd.start()
+        batch = await asyncio.wait_for(anext(follow), SOON_S)
+        assert isinstance(batch, Batch)
+        assert batch.revision == last - 2
+        told = [(event.kind, event.kv.key, event.kv.value) for event in batch.events]
+        assert told == [(EventKind.PUT, b"f/a", b"1"), (EventKind.DELETE, b"f/c", b"")]
 
 
 async def test_closing_ends_calls_and_watches_with_an_error_of_ours(etcd: EtcdMember) -> None:

@@ -9,35 +9,27 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from grpclib.const import Status
 
-from milvus_coord.pb.milvus.proto import milvus
-from milvus_coord.rpc.channel import Channel, RpcError
-from milvus_coord.wire.codec import WireCodec
 from tests.ha.conftest import StartRole, started_pair
 from tests.support.etcd import EtcdMember
+from tests.support.grpc_wire import RpcFailed, unary
 from tests.support.ours import OurRole
-
-HEALTH = "/milvus.proto.rootcoord.RootCoord/CheckHealth"
 
 
 @asynccontextmanager
-async def a_running_call(
-    etcd: EtcdMember, role: OurRole
-) -> AsyncIterator[asyncio.Task[milvus.CheckHealthResponse]]:
+async def a_running_call(etcd: EtcdMember, role: OurRole) -> AsyncIterator[asyncio.Task[Any]]:
     """A CheckHealth that waits three seconds for a proxy which takes connections and is mute."""
     with socket.create_server(("127.0.0.1", 0)) as mute:
         mute.setblocking(False)
         address = f"127.0.0.1:{mute.getsockname()[1]}"
         session = f'{{"ServerID":9,"ServerName":"proxy","Address":"{address}","Version":"2.2.16"}}'
         await etcd.ctl("put", "by-dev/meta/session/proxy-9", session)
-        channel = Channel(role.address, codec=WireCodec(), metadata={})
         call = asyncio.create_task(
-            channel.unary(
-                HEALTH, milvus.CheckHealthRequest(), milvus.CheckHealthResponse, timeout_s=20
-            )
+            unary(role.address, "rootcoord.RootCoord/CheckHealth", timeout_s=20)
         )
         asked, _ = await asyncio.get_running_loop().sock_accept(mute)
         try:
@@ -46,7 +38,6 @@ async def a_running_call(
             asked.close()
             call.cancel()
             await asyncio.gather(call, return_exceptions=True)
-            channel.close()
 
 
 async def test_a_running_call_is_finished_before_the_key_is_given_away(
@@ -69,9 +60,9 @@ async def test_a_second_signal_does_not_wait_for_it(etcd: EtcdMember, rootcoord:
         assert active.running
         assert not call.done()
         active.terminate()
-        with pytest.raises(RpcError) as refused:
+        with pytest.raises(RpcFailed) as refused:
             await call
-        assert refused.value.code is Status.UNAVAILABLE
+        assert refused.value.status == Status.UNAVAILABLE.value
     assert await active.wait_exit() == 0
     assert active.lines("told twice to stop, not waiting for running requests")
     await standby.wait_active()
