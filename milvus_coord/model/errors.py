@@ -33,3 +33,18 @@ class IllegalMove(CoordError):
 
     def __init__(self, subject: str, current: object, wanted: object) -> None:
         super().__init__(f"{subject} cannot go from {current} to {wanted}")
+
+
+class NotFound(CoordError):
+    """Something that a request names is not there."""
+
+
+class CollectionNotFound(NotFound):
+    """The words are Go 2.2.16's: pymilvus and datacoord look for `can't find collection`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"code: CollectionNotExists, reason: {reason}")
+
+
+class Refused(CoordError):
+    """A request breaks a rule; nothing was changed."""
