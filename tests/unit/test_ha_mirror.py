@@ -1,0 +1,230 @@
+"""The mirror on the in-memory etcd: reading, following, losing history, catching up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from milvus_coord.etcd.errors import PermissionDenied, Unavailable
+from milvus_coord.etcd.memory import MemoryEtcd
+from milvus_coord.etcd.txn import Txn, delete, put
+from milvus_coord.ha.fence import ConditionFailed, Fence
+from milvus_coord.ha.mirror import SLICE_KEYS, Mirror
+from milvus_coord.model.errors import FencedOff
+from milvus_coord.runtime.clock import ManualClock
+from milvus_coord.runtime.race import end
+
+PREFIX = b"meta/room/"
+ACTIVE = b"meta/session/role"
+
+
+class Image(dict[bytes, bytes]):
+    """What is there."""
+
+    def put(self, key: bytes, value: bytes) -> None:
+        self[key] = value
+
+    def delete(self, key: bytes) -> None:
+        self.pop(key, None)
+
+
+async def turns(number: int) -> None:
+    """Let everybody go on who can."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+class World:
+    """An etcd with a leader's key in it, and a mirror over a link of its own."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.etcd = MemoryEtcd(self.clock)
+        self.link = self.etcd.peer()
+        self.mirror: Mirror[Image] = Mirror(self.link, self.clock, PREFIX, Image)
+
+    async def write(self, **values: str) -> int:
+        ops = tuple(put(PREFIX + name.encode(), value.encode()) for name, value in values.items())
+        return (await self.etcd.txn(Txn((), ops))).revision
+
+    async def fence(self) -> Fence:
+        """That of a leader whose key has just been written."""
+        lease = (await self.etcd.lease_grant(60)).id
+        epoch = (await self.etcd.txn(Txn((), (put(ACTIVE, b"me", lease),)))).revision
+        return Fence(self.etcd, ACTIVE, lease, epoch)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Mirror[Image]]:
+        task = asyncio.create_task(self.mirror.run(), name="mirror")
+        try:
+            yield self.mirror
+        finally:
+            await end(task)
+
+    @property
+    def seen(self) -> dict[str, str]:
+        image = self.mirror.image
+        return {key.removeprefix(PREFIX).decode(): value.decode() for key, value in image.items()}
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+async def test_it_reads_what_is_there_and_follows(world: World) -> None:
+    await world.write(a="1", b="1")
+    await world.etcd.txn(Txn((), (put(b"meta/roomy", b"no"),)))
+    async with world.running() as mirror:
+        revision = await world.write(b="2", c="2")
+        await mirror.reached(revision)
+        assert mirror.synced
+        assert world.seen == {"a": "1", "b": "2", "c": "2"}
+        gone = await world.etcd.txn(Txn((), (delete(PREFIX + b"a"),)))
+        await mirror.reached(gone.revision)
+        assert world.seen == {"b": "2", "c": "2"}
+        assert mirror.revision == gone.revision
+
+
+async def test_a_reading_that_fails_is_repeated(world: World) -> None:
+    await world.write(a="1")
+    world.link.fail_next("range", Unavailable("down", sent=False), times=3)
+    async with world.running() as mirror:
+        for _ in range(3):
+            await turns(20)
+            assert not mirror.synced
+            world.clock.advance(1.0)
+        await turns(20)
+        assert world.seen == {"a": "1"}
+
+
+async def test_what_is_no_weather_ends_it(world: World) -> None:
+    world.link.fail_next("range", PermissionDenied("not for you"))
+    with pytest.raises(PermissionDenied):
+        await world.mirror.run()
+
+
+async def test_cut_off_and_healed_it_goes_on(world: World) -> None:
+    async with world.running() as mirror:
+        await mirror.reached(await world.write(a="1"))
+        world.link.partition()
+        revision = await world.write(a="2", b="2")
+        await turns(50)
+        assert world.seen == {"a": "1"}
+        world.link.heal()
+        await mirror.reached(revision)
+        assert world.seen == {"a": "2", "b": "2"}
+
+
+async def test_lost_history_makes_a_new_image_and_swaps_it_when_complete(world: World) -> None:
+    async with world.running() as mirror:
+        await mirror.reached(await world.write(a="1", b="1"))
+        old = mirror.image
+        world.link.partition()
+        await world.etcd.txn(Txn((), (delete(PREFIX + b"a"),)))
+        revision = await world.write(b="2")
+        world.etcd.compact()
+        world.link.fail_next("range", Unavailable("down", sent=False))
+        world.link.heal()
+        await turns(50)
+        assert not mirror.synced
+        assert mirror.image is old
+        assert world.seen == {"a": "1", "b": "1"}
+        world.clock.advance(1.0)
+        await mirror.reached(revision)
+        assert world.mirror.synced
+        assert mirror.image is not old
+        assert world.seen == {"b": "2"}
+        assert old == {PREFIX + b"a": b"1", PREFIX + b"b": b"1"}
+        await mirror.reached(await world.write(c="3"))
+        assert world.seen == {"b": "2", "c": "3"}
+
+
+async def test_the_loop_gets_its_turn_and_no_revision_is_seen_in_halves(world: World) -> None:
+    for start in range(0, 3 * SLICE_KEYS, 60):
+        await world.write(**{f"k{start + index:05}": "1" for index in range(60)})
+    seen: list[int] = []
+
+    async def look() -> None:
+        while True:
+            seen.append(len(world.mirror.image))
+            await asyncio.sleep(0)
+
+    looking = asyncio.create_task(look(), name="looking")
+    async with world.running() as mirror:
+        await mirror.reached(world.etcd.store.revision)
+        assert set(seen) <= {0, 600}, "an image was shown before it was complete"
+        assert seen.count(0) > 3, "the loop was held all the time"
+        world.link.partition()
+        for start in range(3 * SLICE_KEYS, 6 * SLICE_KEYS, 60):
+            await world.write(**{f"k{start + index:05}": "1" for index in range(60)})
+        world.link.heal()
+        await mirror.reached(world.etcd.store.revision)
+        assert all(count % 60 == 0 for count in seen)
+    await end(looking)
+
+
+async def test_catching_up_takes_in_all_that_was_written_before(world: World) -> None:
+    async with world.running() as mirror:
+        await mirror.reached(await world.write(a="1"))
+        fence = await world.fence()
+        world.link.partition()
+        await world.write(a="2")
+        catching = asyncio.create_task(mirror.catch_up(fence), name="catching up")
+        await turns(50)
+        assert not catching.done()
+        world.link.heal()
+        revision = await catching
+        assert mirror.revision == revision
+        assert world.seen == {"a": "2"}, "the mark is not for the image"
+
+
+async def test_catching_up_outlasts_trouble_but_not_the_term(world: World) -> None:
+    async with world.running() as mirror:
+        fence = await world.fence()
+        world.etcd.fail_next("txn", Unavailable("lost", sent=True), applied=True)
+        catching = asyncio.create_task(mirror.catch_up(fence), name="catching up")
+        await turns(50)
+        world.clock.advance(1.0)
+        assert await catching == mirror.revision
+        await world.fence()
+        with pytest.raises(FencedOff):
+            await mirror.catch_up(fence)
+
+
+async def test_a_barrier_stops_what_was_sent_before_the_next_catching_up(world: World) -> None:
+    async with world.running() as mirror:
+        fence = await world.fence()
+        await mirror.catch_up(fence)
+        barrier = mirror.barrier()
+        await fence.commit(put(PREFIX + b"a", b"1"), when=(barrier,))
+        await mirror.catch_up(fence)
+        with pytest.raises(ConditionFailed):
+            await fence.commit(put(PREFIX + b"a", b"late"), when=(barrier,))
+        await fence.commit(put(PREFIX + b"a", b"2"), when=(mirror.barrier(),))
+        await mirror.catch_up(fence)
+        assert world.seen == {"a": "2"}
+
+
+async def test_a_mirror_that_starts_later_knows_the_mark(world: World) -> None:
+    fence = await world.fence()
+    async with world.running() as mirror:
+        await mirror.catch_up(fence)
+    other: Mirror[Image] = Mirror(world.etcd.peer(), world.clock, PREFIX, Image)
+    task = asyncio.create_task(other.run(), name="other")
+    await other.reached(world.etcd.store.revision)
+    assert other.barrier() == mirror.barrier()
+    await fence.commit(put(PREFIX + b"a", b"1"), when=(other.barrier(),))
+    await end(task)
+
+
+async def test_the_mark_may_be_deleted_by_hand(world: World) -> None:
+    async with world.running() as mirror:
+        fence = await world.fence()
+        await mirror.catch_up(fence)
+        gone = await world.etcd.txn(Txn((), (delete(mirror.mark_key),)))
+        await mirror.reached(gone.revision)
+        await fence.commit(put(PREFIX + b"a", b"1"), when=(mirror.barrier(),))
