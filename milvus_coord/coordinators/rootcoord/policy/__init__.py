@@ -1,0 +1,1 @@
+"""RootCoord's choices: pure, on values alone."""

@@ -1,0 +1,360 @@
+"""A RootCoord term in memory: real metadata over the etcd twin, everybody outside faked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from milvus_coord.coordinators.rootcoord.catalog import Catalog
+from milvus_coord.coordinators.rootcoord.state import MetaState
+from milvus_coord.coordinators.rootcoord.work.cleanup_steps import CleanupTimes
+from milvus_coord.coordinators.rootcoord.work.ddl import Ddl
+from milvus_coord.coordinators.rootcoord.work.ddl_limits import DdlLimits
+from milvus_coord.coordinators.rootcoord.work.ddl_outside import Deadlines, Outside
+from milvus_coord.coordinators.rootcoord.work.ddl_requests import NewCollection
+from milvus_coord.coordinators.rootcoord.work.metadata import Metadata
+from milvus_coord.coordinators.rootcoord.work.metadata_image import MetaImage
+from milvus_coord.etcd.errors import EtcdError
+from milvus_coord.etcd.memory import MemoryEtcd
+from milvus_coord.etcd.memorystore import MemoryStore
+from milvus_coord.etcd.txn import Put, Txn, TxnResult, put
+from milvus_coord.ha.fence import Fence
+from milvus_coord.ha.mirror import Mirror
+from milvus_coord.ha.serve_lease import ServeLease
+from milvus_coord.model.collection import Collection
+from milvus_coord.model.database import DEFAULT_DATABASE, DEFAULT_DATABASE_ID, Database
+from milvus_coord.model.errors import CoordError
+from milvus_coord.model.schema import FLOAT_VECTOR, INT64, CollectionSchema, Field, Pairs
+from milvus_coord.model.timestamps import Timestamp
+from milvus_coord.runtime.clock import ManualClock
+from milvus_coord.runtime.race import end
+
+META: Final = "by-dev/meta"
+ACTIVE: Final = f"{META}/session/rootcoord".encode()
+DML: Final = "by-dev-rootcoord-dml"
+SERVER_ID: Final = 7
+FIELDS: Final = (
+    Field(0, "id", INT64, is_primary_key=True),
+    Field(0, "v", FLOAT_VECTOR, type_params=(("dim", "8"),)),
+)
+
+
+class Broken(CoordError):
+    """What a faked part raises when told to."""
+
+
+class Faults:
+    """Trouble by the name of a step, and the story of all steps that were tried."""
+
+    def __init__(self) -> None:
+        self.story: list[str] = []
+        self.raised = 0
+        self._errors: dict[str, list[Exception]] = defaultdict(list)
+        self._hangs: dict[str, asyncio.Event] = {}
+        self.chance: Callable[[str], Exception | None] = lambda _: None
+
+    def fail(self, step: str, error: Exception | None = None, *, times: int = 1) -> None:
+        """Let the next `times` tries of `step` raise."""
+        self._errors[step] += [error or Broken(f"{step} is broken")] * times
+
+    def hang(self, step: str) -> asyncio.Event:
+        """Let `step` wait until the event is set."""
+        return self._hangs.setdefault(step, asyncio.Event())
+
+    def let_pass(self, step: str) -> None:
+        """Who comes from now on does not hang; who hangs already does."""
+        del self._hangs[step]
+
+    async def step(self, step: str, detail: str = "") -> None:
+        self.story.append(f"{step} {detail}".strip())
+        hang = self._hangs.get(step)
+        await asyncio.sleep(0)
+        if hang is not None:
+            await hang.wait()
+        error = self._errors[step].pop(0) if self._errors[step] else self.chance(step)
+        if error is not None:
+            self.raised += 1
+            raise error
+
+    def tried(self, step: str) -> list[str]:
+        """The details of all tries of one step."""
+        return [each[len(step) :].strip() for each in self.story if each.split()[0] == step]
+
+
+class FlakyEtcd(MemoryEtcd):
+    """The twin, with a hook before each guarded write below the metadata root."""
+
+    hook: Callable[[Txn], tuple[EtcdError, bool] | None]
+
+    def __init__(self, clock: ManualClock, store: MemoryStore | None = None) -> None:
+        super().__init__(clock, store)
+        self.hook = lambda _: None
+
+    async def txn(self, txn: Txn, *, timeout_s: float | None = None) -> TxnResult:
+        if is_metadata(txn) and (trouble := self.hook(txn)) is not None:
+            error, applied = trouble
+            if applied:
+                await super().txn(txn, timeout_s=timeout_s)
+            raise error
+        return await super().txn(txn, timeout_s=timeout_s)
+
+
+def is_metadata(txn: Txn) -> bool:
+    """Whether it writes metadata, and not only the mark of the mirror."""
+    keys = [op.key for op in txn.then if isinstance(op, Put)]
+    return any(b"/root-coord/" in key and not key.endswith(b"ha/mark") for key in keys)
+
+
+class Numbers:
+    """Ids and timestamps that only grow, over all terms."""
+
+    def __init__(self, first: int) -> None:
+        self._next = first
+
+    @property
+    def last(self) -> int:
+        return self._next - 1
+
+    async def take(self, count: int) -> int:
+        await asyncio.sleep(0)
+        first = self._next
+        self._next += count
+        return first
+
+
+class FakeTimestamps(Numbers):
+    async def take(self, count: int) -> Timestamp:
+        return Timestamp(await super().take(count))
+
+
+class FakeTicks:
+    """Counts uses; a tick reaches any timestamp at once while `flowing`."""
+
+    def __init__(self, timestamps: FakeTimestamps, faults: Faults) -> None:
+        self._timestamps, self._faults = timestamps, faults
+        self.used: Counter[str] = Counter()
+        self.flowing = asyncio.Event()
+        self.flowing.set()
+        self.held: list[tuple[str, ...]] = []
+
+    @asynccontextmanager
+    async def stamp(self, channels: Iterable[str]) -> AsyncIterator[Timestamp]:
+        held = tuple(channels)
+        assert all(self.used[channel] for channel in held), "held, but not in use"
+        self.held.append(held)
+        try:
+            yield await self._timestamps.take(1)
+        finally:
+            self.held.remove(held)
+
+    async def reached(self, channel: str, ts: Timestamp) -> None:
+        assert self.used[channel], f"{channel} gets no ticks"
+        await self._faults.step("ticked", channel)
+        await self.flowing.wait()
+
+    def use(self, channels: Iterable[str]) -> None:
+        self.used.update(channels)
+
+    def release(self, channels: Iterable[str]) -> None:
+        self.used.subtract(tuple(channels))
+        assert min(self.used.values(), default=0) >= 0, "released more than used"
+
+
+class FakeOutside:
+    """The queue, the proxies and the other coordinators in one, as a list of what was asked."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self.sent: list[tuple[str, bytes]] = []
+        self.altered: list[Pairs] = []
+        self.watched: list[Collection] = []
+        self.gc_finished = True
+
+    async def send(self, channel: str, payload: bytes) -> bytes:
+        await self._faults.step("send", channel)
+        self.sent.append((channel, payload))
+        return len(self.sent).to_bytes(8, "little")
+
+    async def invalidate_collection(
+        self,
+        db_name: str,
+        *,
+        collection_id: int = 0,
+        names: Sequence[str] = (),
+        ts: Timestamp,
+        dropped: bool = False,
+    ) -> None:
+        whom = ",".join(names) or str(collection_id)
+        await self._faults.step("proxies", f"{db_name} {whom}{' dropped' if dropped else ''}")
+
+    async def watch_channels(self, collection: Collection) -> None:
+        await self._faults.step("watch", collection.name)
+        self.watched.append(collection)
+
+    async def broadcast_altered(
+        self, collection: Collection, partition_ids: Sequence[int], properties: Pairs
+    ) -> None:
+        await self._faults.step("altered", collection.name)
+        self.altered.append(properties)
+
+    async def gc_confirm(self, collection_id: int, partition_id: int = -1) -> bool:
+        await self._faults.step("gc", "all" if partition_id == -1 else "partition")
+        return self.gc_finished
+
+    async def release_collection(self, collection_id: int, node_id: int) -> None:
+        await self._faults.step("release", str(node_id))
+
+    async def drop_index(self, collection_id: int, partition_ids: Sequence[int] = ()) -> None:
+        await self._faults.step("index", "partition" if partition_ids else "all")
+
+
+@dataclass
+class Term:
+    """One leadership over `world`'s etcd."""
+
+    world: World
+    tasks: asyncio.TaskGroup
+    metadata: Metadata
+    ticks: FakeTicks
+    ddl: Ddl
+
+    @property
+    def state(self) -> MetaState:
+        return self.metadata.state
+
+    def collection(self, name: str, db_name: str = "") -> Collection:
+        return self.state.resolve(db_name, name)
+
+    def consistent(self) -> list[str]:
+        """What contradicts itself when nothing is going on."""
+        wrong = self.state.check()
+        if self.ddl.locks.held:
+            wrong.append(f"{self.ddl.locks.held} locks are held")
+        if self.ddl.statements.in_flight:
+            wrong.append(f"{self.ddl.statements.in_flight} statements are in flight")
+        if +self.ticks.used != self.ddl.channels.references:
+            wrong.append(f"ticks count {self.ticks.used}, we {self.ddl.channels.references}")
+        if not self.ddl.cleanup.running and +self.ticks.used != self.state.channels_in_use():
+            wrong.append(f"used: {self.ticks.used}, stored: {self.state.channels_in_use()}")
+        return wrong
+
+
+@dataclass
+class World:
+    """What outlives a term: etcd, the clock, the others, and the trouble that they make."""
+
+    limits: DdlLimits = field(default_factory=DdlLimits)
+    deadlines: Deadlines = field(default_factory=Deadlines)
+    times: CleanupTimes = field(default_factory=CleanupTimes)
+    in_flight_max: int = 10240
+    clock: ManualClock = field(default_factory=ManualClock)
+    faults: Faults = field(default_factory=Faults)
+
+    def __post_init__(self) -> None:
+        self.etcd = FlakyEtcd(self.clock)
+        self.outside = FakeOutside(self.faults)
+        self.ids, self.timestamps = Numbers(1000), FakeTimestamps(5000)
+        self.catalog = Catalog(META)
+        self.serve = ServeLease(self.clock, 1e12, self.clock.boottime())
+
+    @asynccontextmanager
+    async def term(self, *, adopt: bool = True) -> AsyncIterator[Term]:
+        """A new leadership, which ends the one before; all its tasks end with the block."""
+        won = await self.etcd.txn(Txn((), (put(ACTIVE, b"{}"),)))
+        fence = Fence(self.etcd, ACTIVE, 0, won.revision)
+        make = MetaImage.maker(self.catalog)
+        mirror = Mirror(self.etcd, self.clock, self.catalog.prefix, make)
+        following = asyncio.create_task(mirror.run(), name="mirror")
+        try:
+            await mirror.catch_up(fence)
+            metadata = Metadata(mirror, fence, self.catalog)
+            await self._default_database(metadata)
+            async with asyncio.TaskGroup() as tasks:
+                term = self._term(tasks, metadata)
+                if adopt:
+                    term.ddl.adopt()
+                yield term
+                raise _TermOver
+        except* _TermOver:
+            pass
+        finally:
+            await end(following)
+
+    async def _default_database(self, metadata: Metadata) -> None:
+        if metadata.state.database("") is None:
+            default = Database(DEFAULT_DATABASE_ID, DEFAULT_DATABASE, self.clock.wall_ns())
+            ts = await self.timestamps.take(1)
+            await metadata.commit(self.catalog.put_database(default, ts))
+
+    def _term(self, tasks: asyncio.TaskGroup, metadata: Metadata) -> Term:
+        ticks = FakeTicks(self.timestamps, self.faults)
+        outside = Outside(
+            serve=self.serve,
+            queue=self.outside,
+            proxies=self.outside,
+            datacoord=self.outside,
+            querycoord=self.outside,
+            indexcoord=self.outside,
+            server_id=SERVER_ID,
+            deadlines=self.deadlines,
+        )
+        ddl = Ddl(
+            tasks,
+            metadata=metadata,
+            catalog=self.catalog,
+            timestamps=self.timestamps,
+            ids=self.ids,
+            ticks=ticks,
+            outside=outside,
+            limits=self.limits,
+            clock=self.clock,
+            cleanup_times=self.times,
+            in_flight_max=self.in_flight_max,
+        )
+        return Term(self, tasks, metadata, ticks, ddl)
+
+    async def turns(self, count: int = 200) -> None:
+        """Let everybody go on as far as he can."""
+        for _ in range(count):
+            await asyncio.sleep(0)
+
+    async def until(self, there: Callable[[], bool], *, step_s: float = 1.0) -> None:
+        """Wait for something, letting the clock run; the wait is bounded."""
+        for turn in range(20_000):
+            if there():
+                return
+            await asyncio.sleep(0)
+            if turn % 50 == 49:
+                self.clock.advance(step_s)
+        raise AssertionError("it never came about")
+
+    async def quiet(self, term: Term) -> None:
+        """Wait until the cleanup has nothing to do any more."""
+        await self.until(lambda: not term.ddl.cleanup.running, step_s=60.0)
+
+    def keys(self, part: str) -> dict[str, bytes]:
+        """Plain keys below `root-coord/` that contain `part`, tombstones left out."""
+        prefix = f"{META}/root-coord/".encode()
+        found = self.etcd.store.range(prefix, prefix[:-1] + b"0")
+        values = {kv.key.decode(): kv.value for kv in found}
+        return {k: v for k, v in values.items() if part in k and v != b"\xe2\x9b\xbc"}
+
+
+class _TermOver(Exception):
+    pass
+
+
+def wanted(name: str, db_name: str = "", **changes: object) -> NewCollection:
+    """A request for a collection with a key and a vector; changes as in `NewCollection`, or
+    `fields`, `dynamic`, `schema_name` of its schema."""
+    schema = CollectionSchema(
+        name=str(changes.pop("schema_name", name)),
+        fields=changes.pop("fields", FIELDS),  # type: ignore[arg-type] # a test's own words
+        enable_dynamic_field=bool(changes.pop("dynamic", False)),
+    )
+    settings: dict[str, object] = {"shards": 2, "consistency_level": 1, **changes}
+    return NewCollection(db_name, name, schema, **settings)  # type: ignore[arg-type] # as above

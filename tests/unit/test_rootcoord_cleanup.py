@@ -1,0 +1,228 @@
+"""The cleanup: patience, the pauses before garbage is asked for, adoption."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+import pytest
+
+from milvus_coord.etcd.errors import Unavailable
+from milvus_coord.etcd.txn import Txn, put
+from milvus_coord.model.errors import FencedOff
+from milvus_coord.wire.descriptors import message_class
+from tests.unit.rootcoord_fakes import ACTIVE, Broken, Term, World, wanted
+
+MINUTE: Final = 60.0
+
+
+async def let(world: World, seconds: float) -> None:
+    """Let the clock run for so long, in steps."""
+    for _ in range(int(seconds // 10)):
+        world.clock.advance(10.0)
+        await world.turns()
+
+
+def dropped_name(payload: bytes) -> str:
+    message: Any = message_class("milvus.proto.internal.DropCollectionRequest").FromString(payload)
+    name: str = message.collectionName
+    return name
+
+
+async def test_garbage_is_asked_for_after_20_minutes_and_every_20_minutes_then() -> None:
+    world = World()
+    async with world.term() as term:
+        await term.ddl.create_collection(wanted("a"))
+        world.outside.gc_finished = False
+        await term.ddl.drop_collection("", "a")
+        await let(world, 19 * MINUTE + 50)
+        assert len(world.faults.tried("gc")) == 0
+        await let(world, 10)
+        assert len(world.faults.tried("gc")) == 1
+        await let(world, 19 * MINUTE + 50)
+        assert len(world.faults.tried("gc")) == 1
+        await let(world, 10)
+        assert len(world.faults.tried("gc")) == 2
+        world.faults.fail("gc", Broken("datacoord is away"))
+        await let(world, 20 * MINUTE)
+        assert len(world.faults.tried("gc")) == 3
+        world.outside.gc_finished = True
+        assert world.keys("collection-info")
+        await let(world, 20 * MINUTE)
+        assert not world.keys("collection-info")
+        assert term.consistent() == []
+
+
+async def test_steps_that_took_long_count_for_the_20_minutes() -> None:
+    world = World()
+    async with world.term() as term:
+        await term.ddl.create_collection(wanted("a"))
+        term.ticks.flowing.clear()
+        await term.ddl.drop_collection("", "a")
+        await let(world, 30 * MINUTE)
+        assert len(world.faults.tried("gc")) == 0, "not before readers know of the drop"
+        assert sum(term.ticks.used.values()) == 2
+        term.ticks.flowing.set()
+        await let(world, 10)
+        assert len(world.faults.tried("gc")) == 1
+
+
+@pytest.mark.parametrize("step", ["release", "index", "send"])
+async def test_each_step_of_a_drop_is_repeated_until_it_succeeds(step: str) -> None:
+    world = World()
+    async with world.term() as term:
+        await term.ddl.create_collection(wanted("a"))
+        world.faults.fail(step, times=30)
+        await term.ddl.drop_collection("", "a")
+        await world.quiet(term)
+        assert world.faults.raised == 30
+        assert not world.keys("collection-info")
+        assert term.consistent() == []
+
+
+async def test_the_pauses_grow_to_half_a_minute() -> None:
+    world = World()
+    async with world.term() as term:
+        await term.ddl.create_collection(wanted("a"))
+        world.faults.fail("release", times=10_000)
+        await term.ddl.drop_collection("", "a")
+        await let(world, 60 * MINUTE)
+        assert 120 <= len(world.faults.tried("release")) <= 170
+
+
+async def test_a_broken_object_harms_no_other() -> None:
+    world = World()
+    async with world.term() as term:
+        await term.ddl.create_collection(wanted("a"))
+        await term.ddl.create_collection(wanted("b"))
+        world.faults.fail("release", ValueError("a bug"), times=3)
+        await term.ddl.drop_collection("", "a")
+        await term.ddl.drop_collection("", "b")
+        await world.quiet(term)
+        assert world.faults.raised == 3
+        assert term.consistent() == []
+
+
+async def test_etcd_trouble_is_waited_out() -> None:
+    world = World()
+    async with world.term() as term:
+        await term.ddl.create_collection(wanted("a"))
+        await term.ddl.drop_collection("", "a")
+        failures = iter([True, True, True])
+
+        def hook(txn: Txn) -> tuple[Unavailable, bool] | None:
+            applied = next(failures, None)
+            return None if applied is None else (Unavailable("away", sent=True), False)
+
+        world.etcd.hook = hook
+        await world.quiet(term)
+        assert next(failures, None) is None
+        assert not world.keys("collection-info")
+        assert term.consistent() == []
+
+
+async def test_a_successor_ends_the_cleanup_and_with_it_the_term() -> None:
+    world = World()
+
+    async def lead() -> None:
+        async with world.term() as term:
+            await term.ddl.create_collection(wanted("a"))
+            await term.ddl.drop_collection("", "a")
+            await world.etcd.txn(Txn((), (put(ACTIVE, b"another"),)))
+            await asyncio.Event().wait()
+
+    leading = asyncio.ensure_future(lead())
+    await world.until(leading.done, step_s=60.0)
+    with pytest.raises(ExceptionGroup) as ended:
+        await leading
+    assert [type(error) for error in ended.value.exceptions] == [FencedOff]
+
+
+async def furnish(term: Term, dropped: int) -> None:
+    for i in range(dropped):
+        await term.ddl.create_collection(wanted(f"c{i}"))
+        await term.ddl.create_alias("", f"c{i}", f"x{i}")
+        await term.ddl.drop_collection("", f"c{i}")
+    await term.ddl.create_collection(wanted("stays"))
+    await term.ddl.create_partition("", "stays", "p")
+    await term.ddl.drop_partition("", "stays", "p")
+    await term.ddl.create_partition("", "stays", "p")
+
+
+async def test_a_new_term_takes_up_everything_with_each_channel_counted_once() -> None:
+    world = World()
+    world.outside.gc_finished = False
+    async with world.term() as term:
+        await furnish(term, 40)
+        world.faults.fail("watch")
+        term.ticks.flowing.clear()
+        with pytest.raises(Broken):
+            await term.ddl.create_collection(wanted("half"))
+    world.outside.sent.clear()
+    async with world.term(adopt=False) as term:
+        assert +term.ticks.used == term.state.channels_in_use()
+        assert len(list(term.state.unfinished())) == 41
+        term.ddl.adopt()
+        await let(world, 10)
+        names = {dropped_name(payload) for _, payload in world.outside.sent}
+        assert names >= {"", "c0", "c39"}, "the half-created one is taken back without a name"
+        assert sum(term.ticks.used.values()) == 2, "only the one that stays needs ticks"
+        world.outside.gc_finished = True
+        await world.quiet(term)
+        assert len(world.keys("collection-info")) == 1
+        assert world.keys("aliases") == {}
+        assert [p.name for p in term.state.partitions(term.collection("stays").id)] == [
+            "_default",
+            "p",
+        ]
+        assert term.consistent() == []
+
+
+async def test_many_dropped_collections_are_adopted_few_at_a_time() -> None:
+    world = World()
+    world.outside.gc_finished = False
+    async with world.term() as term:
+        for i in range(100):
+            await term.ddl.create_collection(wanted(f"c{i}", shards=1))
+            await term.ddl.drop_collection("", f"c{i}")
+    released = world.faults.hang("release")
+    world.faults.story.clear()
+    async with world.term() as term:
+        await let(world, 10)
+        assert len(world.faults.tried("release")) == 16
+        released.set()
+        world.outside.gc_finished = True
+        await world.quiet(term)
+        assert len(world.faults.tried("release")) == 100
+        assert term.consistent() == []
+
+
+async def test_a_partition_goes_with_its_collection() -> None:
+    world = World()
+    async with world.term() as term:
+        await term.ddl.create_collection(wanted("a"))
+        await term.ddl.create_partition("", "a", "p")
+        hang = world.faults.hang("index")
+        await term.ddl.drop_partition("", "a", "p")
+        await world.until(lambda: bool(world.faults.tried("index")), step_s=0.0)
+        await term.ddl.drop_collection("", "a")
+        hang.set()
+        await world.quiet(term)
+        assert world.keys("partitions") == {}
+        assert len(world.outside.sent) == 4, "created and dropped, two channels each"
+        assert term.consistent() == []
+
+
+async def test_an_alias_that_moved_on_survives_its_former_collection() -> None:
+    world = World()
+    async with world.term() as term:
+        await term.ddl.create_collection(wanted("a"))
+        await term.ddl.create_collection(wanted("b"))
+        await term.ddl.create_alias("", "a", "x")
+        await term.ddl.create_alias("", "a", "y")
+        await term.ddl.drop_collection("", "a")
+        await term.ddl.alter_alias("", "b", "x")
+        await world.quiet(term)
+        assert term.collection("x").name == "b"
+        assert term.state.alias(1, "y") is None
+        assert term.consistent() == []
