@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from milvus_coord.config import Loaded, Origin, Settings
-from milvus_coord.config.section import Leaf, leaves
+from milvus_coord.config.kinds import Text
+from milvus_coord.config.section import Leaf, leaves, open_sections
 from milvus_coord.config.settings import ROLES
 
 
@@ -36,11 +37,23 @@ def _used(loaded: Loaded) -> Iterator[Leaf]:
             yield leaf
 
 
+def _set_in_open_sections(loaded: Loaded) -> dict[str, str]:
+    return {
+        key: value
+        for section in open_sections(Settings)
+        for key, value in section.show(loaded.settings).items()
+    }
+
+
 def _table(loaded: Loaded) -> str:
     rows = [
         _Row(leaf.key, _text(leaf, loaded.settings), _source(leaf, loaded))
         for leaf in _used(loaded)
     ]
+    for key, value in _set_in_open_sections(loaded).items():
+        section = key.partition(".")[0]
+        last = max(i for i, row in enumerate(rows) if row.key.partition(".")[0] == section)
+        rows.insert(last + 1, _Row(key, Text().show(value), _short(loaded.origins[key])))
     head = _Row("KEY", "VALUE", "FROM")
     key_width = max(len(row.key) for row in [head, *rows])
     # One long value may stick out rather than push the last column off the screen for all.
@@ -96,6 +109,14 @@ def _json(loaded: Loaded) -> str:
         value, origin = leaf.of(loaded.settings), loaded.origins[leaf.key]
         settings[leaf.key] = {
             "value": leaf.kind.show(value) if leaf.kind.secret else value,
+            "source": origin.source,
+            "name": origin.name,
+            "line": origin.line,
+        }
+    for key, text in _set_in_open_sections(loaded).items():
+        origin = loaded.origins[key]
+        settings[key] = {
+            "value": text,
             "source": origin.source,
             "name": origin.name,
             "line": origin.line,

@@ -66,6 +66,7 @@ class Instance:
             "ROOT_COORD_ENABLE_ACTIVE_STANDBY": "true",
             "COMMON_SESSION_TTL": str(SESSION_TTL_S),
             "HA_SERVE_LEASE": str(SERVE_LEASE_S * 1000),
+            "MQ_TYPE": "memory",
         }
 
     @property

@@ -41,6 +41,7 @@ class Show:
         """Start the pair, hand over, kill, judge. Raises DemoFailed."""
         a, b = self._a, self._b
         _say(f"Two rootcoords on an etcd of their own, {self._etcd}; all is in {self._folder}")
+        _say("Their message queue is in memory: nobody else sees what they send.")
         await a.start()
         await a.becomes("active")
         await b.start()

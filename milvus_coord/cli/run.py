@@ -14,6 +14,7 @@ from milvus_coord import app
 from milvus_coord.config import ConfigError, load
 from milvus_coord.etcd.embedded import EtcdBinaryMissing, EtcdNotStarted
 from milvus_coord.etcd.errors import AuthFailed, CertificateError
+from milvus_coord.mq.queue import QueueUnusable
 from milvus_coord.rpc.port import PortTaken
 from milvus_coord.rpc.tls import TlsFileError
 from milvus_coord.runtime.patience import GaveUp
@@ -41,6 +42,7 @@ def run(role: str, *, config: Path | None, alias: str, etcd_timeout_s: float | N
         EtcdNotStarted,
         OSError,
         PortTaken,
+        QueueUnusable,
         TlsFileError,
     ) as mistakes:
         code = _tell(mistakes, _MISTAKE)

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from milvus_coord.config.errors import ConfigError, Problem
-from milvus_coord.config.loading import Loaded, load
+from milvus_coord.config.loading import Loaded, check_start, load
 from milvus_coord.config.origin import Origin
 from milvus_coord.config.roles import RoleSettings
 from milvus_coord.config.settings import Settings
 
-__all__ = ["ConfigError", "Loaded", "Origin", "Problem", "RoleSettings", "Settings", "load"]
+__all__ = [
+    "ConfigError",
+    "Loaded",
+    "Origin",
+    "Problem",
+    "RoleSettings",
+    "Settings",
+    "check_start",
+    "load",
+]

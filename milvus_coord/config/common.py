@@ -45,6 +45,10 @@ class Common(Section):
     graceful_stop_timeout_s: Annotated[int, Whole(0, unit="s")] = Field(
         default=1800, alias="gracefulStopTimeout"
     )
+    default_partition_name: Name = "_default"
+    retention_duration_s: Annotated[int, Whole(0, unit="s")] = Field(
+        default=0, alias="retentionDuration"
+    )
 
     def channel(self, name: ChannelName) -> str:
         """The full topic name, "by-dev-rootcoord-timetick"."""

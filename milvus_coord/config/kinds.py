@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Final
 
 from pydantic import GetCoreSchemaHandler, SecretStr
@@ -13,6 +14,7 @@ from pydantic_core import CoreSchema, core_schema
 from milvus_coord.config.address import is_wildcard, join_address, split_address
 
 _DIGITS = re.compile(r"[+-]?[0-9]{1,18}")
+_DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 MASK: Final = "******"
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
@@ -78,6 +80,34 @@ class Whole(Kind):
         if self.unit == "bytes" and value and value % (1 << 20) == 0:
             return f"{value} bytes ({value >> 20} MiB)"
         return f"{value} {self.unit}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Real(Kind):
+    """A decimal number, greater than `above` and at most `high` where those are given."""
+
+    above: float | None = None
+    high: float | None = None
+    unit: str = ""
+
+    @property
+    def allowed(self) -> str:
+        number = f"a number of {self.unit}" if self.unit else "a number"
+        if self.above is not None and self.high is not None:
+            return f"{number} above {self.above:g}, at most {self.high:g}"
+        return number
+
+    def parse(self, text: str) -> float:
+        if not _DECIMAL.fullmatch(text):
+            raise ValueError(self.allowed)
+        value = float(text)
+        too_low = self.above is not None and value <= self.above
+        if not isfinite(value) or too_low or (self.high is not None and value > self.high):
+            raise ValueError(self.allowed)
+        return value
+
+    def show(self, value: Any) -> str:
+        return f"{value:g} {self.unit}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from milvus_coord.config.errors import ConfigError, Problem
 from milvus_coord.config.etcd import join_path
 from milvus_coord.config.origin import DEFAULT, Origin
-from milvus_coord.config.rules import clashes
-from milvus_coord.config.section import leaves
+from milvus_coord.config.rules import Clash, clashes, unmet
+from milvus_coord.config.section import leaves, open_sections
 from milvus_coord.config.settings import ROLES, Settings
 from milvus_coord.config.sources import (
     EnvironmentSource,
@@ -32,9 +32,9 @@ _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 class Loaded:
     """Checked settings of one process.
 
-    `origins` has one entry for every key, spelled as Milvus spells it. `warnings` are lines worth
-    logging at start: things set that have no effect. `notes` are the harmless ones of that sort,
-    for `milvus config show`.
+    `origins` has one entry for every key, spelled as Milvus spells it, and for what is set in open
+    sections (`kafka.producer.client.id`). `warnings` are lines worth logging at start: things set
+    that have no effect. `notes` are the harmless ones of that sort, for `milvus config show`.
     """
 
     role: str
@@ -74,7 +74,7 @@ def load(
     problems = [*file.misplaced, *problems]
     wrong = {problem.key for problem in problems}
     settings = _prefer_older_names(settings, origins)
-    problems += _broken_rules(settings, origins, role, here, wrong)
+    problems += _problems(clashes(settings, origins, role, here), settings, origins, wrong)
     if problems:
         raise ConfigError(problems)
     return Loaded(
@@ -85,6 +85,16 @@ def load(
         warnings=tuple(line for source in sources for line in source.warnings),
         notes=tuple(_notes(sources, settings, origins, role)),
     )
+
+
+def check_start(loaded: Loaded) -> None:
+    """Make sure that what the role cannot run without is there; call it once etcd was read.
+
+    Raises ConfigError.
+    """
+    found = unmet(loaded.settings, loaded.role)
+    if problems := _problems(found, loaded.settings, loaded.origins, set()):
+        raise ConfigError(problems)
 
 
 def _directory(environ: Mapping[str, str]) -> tuple[str, str] | None:
@@ -110,6 +120,10 @@ def _origins(sources: Sequence[TextSource]) -> dict[str, Origin]:
     for leaf in leaves(Settings):
         entries = (source.found.get(leaf.key) for source in sources)
         origins[leaf.key] = next((entry.origin for entry in entries if entry), DEFAULT)
+    for section in open_sections(Settings):
+        for source in reversed(sources):
+            for name, entry in source.tables.get(section.key, {}).items():
+                origins[f"{section.key}.{name}"] = entry.origin
     return origins
 
 
@@ -151,17 +165,20 @@ def _prefer_older_names(settings: Settings, origins: dict[str, Origin]) -> Setti
     return settings.model_copy(update={"common": common})
 
 
-def _broken_rules(
-    settings: Settings, origins: Mapping[str, Origin], role: str, cwd: Path, wrong: set[str | None]
+def _problems(
+    found: Iterable[Clash],
+    settings: Settings,
+    origins: Mapping[str, Origin],
+    wrong: set[str | None],
 ) -> list[Problem]:
-    """Clashes between keys, those left out whose keys are wrong by themselves."""
+    """The broken rules, those left out whose keys are wrong by themselves."""
     by_key = {leaf.key: leaf for leaf in leaves(Settings)}
 
     def shown(key: str) -> str:
         return by_key[key].kind.show(by_key[key].of(settings))
 
     problems = []
-    for clash in clashes(settings, origins, role, cwd):
+    for clash in found:
         if wrong.isdisjoint({clash.key, *clash.others}):
             reasons = [f"{other} = {shown(other)} ({origins[other]})" for other in clash.others]
             must = "; ".join([clash.must, *reasons])

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from milvus_coord.config.origin import Origin
 from milvus_coord.config.settings import METRICS_PORT, ROLES, Settings
+
+NEED_QUEUE: Final = frozenset({"rootcoord"})
+"""Roles that send messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +28,30 @@ def clashes(
 ) -> Iterator[Clash]:
     """Every broken rule. Relative paths of certificate files count from `cwd`."""
     yield from _times(settings)
+    yield from _water_levels(settings)
     yield from _ports(settings, role)
     yield from _private_etcd(settings, origins)
     yield from _etcd_security(settings, cwd)
     yield from _server_certificates(settings, cwd)
+    yield from _kafka_login(settings)
+
+
+def unmet(settings: Settings, role: str) -> Iterator[Clash]:
+    """What `role` cannot run without; any source may still bring it while one is not read yet."""
+    if role not in NEED_QUEUE or settings.queue is not None:
+        return
+    match settings.mq.type:
+        case "kafka":
+            yield Clash("kafka.brokerList", "must name the brokers, host:port,...", ("mq.type",))
+        case "pulsar":
+            yield Clash("pulsar.address", "must name the broker's host or URL", ("mq.type",))
+        case _:
+            yield Clash(
+                "kafka.brokerList",
+                f"{role} needs a message queue: set this to Kafka's brokers (host:port,...) or "
+                "pulsar.address to Pulsar's host; mq.type = memory will do for a demonstration",
+                ("pulsar.address",),
+            )
 
 
 def _times(settings: Settings) -> Iterator[Clash]:
@@ -38,6 +62,39 @@ def _times(settings: Settings) -> Iterator[Clash]:
             f"must be below half of the session's lease, {ttl * 500} ms",
             ("common.session.ttl",),
         )
+
+
+def _water_levels(settings: Settings) -> Iterator[Clash]:
+    writing = settings.quota_and_limits.limit_writing
+    memory, growing = writing.mem_protection, writing.growing_segments_size_protection
+    section = "quotaAndLimits.limitWriting"
+    for low, high, name, low_name, high_name in (
+        (
+            memory.data_node_memory_low_water_level,
+            memory.data_node_memory_high_water_level,
+            f"{section}.memProtection",
+            "dataNodeMemoryLowWaterLevel",
+            "dataNodeMemoryHighWaterLevel",
+        ),
+        (
+            memory.query_node_memory_low_water_level,
+            memory.query_node_memory_high_water_level,
+            f"{section}.memProtection",
+            "queryNodeMemoryLowWaterLevel",
+            "queryNodeMemoryHighWaterLevel",
+        ),
+        (
+            growing.low_water_level,
+            growing.high_water_level,
+            f"{section}.growingSegmentsSizeProtection",
+            "lowWaterLevel",
+            "highWaterLevel",
+        ),
+    ):
+        if low >= high:
+            yield Clash(
+                f"{name}.{low_name}", "must be below the high one", (f"{name}.{high_name}",)
+            )
 
 
 def _ports(settings: Settings, role: str) -> Iterator[Clash]:
@@ -78,6 +135,16 @@ def _server_certificates(settings: Settings, cwd: Path) -> Iterator[Clash]:
     if mode > 0:
         for name, path in files.items():
             yield from _file(f"tls.{name}", path, cwd, "common.security.tlsMode")
+
+
+def _kafka_login(settings: Settings) -> Iterator[Clash]:
+    # Go panics; a login by half would be no login.
+    kafka = settings.kafka
+    has_user, has_password = bool(kafka.sasl_username), bool(kafka.sasl_password.get_secret_value())
+    if settings.queue == "kafka" and has_user and not has_password:
+        yield Clash("kafka.saslPassword", "must be set", ("kafka.saslUsername",))
+    if settings.queue == "kafka" and has_password and not has_user:
+        yield Clash("kafka.saslUsername", "must be set", ("kafka.saslPassword",))
 
 
 def _file(key: str, path: str, cwd: Path, switch: str) -> Iterator[Clash]:

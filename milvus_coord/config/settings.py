@@ -12,12 +12,16 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from milvus_coord.config.common import Common, MsgChannel, Tls
 from milvus_coord.config.etcd import Etcd
 from milvus_coord.config.kinds import Whole
+from milvus_coord.config.limits import QuotaAndLimits
+from milvus_coord.config.mq import Kafka, Mq, Pulsar, Which, which
 from milvus_coord.config.process import Ha, Log
 from milvus_coord.config.roles import (
+    AutoIndex,
     Coordinator,
     DataCoord,
     Grpc,
     IndexCoord,
+    Proxy,
     QueryCoord,
     RoleSettings,
     RootCoord,
@@ -59,6 +63,12 @@ class Settings(BaseSettings):
     data_coord: DataCoord = DataCoord()
     query_coord: QueryCoord = QueryCoord()
     index_coord: IndexCoord = IndexCoord()
+    proxy: Proxy = Proxy()
+    auto_index: AutoIndex = AutoIndex()
+    quota_and_limits: QuotaAndLimits = QuotaAndLimits()
+    mq: Mq = Mq()
+    pulsar: Pulsar = Pulsar()
+    kafka: Kafka = Kafka()
     log: Log = Log()
     ha: Ha = Ha()
     metrics_port: Annotated[int, Whole(0, 65535), _ENVIRONMENT_ONLY] = Field(
@@ -74,6 +84,11 @@ class Settings(BaseSettings):
             "indexcoord": self.index_coord,
         }
         return role_settings(name, sections[name], self.grpc)
+
+    @property
+    def queue(self) -> Which | None:
+        """The message queue in use, None when none is configured."""
+        return which(self.mq, self.kafka, self.pulsar)
 
     @classmethod
     def read(cls, sources: Iterable[PydanticBaseSettingsSource]) -> Self:

@@ -11,11 +11,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from milvus_coord.config.errors import Problem
 from milvus_coord.config.origin import Entry, Origin
-from milvus_coord.config.section import Leaf, SourceName, leaves
+from milvus_coord.config.section import Leaf, SourceName, leaves, open_sections
 from milvus_coord.config.settings import METRICS_PORT
 from milvus_coord.config.yaml_file import YamlFile
 
 _DROPPED = str.maketrans("", "", "/_.")
+_SEPARATORS = re.compile("[/_.]+")
+_OF_A_SERVICE = re.compile(r"_(SERVICE_HOST|SERVICE_PORT|PORT)(_.*)?$")
 _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://")
 
 
@@ -28,19 +30,26 @@ def squash(name: str) -> str:
 
 
 class TextSource(PydanticBaseSettingsSource):
-    """What one source says: `found` maps Milvus' key to the text. Feeds pydantic by aliases."""
+    """What one source says: `found` maps Milvus' key to the text. Feeds pydantic by aliases.
+
+    `tables` holds the keys of open sections, by the section's key and the name in it.
+    """
 
     def __init__(
         self, settings_cls: type[BaseSettings], entries: Iterable[tuple[str, Entry]]
     ) -> None:
         super().__init__(settings_cls)
         self.found: dict[str, Entry] = {}
+        self.tables: dict[str, dict[str, Entry]] = {}
         self.warnings: list[str] = []
         self.notes: list[tuple[str, str]] = []
         self._leaves = {squash(leaf.key): leaf for leaf in leaves(settings_cls)}
+        self._open = open_sections(settings_cls)
         for name, entry in entries:
             leaf = self._leaves.get(squash(name))
-            if leaf is not None and self._wanted(leaf, entry):
+            if leaf is None:
+                self._take_open(name, entry)
+            elif self._wanted(leaf, entry):
                 self._take(leaf, entry)
 
     def _wanted(self, leaf: Leaf, entry: Entry) -> bool:
@@ -56,6 +65,14 @@ class TextSource(PydanticBaseSettingsSource):
 
     def _take(self, leaf: Leaf, entry: Entry) -> None:
         self.found[leaf.key] = entry
+
+    def _take_open(self, name: str, entry: Entry) -> None:
+        parts = _SEPARATORS.split(name.lower().removeprefix("milvus."))
+        for section in self._open:
+            depth = len(section.aliases)
+            if parts[:depth] == [alias.lower() for alias in section.aliases] and parts[depth:]:
+                inner = section.table.name(".".join(parts[depth:]))
+                self.tables.setdefault(section.key, {})[inner] = entry
 
     def forget(self, keys: Iterable[str]) -> None:
         """Behave as if `keys` were not there."""
@@ -75,6 +92,13 @@ class TextSource(PydanticBaseSettingsSource):
                 for alias in leaf.aliases[:-1]:
                     branch = branch.setdefault(alias, {})
                 branch[leaf.aliases[-1]] = entry.text
+        for section in self._open:
+            if section.key in self.tables:
+                branch = tree
+                for alias in section.aliases[:-1]:
+                    branch = branch.setdefault(alias, {})
+                texts = {name: entry.text for name, entry in self.tables[section.key].items()}
+                branch[section.aliases[-1]] = texts
         return tree
 
 
@@ -84,7 +108,7 @@ class FileSource(TextSource):
     def __init__(self, settings_cls: type[BaseSettings], file: YamlFile) -> None:
         super().__init__(settings_cls, file.values)
         self.misplaced: list[Problem] = []
-        prefixes = {}
+        prefixes = {squash(section.key): section.key for section in self._open}
         for leaf in self._leaves.values():
             parts = leaf.key.split(".")
             for i in range(1, len(parts)):
@@ -130,6 +154,11 @@ class EnvironmentSource(TextSource):
                 f"and differ; {name} is used"
             )
         self.found[leaf.key] = entry
+
+    def _take_open(self, name: str, entry: Entry) -> None:
+        # A service called kafka-producer brings KAFKA_PRODUCER_PORT=tcp://... and its like.
+        if not _OF_A_SERVICE.search(name):
+            super()._take_open(name, entry)
 
 
 class OverlaySource(TextSource):

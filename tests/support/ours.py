@@ -16,6 +16,7 @@ from tests.support.ports import free_ports
 ACTIVE: Final = 200
 STANDBY: Final = 429
 _ROOT: Final = Path(__file__).parents[2]
+_QUEUES: Final = frozenset({"MQ_TYPE", "KAFKA_BROKER_LIST", "PULSAR_ADDRESS"})
 _PREFIXES: Final = {
     "rootcoord": "ROOT_COORD",
     "datacoord": "DATA_COORD",
@@ -31,7 +32,8 @@ class OurRole(RoleDaemon):
         etcd_endpoints: `host:port` of each etcd member.
         port, metrics_port: free ones are taken when 0.
         session_ttl_s: `common.session.ttl`.
-        env: more environment, over what is set here.
+        env: more environment, over what is set here; without an address of a queue in it, the
+            queue is in memory.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class OurRole(RoleDaemon):
         self.port, self.metrics_port = port or free[0], metrics_port or free[1]
         self.address = f"127.0.0.1:{self.port}"
         prefix = _PREFIXES[role]
+        queue = {} if env and not _QUEUES.isdisjoint(env) else {"MQ_TYPE": "memory"}
         super().__init__(
             f"our-{role}-{self.port}",
             [sys.executable, "-m", "milvus_coord", "run", role],
@@ -63,6 +66,7 @@ class OurRole(RoleDaemon):
                 f"{prefix}_ADDRESS": self.address,
                 f"{prefix}_PORT": str(self.port),
                 f"{prefix}_ENABLE_ACTIVE_STANDBY": "true",
+                **queue,
                 **(env or {}),
             },
         )

@@ -209,7 +209,9 @@ def test_the_file_of_milvus_is_taken_as_it_is() -> None:
         "etcd.ssl.tlsCert": "/path/to/etcd-client.pem",
         "etcd.ssl.tlsKey": "/path/to/etcd-client-key.pem",
         "etcd.ssl.tlsCACert": "/path/to/ca.pem",
+        "pulsar.address": "localhost",
     }
+    assert loaded.settings.queue == "pulsar"
 
 
 def test_config_milvus_yaml_lists_every_key_with_its_default() -> None:

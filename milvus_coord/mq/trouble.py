@@ -1,0 +1,25 @@
+"""Whether the queue's brokers answer: one log line when that changes."""
+
+from __future__ import annotations
+
+from milvus_coord.telemetry.log import log
+
+
+class Trouble:
+    """The last trouble with brokers, empty when the last message was stored."""
+
+    def __init__(self, queue: str, brokers: str) -> None:
+        self._queue, self._brokers = queue, brokers
+        self.text = ""
+
+    def is_(self, text: str) -> None:
+        """Note what is wrong."""
+        if text != self.text:
+            log.warn(f"{self._queue} is in trouble, trying on", brokers=self._brokers, error=text)
+            self.text = text
+
+    def is_over(self) -> None:
+        """Note that a message was stored."""
+        if self.text:
+            log.info(f"{self._queue} stores messages again", brokers=self._brokers)
+            self.text = ""
