@@ -1,34 +1,35 @@
-"""A client connection to another Milvus process, for generated stubs or single calls."""
+"""A client connection to another Milvus process, for single calls."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping
+from typing import Final, TypeVar
 
-from grpclib import client, protocol
-from grpclib.const import Cardinality, Status
+from grpclib.const import Status
 from grpclib.encoding.base import CodecBase
-from grpclib.events import SendRequest, listen
-from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+from grpclib.exceptions import GRPCError
 from h2.exceptions import H2Error
 
 from milvus_coord.rpc.guards import CLUSTER_KEY, SERVER_ID_KEY, SOURCE_ID_KEY
+from milvus_coord.rpc.peer_call import (
+    Answer,
+    Headers,
+    RpcError,
+    framed,
+    payload,
+    request_headers,
+    timeout_header,
+)
+from milvus_coord.rpc.peer_connection import KeepAlive, PeerConnection
+
+__all__ = ["Channel", "RpcError", "peer_metadata"]
 
 # base64 of "@@milvus-member@@": how a member of the cluster passes a proxy's authorization.
 _MEMBER: Final = "QEBtaWx2dXMtbWVtYmVyQEA="
 
 Reply = TypeVar("Reply")
-
-
-class RpcError(Exception):
-    """A call did not succeed; `code` is the gRPC status, UNAVAILABLE when nobody answered."""
-
-    def __init__(self, address: str, code: Status, message: str) -> None:
-        super().__init__(f"{address}: {code.name}: {message}")
-        self.address, self.code, self.message = address, code, message
 
 
 def peer_metadata(cluster: str, server_id: int | None) -> dict[str, str]:
@@ -41,16 +42,17 @@ def peer_metadata(cluster: str, server_id: int | None) -> dict[str, str]:
     return metadata
 
 
-class Channel(client.Channel):
+class Channel:
     """One connection, made at the first call and again after it broke. No retries.
 
-    Pass it to a generated stub and wrap the stub's calls in `errors`, or use `unary`. Must be
-    made inside the running loop, and closed.
+    Calls run side by side. After a GOAWAY new calls take a new connection, while those that the
+    peer still answers finish on the old one. Must be made inside the running loop, and closed.
 
     Args:
         address: `ip:port`, or `[ip]:port` for IPv6.
         metadata: added to each request, see `peer_metadata`.
         connect_timeout_s: Go 2.2.16 gives a dial 200 ms (`grpc.client.dialTimeout`).
+        keep_alive: when to give a silent peer up.
     """
 
     def __init__(
@@ -60,51 +62,108 @@ class Channel(client.Channel):
         codec: CodecBase,
         metadata: Mapping[str, str],
         connect_timeout_s: float = 0.2,
+        keep_alive: KeepAlive | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         host, _, port = address.rpartition(":")
-        super().__init__(host.strip("[]"), int(port), codec=codec, ssl=tls)
+        self._host, self._port, self._tls = host.strip("[]"), int(port), tls
         self.address = address
-        self._always = dict(metadata)
+        self._codec, self._metadata = codec, dict(metadata)
         self._connect_timeout_s = connect_timeout_s
-        listen(self, SendRequest, self._add_metadata)
+        self._keep_alive = keep_alive or KeepAlive()
+        self._headers: dict[str, Headers] = {}
+        self._connecting = asyncio.Lock()
+        self._failure: tuple[int, OSError] = (0, OSError())
+        self._connection: PeerConnection | None = None
+        self._open: set[PeerConnection] = set()
+        self._closed = False
 
     async def unary(
         self, method: str, request: object, reply_type: type[Reply], *, timeout_s: float
     ) -> Reply:
         """Call `method` (`/package.Service/Method`) and return its reply; raises RpcError."""
-        with self.errors():
-            async with self.request(
-                method, Cardinality.UNARY_UNARY, type(request), reply_type, timeout=timeout_s
-            ) as stream:
-                await stream.send_message(request, end=True)
-                reply = await stream.recv_message()
-            if reply is None:
-                raise GRPCError(Status.INTERNAL, "status OK without a reply")
-            return reply
-
-    @contextmanager
-    def errors(self) -> Iterator[None]:
-        """Turn whatever grpclib raises inside into RpcError."""
         try:
-            yield
-        except GRPCError as error:
+            message = framed(self._codec.encode(request, type(request)))
+            answer = await self._exchange(method, message, timeout_s)
+            reply: Reply = self._codec.decode(payload(answer, self.address), reply_type)
+        except GRPCError as error:  # of the codec
             raise RpcError(self.address, error.status, error.message or "") from error
+        return reply
+
+    def close(self) -> None:
+        """Drop the connection; calls in flight fail with UNAVAILABLE, and so do later ones."""
+        self._closed = True
+        for connection in tuple(self._open):
+            connection.close()
+
+    async def _exchange(self, method: str, message: bytes, timeout_s: float) -> Answer:
+        try:
+            async with asyncio.timeout(timeout_s) as limit:
+                connection = await self._connected()
+                headers = [*self._headers_of(method), timeout_header(timeout_s)]
+                return await connection.exchange(headers, message)
         except TimeoutError as error:
-            raise RpcError(self.address, Status.DEADLINE_EXCEEDED, "no reply in time") from error
-        except (OSError, StreamTerminatedError, H2Error, ProtocolError) as error:
-            text = str(error) or type(error).__name__
+            if limit.expired():
+                text = "no reply in time"
+                raise RpcError(self.address, Status.DEADLINE_EXCEEDED, text) from error
+            raise self._not_connected(error) from error
+        except OSError as error:
+            raise self._not_connected(error) from error
+        except H2Error as error:
+            text = f"{type(error).__name__}: {error}"
             raise RpcError(self.address, Status.UNAVAILABLE, text) from error
 
-    async def _create_connection(self) -> protocol.H2Protocol:
+    def _not_connected(self, error: OSError) -> RpcError:
+        text = str(error) or type(error).__name__
+        return RpcError(self.address, Status.UNAVAILABLE, text, unseen=True)
+
+    async def _connected(self) -> PeerConnection:
+        """The connection, made if need be; raises OSError. Those who wait share one failure."""
+        connection = self._connection
+        if connection is not None and connection.usable:
+            return connection
+        if self._closed:
+            raise ConnectionError("the channel is closed")
+        failures = self._failure[0]
+        async with self._connecting:
+            connection = self._connection
+            if connection is not None and connection.usable:
+                return connection
+            if self._failure[0] != failures:
+                raise self._failure[1]
+            try:
+                self._connection = await self._connect()
+            except OSError as error:
+                self._failure = (failures + 1, error)
+                raise
+            return self._connection
+
+    async def _connect(self) -> PeerConnection:
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout_s) as limit:
-                return await super()._create_connection()
+                _, connection = await loop.create_connection(
+                    lambda: PeerConnection(self.address, self._keep_alive, self._open.discard),
+                    self._host,
+                    self._port,
+                    ssl=self._tls,
+                )
         except TimeoutError as error:
             if not limit.expired():
-                raise ConnectionError(str(error)) from error
+                raise
             raise ConnectionError(f"no connection within {self._connect_timeout_s} s") from error
+        self._open.add(connection)
+        if self._closed:
+            connection.close()
+        return connection
 
-    async def _add_metadata(self, event: Any) -> None:
-        for key, value in self._always.items():
-            event.metadata.setdefault(key, value)
+    def _headers_of(self, method: str) -> Headers:
+        headers = self._headers.get(method)
+        if headers is None:
+            headers = self._headers[method] = request_headers(
+                method,
+                authority=f"{self._host}:{self._port}",
+                scheme="https" if self._tls else "http",
+                metadata=self._metadata,
+            )
+        return headers

@@ -55,12 +55,18 @@ class Edge:
         observer: Observer | None = None,
     ) -> None:
         self._methods: dict[str, Handler] = {}
-        for service in services:
-            self._methods |= service.__mapping__()
+        self.serve_with(services)
         self._codec, self._guards = codec, guards
         self._admission, self._observer = admission, observer
         self.refusal: str | None = None
         self.calls = self.refused = self.failed = 0
+
+    def serve_with(self, services: Sequence[Service]) -> None:
+        """From now on calls go to `services`; those that are running stay where they are."""
+        methods: dict[str, Handler] = {}
+        for service in services:
+            methods |= service.__mapping__()
+        self._methods = methods
 
     def open(self, stream: Http2Stream, headers: Headers, release: Callable[[], None]) -> Call:
         """The call that `headers` begin; cannot fail, wrong ones are refused by `serve`."""

@@ -104,6 +104,10 @@ class RpcServer:
         else:  # stopped meanwhile
             self._listener.close()
 
+    def serve_with(self, services: Sequence[Service]) -> None:
+        """From now on calls go to `services`; those that are running stay where they are."""
+        self._edge.serve_with(services)
+
     async def quiesce(self, grace_s: float, *, reason: str = "draining") -> None:
         """Refuse, and wait for the unary calls in flight, `grace_s` at most; connections stay.
 

@@ -12,8 +12,12 @@ import pytest
 from grpclib.const import Status
 
 from milvus_coord.pb.milvus.proto.internal import GetTimeTickChannelRequest
-from milvus_coord.pb.milvus.proto.milvus import ComponentStates, GetComponentStatesRequest
-from milvus_coord.pb.milvus.proto.rootcoord import RootCoordBase, RootCoordStub
+from milvus_coord.pb.milvus.proto.milvus import (
+    ComponentStates,
+    GetComponentStatesRequest,
+    StringResponse,
+)
+from milvus_coord.pb.milvus.proto.rootcoord import RootCoordBase
 from milvus_coord.rpc.channel import Channel, RpcError, peer_metadata
 from milvus_coord.rpc.guards import Guards
 from milvus_coord.rpc.limits import Limits
@@ -106,7 +110,7 @@ async def test_a_server_that_aborts_is_unavailable_and_a_new_one_is_found() -> N
                 assert await _echo(channel) == b"x"
 
 
-async def test_generated_stubs_and_bases_work_on_both_ends() -> None:
+async def test_generated_messages_and_bases_work_on_both_ends() -> None:
     class Root(RootCoordBase):
         async def get_component_states(self, _: GetComponentStatesRequest) -> ComponentStates:
             return ComponentStates()
@@ -122,14 +126,90 @@ async def test_generated_stubs_and_bases_work_on_both_ends() -> None:
             metadata=peer_metadata("by-dev", 1),
         )
         try:
-            stub = RootCoordStub(channel)
-            with channel.errors():
-                reply = await stub.get_component_states(GetComponentStatesRequest(), timeout=5.0)
+            reply = await channel.unary(
+                f"{SERVICE}/GetComponentStates",
+                GetComponentStatesRequest(),
+                ComponentStates,
+                timeout_s=5.0,
+            )
             assert isinstance(reply, ComponentStates)
-            with pytest.raises(RpcError) as failed, channel.errors():
-                await stub.get_time_tick_channel(GetTimeTickChannelRequest(), timeout=5.0)
+            with pytest.raises(RpcError) as failed:
+                await channel.unary(
+                    f"{SERVICE}/GetTimeTickChannel",
+                    GetTimeTickChannelRequest(),
+                    StringResponse,
+                    timeout_s=5.0,
+                )
         finally:
             channel.close()
             await server.abort()
     assert failed.value.code is Status.UNIMPLEMENTED
     assert failed.value.message == "GetTimeTickChannel is not implemented by this rootcoord yet"
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000, 20_000_000])
+async def test_messages_of_all_sizes_go_both_ways(served: Served, size: int) -> None:
+    payload = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    with _channel(served.target) as channel:
+        assert await channel.unary(f"{SERVICE}/Echo", payload, bytes, timeout_s=20.0) == payload
+
+
+async def test_many_calls_at_once_share_one_connection(served: Served) -> None:
+    with _channel(served.target) as channel:
+        replies = await asyncio.gather(
+            *(
+                channel.unary(f"{SERVICE}/Echo", b"%d" % index, bytes, timeout_s=10.0)
+                for index in range(300)
+            )
+        )
+        assert replies == [b"%d" % index for index in range(300)]
+        assert served.server.statistics().connections == 1
+
+
+async def test_a_cancelled_call_is_cancelled_on_the_other_side(served: Served) -> None:
+    with _channel(served.target) as channel:
+        held = asyncio.create_task(
+            channel.unary(f"{SERVICE}/Hold", b"x", bytes, timeout_s=5.0), name="held"
+        )
+        await served.probe.entered.acquire()
+        held.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await held
+        async with asyncio.timeout(5):
+            await served.probe.cancelled.wait()
+        assert await _echo(channel) == b"x"
+
+
+async def test_a_deadline_leaves_no_cancellation_behind(served: Served) -> None:
+    with _channel(served.target) as channel:
+        async with asyncio.timeout(5):
+            with pytest.raises(RpcError):
+                await channel.unary(f"{SERVICE}/Hold", b"x", bytes, timeout_s=0.05)
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+
+
+async def test_those_who_wait_for_one_connection_share_its_failure() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        with (
+            socket.create_connection(("127.0.0.1", port)),
+            _channel(f"127.0.0.1:{port}") as channel,
+        ):
+            began_s = time.monotonic()
+            outcomes = await asyncio.gather(
+                *(_echo(channel) for _ in range(20)), return_exceptions=True
+            )
+            assert time.monotonic() - began_s < 2  # and not 20 * 0.2 s
+    assert all(isinstance(each, RpcError) and each.unseen for each in outcomes)
+
+
+async def test_a_closed_channel_refuses() -> None:
+    async with serving() as served:
+        with _channel(served.target) as channel:
+            await _echo(channel)
+        with pytest.raises(RpcError, match="the channel is closed"):
+            await _echo(channel)
