@@ -1,0 +1,62 @@
+"""Notice once that something is late, and once that it is late no more."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from milvus_coord.runtime.clock import Clock
+
+K = TypeVar("K")
+
+
+class Lateness(Generic[K]):
+    """Signs of life of several things; one without a sign for `patience_s` is late."""
+
+    def __init__(self, clock: Clock, patience_s: float) -> None:
+        self._clock, self._patience_s = clock, patience_s
+        self._since_s: dict[K, float] = {}
+        self._said: set[K] = set()
+
+    def expect(self, key: K) -> None:
+        """Wait for a sign of `key` from now on, unless that is done already."""
+        self._since_s.setdefault(key, self._clock.boottime())
+
+    def sign(self, key: K) -> float | None:
+        """`key` lives. The seconds it took if it had been called late, else None."""
+        now_s = self._clock.boottime()
+        since_s = self._since_s.get(key, now_s)
+        self._since_s[key] = now_s
+        return self._over(key, since_s, now_s)
+
+    def forget(self, key: K) -> float | None:
+        """Expect nothing more of `key`. Returns what `sign` would."""
+        now_s = self._clock.boottime()
+        return self._over(key, self._since_s.pop(key, now_s), now_s)
+
+    def newly_late(self) -> list[tuple[K, float]]:
+        """Those that are late and have not been called so yet, with their seconds."""
+        now_s = self._clock.boottime()
+        found = [
+            (key, now_s - since_s)
+            for key, since_s in self._since_s.items()
+            if now_s - since_s >= self._patience_s and key not in self._said
+        ]
+        self._said.update(key for key, _ in found)
+        return found
+
+    def excuse(self) -> None:
+        """Something else explains the silence: whoever is not called late yet starts anew."""
+        now_s = self._clock.boottime()
+        for key in self._since_s.keys() - self._said:
+            self._since_s[key] = now_s
+
+    @property
+    def any_late(self) -> bool:
+        """Whether one of them has been called late and still is."""
+        return bool(self._said)
+
+    def _over(self, key: K, since_s: float, now_s: float) -> float | None:
+        if key not in self._said:
+            return None
+        self._said.discard(key)
+        return now_s - since_s
