@@ -1,0 +1,295 @@
+"""Import tasks: their states, what a request must look like, what each event does to a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from posixpath import basename, splitext
+from typing import Final
+
+from milvus_coord.model.collection import Collection
+from milvus_coord.model.errors import IllegalMove, Refused
+from milvus_coord.model.schema import Pairs
+
+PERSIST_COST: Final = "persist_cost"
+PROGRESS: Final = "progress_percent"
+FAILED_REASON: Final = "failed_reason"
+
+RESTARTED: Final = "task marked failed as service restarted"
+TIMED_OUT: Final = "the import task has timed out"
+SEGMENTS_GONE: Final = "the import task failed"
+
+_BACKUP: Final = "backup"
+_JSON: Final = ".json"
+
+
+class ImportState(IntEnum):
+    """Numbers of `milvus.proto.common.ImportState`."""
+
+    PENDING = 0
+    FAILED = 1
+    STARTED = 2
+    PERSISTED = 5
+    COMPLETED = 6
+    FAILED_AND_CLEANED = 7
+
+
+MOVES: Final[Mapping[ImportState, frozenset[ImportState]]] = {
+    ImportState.PENDING: frozenset({ImportState.STARTED, ImportState.FAILED}),
+    ImportState.STARTED: frozenset(
+        {ImportState.STARTED, ImportState.PERSISTED, ImportState.COMPLETED, ImportState.FAILED}
+    ),
+    ImportState.PERSISTED: frozenset(
+        {ImportState.PERSISTED, ImportState.COMPLETED, ImportState.FAILED}
+    ),
+    ImportState.FAILED: frozenset({ImportState.FAILED_AND_CLEANED}),
+    ImportState.COMPLETED: frozenset(),
+    ImportState.FAILED_AND_CLEANED: frozenset(),
+}
+"""STARTED and PERSISTED lead to themselves: a datanode may report more of the same."""
+
+WORKING: Final = frozenset({ImportState.STARTED, ImportState.PERSISTED})
+FAILURES: Final = frozenset({ImportState.FAILED, ImportState.FAILED_AND_CLEANED})
+
+
+class SegmentState(IntEnum):
+    """The numbers of `milvus.proto.common.SegmentState` that matter here."""
+
+    NOT_EXIST = 1
+    SEALED = 3
+    DROPPED = 6
+    IMPORTING = 7
+
+
+@dataclass(frozen=True, slots=True)
+class ImportTask:
+    """All of one `milvus.proto.data.ImportTaskInfo`; times are Unix seconds, 0 for never."""
+
+    id: int
+    collection_id: int
+    partition_id: int
+    virtual_channels: tuple[str, ...]
+    files: tuple[str, ...]
+    created_s: int
+    state: ImportState = ImportState.PENDING
+    datanode_id: int = 0
+    started_s: int = 0
+    segments: tuple[int, ...] = ()
+    row_ids: tuple[int, ...] = ()
+    row_count: int = 0
+    error: str = ""
+    infos: Pairs = ()
+    database_name: str = ""
+    collection_name: str = ""
+    partition_name: str = ""
+    request_id: int = 0
+    bucket: str = ""
+    row_based: bool = False
+
+    @property
+    def working(self) -> bool:
+        """Whether a datanode is busy with it."""
+        return self.state in WORKING
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReport:
+    """What a datanode says about its task; `state` is a number of ImportState."""
+
+    task_id: int
+    datanode_id: int
+    state: int
+    segments: tuple[int, ...] = ()
+    row_ids: tuple[int, ...] = ()
+    row_count: int = 0
+    infos: Pairs = ()
+
+
+def check_files(files: Sequence[str]) -> None:
+    """A task has any files that are no JSON, or exactly one JSON. Raises Refused."""
+    if not files:
+        raise Refused("import request is empty")
+    row_based = False
+    for file in files:
+        extension = splitext(basename(file))[1]
+        if extension == _JSON:
+            row_based = True
+        elif row_based:
+            raise Refused(
+                f"row-based data file type must be JSON, file type '{extension}' is not allowed"
+            )
+    if row_based and len(files) > 1:
+        raise Refused("row-based import, only allow one JSON file each time")
+
+
+def check_room(pending: int, pending_max: int) -> None:
+    """Raises Refused when one task more is too many."""
+    if pending >= pending_max:
+        raise Refused(
+            f"import task queue max size is {pending_max}, currently there are {pending} tasks "
+            "is pending. Not able to execute this request with 1 tasks"
+        )
+
+
+def partition_wanted(
+    collection: Collection, partition_name: str, options: Pairs, default: str
+) -> str | None:
+    """The name of the partition to import into, None for all that a partition key spreads over.
+
+    A backup tool restores one partition after the other. Raises Refused.
+    """
+    if is_backup(options):
+        if not partition_name:
+            raise Refused("partition name not specified when backup")
+        return partition_name
+    if any(field.is_partition_key for field in collection.fields):
+        if partition_name:
+            raise Refused("not allow to set partition name for collection with partition key")
+        return None
+    return partition_name or default
+
+
+def is_backup(options: Pairs) -> bool:
+    """Whether a backup tool asks; the first `backup` counts."""
+    for key, value in options:
+        if key == _BACKUP:
+            return value.lower() == "true"
+    return False
+
+
+def moved(task: ImportTask, state: ImportState) -> ImportTask:
+    """The task in another state. Raises IllegalMove."""
+    if state not in MOVES[task.state]:
+        raise _illegal(task, state)
+    return replace(task, state=state)
+
+
+def started(task: ImportTask, datanode_id: int, now_s: int) -> ImportTask:
+    """A datanode has taken the pending task. Raises IllegalMove for any other."""
+    if task.state is not ImportState.PENDING:
+        raise _illegal(task, ImportState.STARTED)
+    return replace(moved(task, ImportState.STARTED), datanode_id=datanode_id, started_s=now_s)
+
+
+def failed(task: ImportTask, reason: str) -> ImportTask:
+    """It has failed; reasons are joined."""
+    error = f"{task.error}; {reason}" if task.error else reason
+    return replace(moved(task, ImportState.FAILED), error=error)
+
+
+def completed(task: ImportTask) -> ImportTask:
+    """Its rows are there for all to see."""
+    done = moved(task, ImportState.COMPLETED)
+    return replace(done, infos=merged(done.infos, PROGRESS, "100"))
+
+
+def cleaned(task: ImportTask) -> ImportTask:
+    """Nothing of a failed task is left to be done."""
+    return moved(task, ImportState.FAILED_AND_CLEANED)
+
+
+def recovered(task: ImportTask) -> ImportTask:
+    """What a new leader makes of it: who worked on it has lost its listener, as in Go 2.2.16."""
+    return failed(task, RESTARTED) if task.working else task
+
+
+def aged(task: ImportTask, now_s: int, expiration_s: float) -> ImportTask:
+    """What the passing of time makes of it: work ends, failures are put away."""
+    if task.working and now_s - task.started_s >= expiration_s:
+        return failed(task, TIMED_OUT)
+    return cleaned(task) if task.state is ImportState.FAILED else task
+
+
+def forgotten(task: ImportTask, now_s: int, retention_s: float) -> bool:
+    """Whether its record may go. One that still waits or works is kept, however old."""
+    over = task.state is ImportState.COMPLETED or task.state in FAILURES
+    return over and now_s - task.created_s >= retention_s
+
+
+def reported(task: ImportTask | None, report: ImportReport) -> ImportTask:
+    """What a report makes of the task; the same object when it says nothing new.
+
+    Go 2.2.16 takes every state at any time. We pass over what is late: a task that is Completed
+    stays so, and a Persisted one does not become Started again. A second datanode that was given
+    the same task, because the first answer got lost, is refused. Raises Refused.
+    """
+    if task is None or task.state is ImportState.PENDING:
+        raise Refused(f"failed to update import task, ID not found: {report.task_id}")
+    if task.state in FAILURES:
+        raise Refused(f"trying to update an already failed task {task.id}")
+    if report.datanode_id and task.datanode_id and report.datanode_id != task.datanode_id:
+        raise Refused(
+            f"import task {task.id} was given to datanode {task.datanode_id}, "
+            f"not to {report.datanode_id}"
+        )
+    state = _reported_state(report)
+    if state not in MOVES[task.state]:
+        return task
+    segments = report.segments
+    if state is ImportState.STARTED:
+        segments = tuple(dict.fromkeys((*task.segments, *segments)))
+    error, infos = _from_infos(task, report.infos)
+    return replace(
+        moved(task, state),
+        segments=segments,
+        row_ids=report.row_ids,
+        row_count=report.row_count,
+        error=error,
+        infos=infos,
+    )
+
+
+def after_flush(segment_states: Iterable[int]) -> ImportState | None:
+    """Where a Persisted task goes, judging by its segments; None: wait.
+
+    A flushed segment may have been compacted away by now, which is fine.
+    """
+    states = set(segment_states)
+    if states & {SegmentState.DROPPED, SegmentState.NOT_EXIST}:
+        return ImportState.FAILED
+    if states & {SegmentState.IMPORTING, SegmentState.SEALED}:
+        return None
+    return ImportState.COMPLETED
+
+
+def merged(infos: Pairs, key: str, value: str) -> Pairs:
+    """`infos` with `key` at its old place, or at the end."""
+    if any(name == key for name, _ in infos):
+        return tuple((name, value if name == key else old) for name, old in infos)
+    return (*infos, (key, value))
+
+
+def told(task: ImportTask) -> Pairs:
+    """The infos that a user is shown, in Go's order."""
+    return (
+        ("files", ",".join(task.files)),
+        ("collection", task.collection_name),
+        ("partition", task.partition_name),
+        (FAILED_REASON, task.error),
+        *task.infos,
+    )
+
+
+def _illegal(task: ImportTask, wanted: ImportState) -> IllegalMove:
+    return IllegalMove(f"import task {task.id}", task.state.name, wanted.name)
+
+
+def _reported_state(report: ImportReport) -> ImportState:
+    try:
+        state = ImportState(report.state)
+    except ValueError:
+        state = ImportState.PENDING
+    if state in (ImportState.PENDING, ImportState.FAILED_AND_CLEANED):
+        raise Refused(f"import task {report.task_id} cannot be reported as state {report.state}")
+    return state
+
+
+def _from_infos(task: ImportTask, pairs: Pairs) -> tuple[str, Pairs]:
+    infos = task.infos
+    for key, value in pairs:
+        if key == FAILED_REASON:
+            return value, infos
+        if key in (PERSIST_COST, PROGRESS):
+            infos = merged(infos, key, value)
+    return task.error, infos
