@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from milvus_coord import __version__
-from milvus_coord.config import Loaded, Settings, load
+from milvus_coord.config import Loaded, Settings, check_start, load
 from milvus_coord.coordinators.lazy import LazyLeader
 from milvus_coord.coordinators.shape import Coordinator, Shape, Surroundings
 from milvus_coord.etcd.client import EtcdClient
@@ -22,7 +22,6 @@ from milvus_coord.ha.candidate import Candidate
 from milvus_coord.ha.lifecycle import Lifecycle
 from milvus_coord.ha.report import Report
 from milvus_coord.ha.settings import HaSettings
-from milvus_coord.ha.term import Leader
 from milvus_coord.model.states import Phase
 from milvus_coord.rpc.limits import Limits
 from milvus_coord.rpc.port import ReservedPort
@@ -41,6 +40,9 @@ from milvus_coord.telemetry.logfile import LogFile
 from milvus_coord.telemetry.logsetup import LogSettings
 from milvus_coord.telemetry.management import ManagementServer
 from milvus_coord.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from milvus_coord.coordinators.leader import PortLeader
 
 
 def _rootcoord(around: Surroundings) -> Coordinator:
@@ -77,7 +79,8 @@ async def run(start: Start, loaded: Loaded) -> None:
     """Run one role until a signal stops it.
 
     Raises what a person must mend: ConfigError, PortTaken, AuthFailed, CertificateError,
-    EtcdBinaryMissing, TlsFileError, OSError for the log folder; GaveUp after `etcd_timeout_s`.
+    EtcdBinaryMissing, QueueUnusable, TlsFileError, OSError for the log folder; GaveUp after
+    `etcd_timeout_s`.
     """
     request = signals.StopRequest()
     clock = SystemClock()
@@ -124,14 +127,17 @@ class _Process:
     async def run(self, request: signals.StopRequest) -> None:
         await self._manage()
         etcd = await until(request.stop, self._connect(), name="app.connect")
-        settings = await until(request.stop, self._overlaid(etcd), name="app.overlay")
+        overlaid = await until(request.stop, self._overlaid(etcd), name="app.overlay")
+        check_start(overlaid)
+        settings = overlaid.settings
         lifecycle = Lifecycle(self._clock)
         self._watch(lifecycle)
-        leader = self._leader(settings, etcd, lifecycle)
+        election = _ha(self._shape, settings)
+        leader = self._leader(settings, election.address, etcd, lifecycle)
         candidate = Candidate(
             etcd,
             self._clock,
-            _ha(self._shape, settings),
+            election,
             leader,
             lifecycle,
             lambda: self._pulse.age_s() < PROGRESS_S,
@@ -145,12 +151,13 @@ class _Process:
             await end(loading)
 
     async def _load(self, leader: LazyLeader, lifecycle: Lifecycle) -> None:
-        """Load the role's code as soon as the process stands by."""
+        """Load the role's code as soon as the process stands by, then follow etcd for ever."""
         standing_by = asyncio.Event()
         lifecycle.observe(lambda _: standing_by.set())
         await standing_by.wait()
-        await leader.run()
+        loaded = await leader.load()
         gc.freeze()  # classes and modules live as long as we do: never look through them again
+        await loaded.follow()
 
     async def _manage(self) -> None:
         """Open the management port; as in Go, a process lives without it."""
@@ -191,13 +198,13 @@ class _Process:
         log.info("Session connect to etcd success", endpoints=",".join(endpoints))
         return client
 
-    async def _overlaid(self, etcd: EtcdClient) -> Settings:
+    async def _overlaid(self, etcd: EtcdClient) -> Loaded:
         """The settings with what is stored in etcd over them. Raises ConfigError."""
         prefix = f"{self._loaded.settings.etcd.meta_root}/config/".encode()
         patience = Patience(self._clock, "read the settings in etcd", weather=(EtcdError,))
         found = await patience.outlast(lambda: etcd.range(prefix))
         if not found.kvs:
-            return self._loaded.settings
+            return self._loaded
         overlay = {
             kv.key[len(prefix) :].decode(errors="replace"): kv.value.decode(errors="replace")
             for kv in found.kvs
@@ -207,17 +214,19 @@ class _Process:
         loaded = load(start.role, config=start.config, environ=start.environ, overlay=overlay)
         for line in set(loaded.warnings) - set(self._loaded.warnings):
             log.warn(line)
-        return loaded.settings
+        return loaded
 
-    def _leader(self, settings: Settings, etcd: EtcdClient, lifecycle: Lifecycle) -> LazyLeader:
+    def _leader(
+        self, settings: Settings, address: str, etcd: EtcdClient, lifecycle: Lifecycle
+    ) -> LazyLeader:
         """Take hold of the port now, and load the role's code later. Raises PortTaken, OSError."""
         role = settings.role(self._shape.name)
         reserved = ReservedPort.bind("", role.port)
         self._opened.callback(reserved.close)
         tls = _tls(settings)
-        around = Surroundings(settings, etcd, self._clock, self._metrics, lifecycle)
+        around = Surroundings(settings, address, etcd, self._clock, self._metrics, lifecycle)
 
-        def load() -> Leader:
+        def load() -> PortLeader:
             from milvus_coord.coordinators.leader import PortLeader
 
             return PortLeader(

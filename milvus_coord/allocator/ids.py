@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from milvus_coord.allocator.oracle import SAVE_AHEAD_NS, Oracle
-from milvus_coord.allocator.timestamps import TICK_S, BadCount
+from milvus_coord.allocator.timestamps import COUNT_TOO_SMALL, TICK_S, BadCount
 from milvus_coord.allocator.window import Window
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.timestamps import Timestamp, compose, physical_ms
@@ -46,6 +46,8 @@ class IdAllocator:
         Raises BadCount for a count that is not a positive 32-bit number, and CoordError when the
         bound could not be moved on in time.
         """
+        if count == 0:
+            raise BadCount(COUNT_TOO_SMALL)
         if not 0 < count <= _COUNT_MAX:
             raise BadCount(f"id count must be 1..{_COUNT_MAX}, not {count}")
         for _ in range(_TRIES):

@@ -14,6 +14,10 @@ TICK_S: Final = 0.05
 _TRIES: Final = 10
 
 
+COUNT_TOO_SMALL: Final = "tso count should be positive"
+"""Go 2.2.16's words, for ids as well."""
+
+
 class BadCount(CoordError):
     """A caller asked for a number of values that can never be handed out."""
 
@@ -41,8 +45,10 @@ class TimestampAllocator:
         second before it says so), and CoordError when the clock cannot move, which means that
         the bound could not be saved.
         """
-        if not 0 < count < LOGICAL_MAX:
-            raise BadCount(f"timestamp count must be 1..{LOGICAL_MAX - 1}, not {count}")
+        if count <= 0:
+            raise BadCount(COUNT_TOO_SMALL)
+        if count >= LOGICAL_MAX:
+            raise BadCount("can not get timestamp")
         for _ in range(_TRIES):
             first = self._started.take(count)
             if first is not None:

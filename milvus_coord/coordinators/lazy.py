@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from milvus_coord.ha.term import Leader, Term
+from milvus_coord.ha.term import Term
+
+if TYPE_CHECKING:
+    from milvus_coord.coordinators.leader import PortLeader
 
 
 class LazyLeader:
-    """Implements `ha.term.Leader`; `load` makes the real one, in a thread.
+    """Implements `ha.term.Leader`; `make` makes the real one, in a thread.
 
     Until it is loaded we are not ready to take over, and say so; a term that begins all the same,
     because nobody else is there, waits for it.
     """
 
-    def __init__(self, load: Callable[[], Leader]) -> None:
-        self._load = load
-        self._loaded: asyncio.Future[Leader] = asyncio.get_running_loop().create_future()
+    def __init__(self, make: Callable[[], PortLeader]) -> None:
+        self._make = make
+        self._loaded: asyncio.Future[PortLeader] = asyncio.get_running_loop().create_future()
 
-    async def run(self) -> None:
+    async def load(self) -> PortLeader:
         """Load. Raises what loading raises, which is a bug or a mistake in the settings."""
-        self._loaded.set_result(await asyncio.to_thread(self._load))
+        leader = await asyncio.to_thread(self._make)
+        self._loaded.set_result(leader)
+        return leader
 
     @property
     def ready(self) -> bool:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from milvus_coord.coordinators.shape import Coordinator
 from milvus_coord.ha.term import Term
+from milvus_coord.rpc.edge import Service
 from milvus_coord.rpc.guards import Guards
 from milvus_coord.rpc.limits import Limits
 from milvus_coord.rpc.port import PortTaken, ReservedPort
 from milvus_coord.rpc.server import RpcServer
 from milvus_coord.rpc.tls import ServerTls
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.race import end
 from milvus_coord.telemetry.log import log
 from milvus_coord.wire.codec import WireCodec
 
@@ -40,36 +43,52 @@ class PortLeader:
         self._limits, self._tls, self._finish_s = limits, tls, finish_s
         self._reserved: ReservedPort | None = reserved
         self._server: RpcServer | None = None
+        self._working: asyncio.Task[None] | None = None
         self._codec = WireCodec(send_max_bytes=limits.send_bytes_max)
         coordinator.rehearse(self._codec)
 
     @property
     def ready(self) -> bool:
-        return self._reserved is not None
+        return self._reserved is not None and self._coordinator.ready
+
+    async def follow(self) -> None:
+        """Let the role keep its mirror of etcd; never returns."""
+        await self._coordinator.follow()
 
     async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
         """Listen, recover, and wait until the leader before us has certainly stopped."""
         reserved = self._reserve()
-        self._server = RpcServer(
-            self._coordinator.services(term),
+        self._server = server = RpcServer(
+            self._coordinator.waiting(),
             codec=self._codec,
             limits=self._limits,
             guards=Guards(self._cluster, lambda: term.server_id),
             tls=self._tls,
             admission=lambda _: term.serve.require(),
         )
-        await self._server.listen(reserved)
+        await server.listen(reserved)
         self._reserved = None
-        await self._coordinator.recover(term, tasks)
+        await self._coordinator.recover(term)
         if (wait_s := term.clear_at - self._clock.boottime()) > 0:
             log.info(
                 "waiting until the leader before us has certainly stopped", wait_s=round(wait_s, 3)
             )
             await self._clock.sleep(wait_s)
+        serving = asyncio.Event()
+
+        def serve(services: Sequence[Service]) -> None:
+            server.serve_with(services)
+            serving.set()
+
+        self._working = tasks.create_task(self._coordinator.work(term, serve), name="role.work")
+        await serving.wait()
 
     async def finish(self) -> None:
         if self._server is not None:
             await self._server.quiesce(self._finish_s, reason="handing over")
+        if self._working is not None:
+            await self._coordinator.finish()
+            await end(self._working)
 
     async def abandon(self) -> None:
         server, self._server = self._server, None

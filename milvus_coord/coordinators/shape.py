@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -21,9 +20,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What every role is built from; all of it outlives each term."""
+    """What every role is built from; all of it outlives each term.
+
+    `address` is what clients dial, `host:port`.
+    """
 
     settings: Settings
+    address: str
     etcd: Etcd
     clock: Clock
     metrics: Metrics
@@ -31,16 +34,36 @@ class Surroundings:
 
 
 class Coordinator(Protocol):
-    """One role. What only an active may hold is made in `services` and `recover`, term by term."""
+    """One role. It follows etcd as long as the process lives, and leads term by term.
+
+    A term is `waiting`, `recover`, then `work`; what only an active may hold is made in these.
+    """
+
+    @property
+    def ready(self) -> bool:
+        """Whether a term could begin at once: all that is mirrored is there."""
+
+    async def follow(self) -> None:
+        """Keep the role's mirror of etcd, standby or active; never returns."""
 
     def rehearse(self, codec: WireCodec) -> None:
         """Take every message of the services through `codec` once; called in a thread."""
 
-    def services(self, term: Term) -> Sequence[Service]:
-        """The gRPC services of this term; they answer from the moment the port listens."""
+    def waiting(self) -> Sequence[Service]:
+        """The gRPC services that answer while a term begins: how we are, not ready to all else."""
 
-    async def recover(self, term: Term, tasks: asyncio.TaskGroup) -> None:
-        """Read what is stored, repair what was half done, start the loops in `tasks`."""
+    async def recover(self, term: Term) -> None:
+        """Catch up with etcd and write what is missing, all of it fenced; nothing else."""
+
+    async def work(self, term: Term, serve: Callable[[Sequence[Service]], None]) -> None:
+        """Do what leading is, until cancelled; call `serve` once, when requests can be answered.
+
+        Begins when the leader before us has certainly stopped, and has ended before the next one
+        is let in: no effect that etcd cannot fence lies outside.
+        """
+
+    async def finish(self) -> None:
+        """Let what is on its way end, and begin nothing more by itself; before a hand-over."""
 
 
 @dataclass(frozen=True, slots=True)

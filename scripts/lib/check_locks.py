@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 PROJECT = "milvus-coord"
 # Each lock with the extra that it was made for.
-LOCKS = {"dev.lock": "dev", "runtime.lock": "speed"}
+LOCKS = {"dev.lock": "dev", "runtime.lock": "image"}
 PIN = re.compile(r"(?P<name>[\w.-]+)==(?P<version>[^\s;]+)(?P<rest>.*)")
 
 

@@ -4,7 +4,7 @@
     scripts/test unit -k oracle    pytest alone; folders of tests/ first, by their names,
                                    then what pytest takes
 
-TEST_BUDGET_S (default 2400) is how long pytest may take. A process that a check leaves behind is
+TEST_BUDGET_S (default 3000) is how long pytest may take. A process that a check leaves behind is
 ended and counts as a failure. Exit code 0: everything passed; 1: something did not.
 """
 
@@ -129,7 +129,7 @@ def pytest_step(args: list[str]) -> tuple[Step, Counts]:
     with tempfile.TemporaryDirectory() as scratch:
         report = Path(scratch, "report.xml")
         argv = [*PYTHON, "pytest", "--durations=5", f"--junitxml={report}", *args]
-        step = run("pytest", argv, float(os.environ.get("TEST_BUDGET_S", "2400")))
+        step = run("pytest", argv, float(os.environ.get("TEST_BUDGET_S", "3000")))
         return step, read(report)
 
 

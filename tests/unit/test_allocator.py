@@ -89,7 +89,7 @@ async def test_nothing_is_handed_out_when_the_first_save_fails() -> None:
 async def test_counts_that_can_never_be_had(count: int) -> None:
     allocator = TimestampAllocator(Stored(), ManualClock())
     await allocator.start(0)
-    with pytest.raises(BadCount, match=f"not {count}"):
+    with pytest.raises(BadCount, match=r"tso count should be positive|can not get timestamp"):
         await allocator.take(count)
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from milvus_coord.allocator.ids import IdAllocator
 from milvus_coord.allocator.timestamps import TICK_S, TimestampAllocator
 from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
+from milvus_coord.coordinators.rootcoord.work.ddl_channels import DmlChannels
+from milvus_coord.coordinators.rootcoord.work.metadata import Metadata
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.patience import Patience
+
+COUNT_S: Final = 5.0
 
 
 async def allocator_ticks(
@@ -27,3 +33,12 @@ async def allocator_ticks(
             patience.over()
             metrics.timestamp_saved.set(timestamps.saved_bound_ns // 1_000_000_000)
         await clock.sleep(TICK_S)
+
+
+async def counts(
+    metadata: Metadata, channels: DmlChannels, metrics: RootCoordMetrics, clock: Clock
+) -> None:
+    """Show how much there is, every few seconds."""
+    while True:
+        metrics.counts(metadata.state, channels=len(channels.references), pool=len(channels.pool))
+        await clock.sleep(COUNT_S)

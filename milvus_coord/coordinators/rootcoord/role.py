@@ -1,84 +1,90 @@
-"""RootCoord: its parts, their order, their loops."""
+"""RootCoord: what it follows in etcd all the time, and what its terms are made of."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final
 
-from milvus_coord.allocator.ids import IdAllocator
-from milvus_coord.allocator.timestamps import TimestampAllocator
-from milvus_coord.coordinators.rootcoord import loops
-from milvus_coord.coordinators.rootcoord.catalog import BoundKeys, load, save
+from milvus_coord.coordinators.queue import queue_settings
+from milvus_coord.coordinators.rootcoord.catalog import Catalog
+from milvus_coord.coordinators.rootcoord.leadership import Leadership
 from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
-from milvus_coord.coordinators.rootcoord.service import Channels, RootCoordService
-from milvus_coord.coordinators.rootcoord.work.proxies import ProxyHealth
+from milvus_coord.coordinators.rootcoord.service_access import AccessRpcs
+from milvus_coord.coordinators.rootcoord.service_aliases import AliasRpcs
+from milvus_coord.coordinators.rootcoord.service_allocators import AllocatorRpcs
+from milvus_coord.coordinators.rootcoord.service_collections import CollectionRpcs
+from milvus_coord.coordinators.rootcoord.service_databases import DatabaseRpcs
+from milvus_coord.coordinators.rootcoord.service_family import RpcFamily
+from milvus_coord.coordinators.rootcoord.service_import import ImportRpcs
+from milvus_coord.coordinators.rootcoord.service_info import InfoRpcs
+from milvus_coord.coordinators.rootcoord.service_partitions import PartitionRpcs
+from milvus_coord.coordinators.rootcoord.service_ticks import TickRpcs
+from milvus_coord.coordinators.rootcoord.service_waiting import WaitingRpcs
+from milvus_coord.coordinators.rootcoord.work.metadata_image import MetaImage
 from milvus_coord.coordinators.shape import Surroundings
-from milvus_coord.ha.fence import Fence
+from milvus_coord.ha.mirror import Mirror
 from milvus_coord.ha.term import Term
+from milvus_coord.mq.connect import load_client
 from milvus_coord.rpc.edge import Service
-from milvus_coord.telemetry.log import log
 from milvus_coord.wire.codec import WireCodec, rehearse
+
+FAMILIES: Final[tuple[type[RpcFamily], ...]] = (
+    AllocatorRpcs,
+    CollectionRpcs,
+    PartitionRpcs,
+    AliasRpcs,
+    DatabaseRpcs,
+    AccessRpcs,
+    ImportRpcs,
+    TickRpcs,
+    InfoRpcs,
+)
 
 
 class RootCoord:
-    """Hands out timestamps and ids."""
+    """Implements `coordinators.shape.Coordinator`. Raises QueueUnusable without its client."""
 
     def __init__(self, around: Surroundings) -> None:
+        load_client(queue_settings(around.settings))
         self._around = around
-        self._keys = BoundKeys(around.settings.etcd.kv_root)
         self._metrics = RootCoordMetrics(around.metrics)
-        common = around.settings.common
-        self._channels = Channels(
-            time_tick=common.channel("root_coord_time_tick"),
-            statistics=common.channel("root_coord_statistics"),
+        self._catalog = Catalog(around.settings.etcd.meta_root)
+        self._mirror = Mirror(
+            around.etcd, around.clock, self._catalog.prefix, MetaImage.maker(self._catalog)
         )
-        self._proxies = ProxyHealth(
-            around.etcd, around.settings.etcd.meta_root, common.chan_name_prefix.cluster
-        )
+        self._leadership: Leadership | None = None
+
+    @property
+    def ready(self) -> bool:
+        return self._mirror.synced
+
+    async def follow(self) -> None:
+        await self._mirror.run()
 
     def rehearse(self, codec: WireCodec) -> None:
-        rehearse(RootCoordService.handlers(), codec)
+        for family in FAMILIES:
+            rehearse(family.__new__(family).__mapping__().values(), codec)
 
-    def services(self, term: Term) -> Sequence[Service]:
-        clock = self._around.clock
-        self._timestamps = TimestampAllocator(
-            FencedWindow(term.fence, self._keys.timestamps), clock
+    def waiting(self) -> Sequence[Service]:
+        common = self._around.settings.common
+        return (
+            WaitingRpcs(
+                self._around.lifecycle,
+                time_tick_channel=common.channel("root_coord_time_tick"),
+                statistics_channel=common.channel("root_coord_statistics"),
+            ),
         )
-        self._ids = IdAllocator(FencedWindow(term.fence, self._keys.ids), clock)
-        service = RootCoordService(
-            lifecycle=self._around.lifecycle,
-            serve=term.serve,
-            timestamps=self._timestamps,
-            ids=self._ids,
-            channels=self._channels,
-            proxies=self._proxies,
-            metrics=self._metrics,
+
+    async def recover(self, term: Term) -> None:
+        self._leadership = Leadership(
+            self._around, term, self._mirror, self._catalog, self._metrics
         )
-        return (service,)
+        await self._leadership.recover()
 
-    async def recover(self, term: Term, tasks: asyncio.TaskGroup) -> None:
-        async with asyncio.TaskGroup() as starting:
-            starting.create_task(
-                self._start(self._keys.timestamps, self._timestamps), name="rootcoord.timestamps"
-            )
-            starting.create_task(self._start(self._keys.ids, self._ids), name="rootcoord.ids")
-        ticks = loops.allocator_ticks(
-            self._timestamps, self._ids, self._metrics, self._around.clock
-        )
-        tasks.create_task(ticks, name="rootcoord.allocators")
+    async def work(self, term: Term, serve: Callable[[Sequence[Service]], None]) -> None:
+        assert self._leadership is not None
+        await self._leadership.run(serve)
 
-    async def _start(self, key: bytes, allocator: TimestampAllocator | IdAllocator) -> None:
-        """Begin above the bound that the leader before us has stored."""
-        stored_ns = load(key, (await self._around.etcd.get(key)).kv)
-        await allocator.start(stored_ns)
-        log.debug("allocator starts above its stored bound", key=key.decode(), stored_ns=stored_ns)
-
-
-class FencedWindow:
-    """Implements `allocator.window.Window` by guarded writes of one key."""
-
-    def __init__(self, fence: Fence, key: bytes) -> None:
-        self._fence, self._key = fence, key
-
-    async def save(self, bound_ns: int) -> None:
-        await self._fence.commit(save(self._key, bound_ns))
+    async def finish(self) -> None:
+        assert self._leadership is not None
+        await self._leadership.finish()

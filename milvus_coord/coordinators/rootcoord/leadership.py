@@ -1,0 +1,231 @@
+"""One term of RootCoord: its parts, their order, their loops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+from milvus_coord.allocator.ids import IdAllocator
+from milvus_coord.allocator.timestamps import TimestampAllocator
+from milvus_coord.coordinators.rootcoord import loops, settings
+from milvus_coord.coordinators.rootcoord.catalog import Catalog
+from milvus_coord.coordinators.rootcoord.catalog_access import AccessCatalog
+from milvus_coord.coordinators.rootcoord.catalog_bounds import BoundKeys, load, save
+from milvus_coord.coordinators.rootcoord.catalog_imports import ImportCatalog
+from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
+from milvus_coord.coordinators.rootcoord.reach import Reach
+from milvus_coord.coordinators.rootcoord.service_access import AccessRpcs
+from milvus_coord.coordinators.rootcoord.service_aliases import AliasRpcs
+from milvus_coord.coordinators.rootcoord.service_allocators import AllocatorRpcs
+from milvus_coord.coordinators.rootcoord.service_collections import CollectionRpcs
+from milvus_coord.coordinators.rootcoord.service_databases import DatabaseRpcs
+from milvus_coord.coordinators.rootcoord.service_family import RpcFamily
+from milvus_coord.coordinators.rootcoord.service_import import ImportRpcs
+from milvus_coord.coordinators.rootcoord.service_info import InfoRpcs
+from milvus_coord.coordinators.rootcoord.service_partitions import PartitionRpcs
+from milvus_coord.coordinators.rootcoord.service_ticks import TickRpcs
+from milvus_coord.coordinators.rootcoord.work.access import Access
+from milvus_coord.coordinators.rootcoord.work.access_defaults import write_defaults
+from milvus_coord.coordinators.rootcoord.work.ddl import Ddl
+from milvus_coord.coordinators.rootcoord.work.ddl_store import Store
+from milvus_coord.coordinators.rootcoord.work.defaults import write_default_database
+from milvus_coord.coordinators.rootcoord.work.imports import Imports
+from milvus_coord.coordinators.rootcoord.work.imports_store import ImportStore
+from milvus_coord.coordinators.rootcoord.work.metadata import Metadata, MetaMirror
+from milvus_coord.coordinators.rootcoord.work.quota import QuotaCenter
+from milvus_coord.coordinators.rootcoord.work.snapshot_gc import SnapshotGc
+from milvus_coord.coordinators.rootcoord.work.system_info import Self, SystemInfo
+from milvus_coord.coordinators.rootcoord.work.time_travel import TimeTravel
+from milvus_coord.coordinators.shape import Surroundings
+from milvus_coord.ha.fence import Fence
+from milvus_coord.ha.term import Term
+from milvus_coord.mq.queue import QueueError
+from milvus_coord.rpc.edge import Service
+from milvus_coord.runtime.patience import Patience
+from milvus_coord.telemetry import hardware
+from milvus_coord.telemetry.log import log
+
+_LAST_TICKS_S: Final = 1.0
+
+
+class Leadership:
+    """Made when the term begins; `recover`, then `run`, then it is used up."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        term: Term,
+        mirror: MetaMirror,
+        catalog: Catalog,
+        metrics: RootCoordMetrics,
+    ) -> None:
+        self._around, self._term, self._metrics = around, term, metrics
+        self._mirror, self._catalog = mirror, catalog
+        self._access_catalog = AccessCatalog(around.settings.etcd.meta_root)
+        self._bounds = BoundKeys(around.settings.etcd.kv_root)
+        clock, fence = around.clock, term.fence
+        self._timestamps = TimestampAllocator(FencedWindow(fence, self._bounds.timestamps), clock)
+        self._ids = IdAllocator(FencedWindow(fence, self._bounds.ids), clock)
+        self._metadata = Metadata(mirror, fence, catalog)
+        self._reach: Reach | None = None
+        self._store = Store(self._metadata, catalog, self._timestamps, term.serve.require)
+
+    async def recover(self) -> None:
+        """Catch up with what former leaders wrote; write what every Milvus has. All fenced."""
+        bounds = self._bounds
+        async with asyncio.TaskGroup() as tasks:
+            begin = {
+                "timestamps": self._start(bounds.timestamps, self._timestamps),
+                "ids": self._start(bounds.ids, self._ids),
+                "catch_up": self._mirror.catch_up(self._term.fence),
+            }
+            _start_all(tasks, begin)
+        await self._metadata.modernize(await self._timestamps.take(1))
+        await write_default_database(self._store, self._around.clock)
+        await write_defaults(self._store, self._access_catalog)
+
+    async def run(self, serve: Callable[[Sequence[Service]], None]) -> None:
+        """Lead until cancelled; see `Coordinator.work`."""
+        reach = self._reach = Reach(self._around, self._term, self._timestamps, self._metrics)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                _start_all(tasks, {"allocators": self._allocate(), "proxies": reach.proxies.run()})
+                await reach.proxies.ready()
+                ddl = self._ddl(tasks, reach)
+                ddl.adopt()
+                imports = await self._imports(reach)
+                serve(self._services(ddl, imports, reach))
+                _start_all(tasks, self._loops(ddl, imports, reach))
+        finally:
+            await reach.close()
+
+    async def finish(self) -> None:
+        """Return when the last time ticks are in the queue, or that hangs."""
+        if self._reach is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_TICKS_S):
+                    await self._reach.ticks.finish()
+
+    def _ddl(self, tasks: asyncio.TaskGroup, reach: Reach) -> Ddl:
+        return Ddl(
+            tasks,
+            metadata=self._metadata,
+            catalog=self._catalog,
+            timestamps=self._timestamps,
+            ids=self._ids,
+            ticks=reach.ticks,
+            outside=reach.outside,
+            limits=settings.ddl_limits(self._around.settings),
+            clock=self._around.clock,
+        )
+
+    async def _imports(self, reach: Reach) -> Imports:
+        around, term = self._around, self._term
+        wanted = settings.import_settings(around.settings)
+        catalog = ImportCatalog(around.settings.etcd.kv_root, wanted.sub_path)
+        imports = Imports(
+            store=ImportStore(around.etcd, term.fence, catalog),
+            datacoord=reach.datacoord,
+            ids=self._ids,
+            serve=term.serve,
+            clock=around.clock,
+            settings=wanted,
+        )
+        await imports.recover()
+        return imports
+
+    def _services(self, ddl: Ddl, imports: Imports, reach: Reach) -> tuple[Service, ...]:
+        around, term, metadata = self._around, self._term, self._metadata
+        lifecycle, serve, common = around.lifecycle, term.serve, around.settings.common
+        history = TimeTravel(around.etcd, metadata, self._catalog)
+        access = Access(
+            self._store,
+            self._access_catalog,
+            ddl.statements,
+            reach.proxies,
+            settings.access_limits(around.settings),
+        )
+        min_segment_rows = around.settings.root_coord.min_segment_size_to_enable_index
+        me = Self(term.server_id, around.address, min_segment_rows)
+        info = SystemInfo(me, os.environ, around.clock, hardware.look)
+        families: tuple[RpcFamily, ...] = (
+            AllocatorRpcs(lifecycle, serve, self._timestamps, self._ids, self._metrics),
+            CollectionRpcs(lifecycle, serve, metadata, ddl, history),
+            PartitionRpcs(lifecycle, serve, metadata, ddl),
+            AliasRpcs(lifecycle, serve, metadata, ddl),
+            DatabaseRpcs(lifecycle, serve, metadata, ddl),
+            AccessRpcs(lifecycle, access),
+            ImportRpcs(lifecycle, serve, metadata, imports, common.default_partition_name),
+            TickRpcs(
+                lifecycle,
+                reach.ticks,
+                reach.proxies,
+                time_tick_channel=common.channel("root_coord_time_tick"),
+                statistics_channel=common.channel("root_coord_statistics"),
+            ),
+            InfoRpcs(lifecycle, reach.proxies, info, around.settings),
+        )
+        for family in families:
+            family.observe = self._metrics.call
+        return families
+
+    def _loops(
+        self, ddl: Ddl, imports: Imports, reach: Reach
+    ) -> dict[str, Coroutine[Any, Any, None]]:
+        around, term, clock = self._around, self._term, self._around.clock
+        retention_s = around.settings.common.retention_duration_s
+        quota = around.settings.quota_and_limits
+        garbage = SnapshotGc(around.etcd, term.fence, clock, self._catalog, lambda: retention_s)
+        started = {
+            "ticks": reach.ticks.run(),
+            "channels": self._prepare(reach, ddl.channels.pool),
+            "imports": imports.run(),
+            "snapshot_gc": garbage.run(),
+            "counts": loops.counts(self._metadata, ddl.channels, self._metrics, clock),
+        }
+        if quota.enabled:
+            center = QuotaCenter(
+                rules=settings.quota_rules(quota),
+                every_s=quota.quota_center_collect_interval_s,
+                query_coord=reach.querycoord,
+                data_coord=reach.datacoord,
+                proxies=reach.proxies,
+                serve=term.serve,
+                clock=clock,
+                show=self._metrics.quota_state,
+            )
+            started["quota"] = center.run()
+        return started
+
+    async def _prepare(self, reach: Reach, channels: Sequence[str]) -> None:
+        """Make the topics that collections will use, so that their first message need not wait."""
+        patience = Patience(self._around.clock, "prepare the channels", weather=(QueueError,))
+        await patience.outlast(lambda: reach.queue.prepare(channels))
+
+    async def _allocate(self) -> None:
+        clock = self._around.clock
+        await loops.allocator_ticks(self._timestamps, self._ids, self._metrics, clock)
+
+    async def _start(self, key: bytes, allocator: TimestampAllocator | IdAllocator) -> None:
+        """Begin above the bound that the leader before us has stored."""
+        stored_ns = load(key, (await self._around.etcd.get(key)).kv)
+        await allocator.start(stored_ns)
+        log.debug("allocator starts above its stored bound", key=key.decode(), stored_ns=stored_ns)
+
+
+class FencedWindow:
+    """Implements `allocator.window.Window` by guarded writes of one key."""
+
+    def __init__(self, fence: Fence, key: bytes) -> None:
+        self._fence, self._key = fence, key
+
+    async def save(self, bound_ns: int) -> None:
+        await self._fence.commit(save(self._key, bound_ns))
+
+
+def _start_all(tasks: asyncio.TaskGroup, work: Mapping[str, Coroutine[Any, Any, object]]) -> None:
+    for name, coroutine in work.items():
+        tasks.create_task(coroutine, name=f"rootcoord.{name}")
