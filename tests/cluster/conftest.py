@@ -1,21 +1,20 @@
-"""Fixtures for tests with real processes: Go Milvus 2.2.16, ours, a broker and a hammer."""
+"""Fixtures for tests with real processes: Go Milvus 2.2.16, ours, a broker and pymilvus."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from tests.support.daemon import RoleDaemon
+from tests.cluster import twins
+from tests.support import cluster_pymilvus
+from tests.support.cluster import SESSION_TTL_S, Cluster, Troupe, cluster, pair_under_test
+from tests.support.cluster_pymilvus import Pymilvus, User
 from tests.support.etcd import EtcdMember
-from tests.support.go_milvus import GoMilvus, GoRole, Surroundings, Unavailable
+from tests.support.go_milvus import GoMilvus, Surroundings, Unavailable
 from tests.support.kafka import KafkaBroker
-from tests.support.ours import OurRole
-
-SESSION_TTL_S = 3
 
 
 @pytest.fixture(scope="session")
@@ -38,45 +37,6 @@ async def kafka(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
         broker.kill()
 
 
-class Troupe:
-    """Makes the processes of one test, not started; all are killed when it ends."""
-
-    def __init__(self, milvus: GoMilvus, around: Surroundings, folder: Path) -> None:
-        self.around = around
-        self._milvus, self._folder = milvus, folder
-        self._made: list[RoleDaemon] = []
-
-    def make(self, kind: str) -> RoleDaemon:
-        """A rootcoord: `go` for Go Milvus 2.2.16, `ours` for ours."""
-        return self.go() if kind == "go" else self.ours()
-
-    def go(self, role: str = "rootcoord", *, root_path: str = "by-dev") -> GoRole:
-        """Any role of Go Milvus; another `etcd.rootPath` is another cluster."""
-        around = replace(self.around, root_path=root_path)
-        made = GoRole(self._milvus, role, around, folder=self._new_folder())
-        self._made.append(made)
-        return made
-
-    def ours(self, role: str = "rootcoord") -> OurRole:
-        """One of our roles."""
-        made = OurRole(
-            role,
-            etcd_endpoints=self.around.etcd_endpoints,
-            folder=self._new_folder(),
-            session_ttl_s=self.around.session_ttl_s,
-            env={"KAFKA_BROKER_LIST": self.around.kafka},
-        )
-        self._made.append(made)
-        return made
-
-    def kill_all(self) -> None:
-        for role in self._made:
-            role.kill()
-
-    def _new_folder(self) -> Path:
-        return self._folder / f"process-{len(self._made)}"
-
-
 @pytest.fixture
 def troupe(go_milvus: GoMilvus, etcd: EtcdMember, kafka: str, tmp_path: Path) -> Iterator[Troupe]:
     around = Surroundings(etcd.endpoints, kafka, tmp_path / "storage", session_ttl_s=SESSION_TTL_S)
@@ -85,3 +45,49 @@ def troupe(go_milvus: GoMilvus, etcd: EtcdMember, kafka: str, tmp_path: Path) ->
         yield made
     finally:
         made.kill_all()
+
+
+@pytest.fixture(scope="session")
+def pymilvus_library() -> Path:
+    """Where pymilvus is; tests are skipped where it cannot be had."""
+    try:
+        return cluster_pymilvus.install()
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def milvus(
+    go_milvus: GoMilvus, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Cluster]:
+    """A whole cluster that asks for passwords, with the rootcoord pair under test."""
+    pytest.importorskip("confluent_kafka")
+    folder = tmp_path_factory.mktemp("milvus")
+    async with cluster(go_milvus, folder, pair=pair_under_test(), authorization=True) as made:
+        yield made
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def pymilvus(
+    milvus: Cluster, pymilvus_library: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Pymilvus]:
+    """A client of that cluster."""
+    client = Pymilvus(pymilvus_library, milvus.address, folder=tmp_path_factory.mktemp("pymilvus"))
+    try:
+        await client.begin()
+        yield client
+    finally:
+        client.kill()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def root(pymilvus: Pymilvus) -> User:
+    """The user who may do everything, in the database `default`."""
+    return await pymilvus.login("root", "Milvus")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def both(go_milvus: GoMilvus, tmp_path_factory: pytest.TempPathFactory) -> twins.Both:
+    """What Go and the rootcoord under test made of the same conversation."""
+    pytest.importorskip("confluent_kafka")
+    return await twins.compare(go_milvus, tmp_path_factory.mktemp("twins"), pair_under_test()[1])

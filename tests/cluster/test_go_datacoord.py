@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from tests.cluster.conftest import Troupe
 from tests.cluster.saved_bounds import HOUR_NS, TIMESTAMPS, store
+from tests.support.cluster import Troupe
 from tests.support.etcd import EtcdMember
 from tests.support.go_milvus import GoRole
 from tests.support.grpc_wire import unary

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import SESSION_TTL_S, Troupe
+from tests.support.cluster import SESSION_TTL_S, Troupe
 from tests.support.daemon import RoleDaemon, boottime_s
 from tests.support.hammer import Hammer
 from tests.support.sightings import Method

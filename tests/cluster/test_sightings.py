@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import Troupe
+from tests.support.cluster import Troupe
 from tests.support.daemon import boottime_s
 from tests.support.hammer import Hammer
 from tests.support.sightings import ALLOCATIONS, Method, Outcome, Sighting, Sightings

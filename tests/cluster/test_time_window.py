@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from tests.cluster.conftest import Troupe
 from tests.cluster.saved_bounds import HOUR_NS, IDS, TIMESTAMPS, store, stored
+from tests.support.cluster import Troupe
 from tests.support.etcd import EtcdMember
 from tests.support.grpc_wire import unary
 

@@ -25,11 +25,15 @@ from tests.support.ports import free_ports
 VERSION: Final = "2.2.16"
 HEALTHY: Final = 1
 STANDBY: Final = 3
+COORDINATORS: Final = ("rootcoord", "datacoord", "querycoord", "indexcoord")
 _SERVICES: Final = {
     "rootcoord": ("rootCoord", "rootcoord.RootCoord"),
     "datacoord": ("dataCoord", "data.DataCoord"),
     "querycoord": ("queryCoord", "query.QueryCoord"),
     "indexcoord": ("indexCoord", "index.IndexCoord"),
+    "datanode": ("dataNode", "data.DataNode"),
+    "querynode": ("queryNode", "query.QueryNode"),
+    "indexnode": ("indexNode", "index.IndexNode"),
     "proxy": ("proxy", "proxy.Proxy"),
 }
 _PID_FOLDERS: Final = (Path("/run/milvus"), Path("/tmp/milvus"))
@@ -85,6 +89,7 @@ class Surroundings:
         storage: the folder that stands in for object storage.
         root_path: `etcd.rootPath`; clusters on one etcd need different ones.
         session_ttl_s: `common.session.ttl`.
+        authorization: whether proxies ask for user and password, and look at privileges.
     """
 
     etcd_endpoints: tuple[str, ...]
@@ -92,12 +97,14 @@ class Surroundings:
     storage: Path
     root_path: str = "by-dev"
     session_ttl_s: int = 5
+    authorization: bool = False
 
 
 class GoRole(RoleDaemon):
-    """One Go coordinator (or proxy) process with its own folder, port and pid file.
+    """One Go process of any role, with its own folder, port and pid file.
 
-    It listens on all interfaces, also as a standby; `address` is its loopback side.
+    It listens on all interfaces, also as a standby; `address` is its loopback side. A proxy has
+    a second port, `client_address`, for users.
     """
 
     def __init__(
@@ -112,8 +119,10 @@ class GoRole(RoleDaemon):
         changes: dict[str, Any] | None = None,
     ) -> None:
         self.role = role
-        self.port, self.metrics_port = (port, *free_ports(1)) if port else free_ports(2)
+        free = free_ports(3)
+        self.port, self.metrics_port = port or free[0], free[1]
         self.address = f"127.0.0.1:{self.port}"
+        self.client_address = f"127.0.0.1:{free[2]}"
         self._alias = f"{os.getpid()}-{self.port}"
         super().__init__(
             f"go-{role}-{self.port}",
@@ -126,12 +135,19 @@ class GoRole(RoleDaemon):
         )
         settings = _merged(
             _cluster_settings(milvus.template(), around),
-            {_SERVICES[role][0]: {"port": self.port, "enableActiveStandby": active_standby}},
+            {_SERVICES[role][0]: self._own_settings(free[2], active_standby)},
         )
         configs = folder / "configs"
         configs.mkdir(exist_ok=True)
         text = yaml.safe_dump(_merged(settings, changes or {}))
         (configs / "milvus.yaml").write_text(text)
+
+    def _own_settings(self, client_port: int, active_standby: bool) -> dict[str, Any]:
+        if self.role == "proxy":
+            return {"port": client_port, "internalPort": self.port}
+        if self.role in COORDINATORS:
+            return {"port": self.port, "enableActiveStandby": active_standby}
+        return {"port": self.port}
 
     async def state(self) -> int | None:
         """Its StateCode (HEALTHY, STANDBY, ...); None while it does not answer."""
@@ -243,6 +259,7 @@ def _cluster_settings(template: dict[str, Any], around: Surroundings) -> dict[st
             "common": {
                 "session": {"ttl": around.session_ttl_s},
                 "chanNamePrefix": {"cluster": around.root_path},
+                "security": {"authorizationEnabled": around.authorization},
             },
             "log": {"stdout": True, "level": "info", "file": {"rootPath": ""}},
         },
