@@ -32,6 +32,7 @@ from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.runtime.notify import Notifier
 from milvus_coord.runtime.patience import Patience
 from milvus_coord.runtime.race import Interrupted, end, until
+from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.runtime.watchdog import Pulse, run_pulse, watch_progress
 from milvus_coord.telemetry import logsetup
 from milvus_coord.telemetry.endpoints import routes
@@ -92,7 +93,7 @@ async def run(start: Start, loaded: Loaded) -> None:
     log.info(f"milvus-coord {__version__} starts", role=start.role, config=config)
     for line in loaded.warnings:
         log.warn(line)
-    async with asyncio.TaskGroup() as tasks:
+    async with TaskGroup() as tasks:
         beating = tasks.create_task(run_pulse(pulse), name="app.pulse")
         fed = tasks.create_task(watch_progress(notifier, pulse), name="app.watchdog")
         async with AsyncExitStack() as opened:
@@ -145,7 +146,7 @@ class _Process:
         self._report.candidate = candidate
         server_id = await until(request.stop, candidate.take_server_id(), name="app.server_id")
         _log_to(settings, self._shape.name, server_id=server_id)
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             loading = tasks.create_task(self._load(leader, lifecycle), name="app.load_role")
             await candidate.run(request.stop, request.hurry)
             await end(loading)

@@ -56,7 +56,7 @@ class PortLeader:
         await self._coordinator.follow()
 
     async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
-        """Listen, recover, and wait until the leader before us has certainly stopped."""
+        """Listen, let the role recover, and return when it serves."""
         reserved = self._reserve()
         self._server = server = RpcServer(
             self._coordinator.waiting(),
@@ -68,12 +68,6 @@ class PortLeader:
         )
         await server.listen(reserved)
         self._reserved = None
-        await self._coordinator.recover(term)
-        if (wait_s := term.clear_at - self._clock.boottime()) > 0:
-            log.info(
-                "waiting until the leader before us has certainly stopped", wait_s=round(wait_s, 3)
-            )
-            await self._clock.sleep(wait_s)
         serving = asyncio.Event()
 
         def serve(services: Sequence[Service]) -> None:

@@ -36,7 +36,7 @@ class Surroundings:
 class Coordinator(Protocol):
     """One role. It follows etcd as long as the process lives, and leads term by term.
 
-    A term is `waiting`, `recover`, then `work`; what only an active may hold is made in these.
+    A term is `waiting` and `work`; what only an active may hold is made in these.
     """
 
     @property
@@ -52,14 +52,11 @@ class Coordinator(Protocol):
     def waiting(self) -> Sequence[Service]:
         """The gRPC services that answer while a term begins: how we are, not ready to all else."""
 
-    async def recover(self, term: Term) -> None:
-        """Catch up with etcd and write what is missing, all of it fenced; nothing else."""
-
     async def work(self, term: Term, serve: Callable[[Sequence[Service]], None]) -> None:
-        """Do what leading is, until cancelled; call `serve` once, when requests can be answered.
+        """Recover, lead until cancelled; call `serve` once, when requests can be answered.
 
-        Begins when the leader before us has certainly stopped, and has ended before the next one
-        is let in: no effect that etcd cannot fence lies outside.
+        Catch up with etcd, write what is missing, and wait for `term.clear_at`: nothing that etcd
+        cannot fence is done before. All of it has ended when this has.
         """
 
     async def finish(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final
 
 import grpc.aio
@@ -28,6 +27,7 @@ from milvus_coord.etcd.values import (
 from milvus_coord.etcd.verdict import TROUBLE, Course, StreamEnded, judge
 from milvus_coord.etcd.watch import ClientWatch
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.taskgroup import TaskGroup
 
 _ALARMS: Final = {pb.NOSPACE: "NOSPACE", pb.CORRUPT: "CORRUPT"}
 
@@ -178,7 +178,7 @@ class EtcdClient:
             return left_s
 
     async def status(self) -> tuple[MemberStatus, ...]:
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             asked = [
                 tasks.create_task(self._status_of(member), name=f"etcd status of {member}")
                 for member in self._data.members

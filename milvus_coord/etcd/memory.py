@@ -21,6 +21,7 @@ from milvus_coord.etcd.values import (
     RangeResult,
 )
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.taskgroup import TaskGroup
 
 T = TypeVar("T")
 
@@ -152,7 +153,7 @@ class MemoryEtcd:
         if expiry is None:
             await self._changed.wait()
             return
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             alarm = tasks.create_task(self._alarm(expiry), name="memory etcd lease alarm")
             await self._changed.wait()
             alarm.cancel()

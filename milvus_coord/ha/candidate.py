@@ -26,6 +26,7 @@ from milvus_coord.runtime.backoff import Backoff
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.patience import Patience
 from milvus_coord.runtime.race import Interrupted, end, to_the_end, until
+from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log
 
 
@@ -87,7 +88,7 @@ class Candidate:
             serverName=role,
             ServerID=self._lifecycle.server_id,
         )
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             following = [tasks.create_task(self._watch.run(), name="ha.sessions")]
             if self._settings.active_standby:
                 following.append(tasks.create_task(self._board.listen(), name="ha.board"))
@@ -104,7 +105,7 @@ class Candidate:
             return
         self.session = session
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with TaskGroup() as tasks:
                 helpers = [tasks.create_task(session.keep(self._makes_progress), name="ha.lease")]
                 if self._settings.active_standby:
                     say = publish(self._etcd, self._clock, self._keys, session, lambda: self.ready)
@@ -212,7 +213,7 @@ class Candidate:
         term = self._begin(session, won)
         served = in_order = False
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with TaskGroup() as tasks:
                 Guards(self._etcd, self._clock, self._keys, self._watch, session).start(term, tasks)
                 await until(stop, self._leader.activate(term, tasks), name="ha.activate")
                 served = True

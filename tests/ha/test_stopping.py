@@ -13,11 +13,25 @@ from typing import Any
 
 import pytest
 from grpclib.const import Status
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import RequestReceived
 
 from tests.ha.conftest import StartRole, started_pair
 from tests.support.etcd import EtcdMember
 from tests.support.grpc_wire import RpcFailed, unary
 from tests.support.ours import OurRole
+
+
+async def heard(client: socket.socket, path: str) -> None:
+    """Return when a request for `path` has come in; other ones come too, and none is answered."""
+    server = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+    while True:
+        data = await asyncio.get_running_loop().sock_recv(client, 65536)
+        assert data, f"the client has gone without asking for {path}"
+        for event in server.receive_data(data):
+            if isinstance(event, RequestReceived) and (":path", path) in (event.headers or ()):
+                return
 
 
 @asynccontextmanager
@@ -33,6 +47,7 @@ async def a_running_call(etcd: EtcdMember, role: OurRole) -> AsyncIterator[async
         )
         asked, _ = await asyncio.get_running_loop().sock_accept(mute)
         try:
+            await heard(asked, "/milvus.proto.proxy.Proxy/GetComponentStates")
             yield call
         finally:
             asked.close()

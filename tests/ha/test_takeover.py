@@ -110,7 +110,7 @@ async def test_lease_revoked_by_hand(
         await etcd.ctl("lease", "revoke", f"{int(lease.rpartition(':')[2]):x}")
         await taken_over(hammer, active, standby)
         await active.wait_standby()
-        assert active.lines("session lost, registering again")
+        await active.wait_line("session lost, registering again")
 
 
 async def test_key_deleted_by_hand(etcd: EtcdMember, rootcoord: StartRole, tmp_path: Path) -> None:

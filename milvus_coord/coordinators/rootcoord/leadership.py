@@ -45,6 +45,7 @@ from milvus_coord.ha.term import Term
 from milvus_coord.mq.queue import QueueError
 from milvus_coord.rpc.edge import Service
 from milvus_coord.runtime.patience import Patience
+from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry import hardware
 from milvus_coord.telemetry.log import log
 
@@ -52,7 +53,7 @@ _LAST_TICKS_S: Final = 1.0
 
 
 class Leadership:
-    """Made when the term begins; `recover`, then `run`, then it is used up."""
+    """Made when the term begins; `run` it, then it is used up."""
 
     def __init__(
         self,
@@ -73,34 +74,46 @@ class Leadership:
         self._reach: Reach | None = None
         self._store = Store(self._metadata, catalog, self._timestamps, term.serve.require)
 
-    async def recover(self) -> None:
+    async def run(self, serve: Callable[[Sequence[Service]], None]) -> None:
+        """Recover, then lead until cancelled; see `Coordinator.work`."""
+        reach = self._reach = Reach(self._around, self._term, self._timestamps, self._metrics)
+        imports = self._imports(reach)
+        try:
+            async with TaskGroup() as tasks:
+                tasks.create_task(reach.proxies.run(), name="rootcoord.proxies")
+                await self._recover(reach, imports)
+                await self._wait_until_clear()
+                ddl = self._ddl(tasks, reach)
+                ddl.adopt()
+                serve(self._services(ddl, imports, reach))
+                _start_all(tasks, self._loops(ddl, imports, reach))
+        finally:
+            await reach.close()
+
+    async def _recover(self, reach: Reach, imports: Imports) -> None:
         """Catch up with what former leaders wrote; write what every Milvus has. All fenced."""
         bounds = self._bounds
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             begin = {
                 "timestamps": self._start(bounds.timestamps, self._timestamps),
                 "ids": self._start(bounds.ids, self._ids),
                 "catch_up": self._mirror.catch_up(self._term.fence),
+                "imports": imports.recover(),
+                "sessions": reach.proxies.ready(),
             }
             _start_all(tasks, begin)
         await self._metadata.modernize(await self._timestamps.take(1))
         await write_default_database(self._store, self._around.clock)
         await write_defaults(self._store, self._access_catalog)
 
-    async def run(self, serve: Callable[[Sequence[Service]], None]) -> None:
-        """Lead until cancelled; see `Coordinator.work`."""
-        reach = self._reach = Reach(self._around, self._term, self._timestamps, self._metrics)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                _start_all(tasks, {"allocators": self._allocate(), "proxies": reach.proxies.run()})
-                await reach.proxies.ready()
-                ddl = self._ddl(tasks, reach)
-                ddl.adopt()
-                imports = await self._imports(reach)
-                serve(self._services(ddl, imports, reach))
-                _start_all(tasks, self._loops(ddl, imports, reach))
-        finally:
-            await reach.close()
+    async def _wait_until_clear(self) -> None:
+        """Return when the leader before us has certainly stopped."""
+        wait_s = self._term.clear_at - self._around.clock.boottime()
+        if wait_s > 0:
+            log.info(
+                "waiting until the leader before us has certainly stopped", wait_s=round(wait_s, 3)
+            )
+            await self._around.clock.sleep(wait_s)
 
     async def finish(self) -> None:
         """Return when the last time ticks are in the queue, or that hangs."""
@@ -122,11 +135,11 @@ class Leadership:
             clock=self._around.clock,
         )
 
-    async def _imports(self, reach: Reach) -> Imports:
+    def _imports(self, reach: Reach) -> Imports:
         around, term = self._around, self._term
         wanted = settings.import_settings(around.settings)
         catalog = ImportCatalog(around.settings.etcd.kv_root, wanted.sub_path)
-        imports = Imports(
+        return Imports(
             store=ImportStore(around.etcd, term.fence, catalog),
             datacoord=reach.datacoord,
             ids=self._ids,
@@ -134,8 +147,6 @@ class Leadership:
             clock=around.clock,
             settings=wanted,
         )
-        await imports.recover()
-        return imports
 
     def _services(self, ddl: Ddl, imports: Imports, reach: Reach) -> tuple[Service, ...]:
         around, term, metadata = self._around, self._term, self._metadata
@@ -180,6 +191,7 @@ class Leadership:
         quota = around.settings.quota_and_limits
         garbage = SnapshotGc(around.etcd, term.fence, clock, self._catalog, lambda: retention_s)
         started = {
+            "allocators": self._allocate(),
             "ticks": reach.ticks.run(),
             "channels": self._prepare(reach, ddl.channels.pool),
             "imports": imports.run(),

@@ -15,6 +15,7 @@ from milvus_coord.coordinators.shape import Surroundings
 from milvus_coord.ha.term import Term
 from milvus_coord.mq import messages
 from milvus_coord.mq.connect import connect
+from milvus_coord.mq.late import LateQueue
 from milvus_coord.rpc.datacoord import DataCoordClient
 from milvus_coord.rpc.indexcoord import IndexCoordClient
 from milvus_coord.rpc.peers import Caller
@@ -35,7 +36,7 @@ class Reach:
         meta_root, cluster = settings.etcd.meta_root, settings.common.chan_name_prefix.cluster
         caller = Caller(cluster, term.server_id, permit=serve.require)
         whereabouts = partial(SessionResolver, around.etcd, meta_root)
-        self.queue = connect(queue_settings(settings))
+        self.queue = LateQueue(partial(connect, queue_settings(settings)))
         self.datacoord = DataCoordClient(whereabouts("datacoord"), caller)
         self.querycoord = QueryCoordClient(whereabouts("querycoord"), caller)
         self.indexcoord = IndexCoordClient(whereabouts("indexcoord"), caller)

@@ -75,14 +75,10 @@ class RootCoord:
             ),
         )
 
-    async def recover(self, term: Term) -> None:
+    async def work(self, term: Term, serve: Callable[[Sequence[Service]], None]) -> None:
         self._leadership = Leadership(
             self._around, term, self._mirror, self._catalog, self._metrics
         )
-        await self._leadership.recover()
-
-    async def work(self, term: Term, serve: Callable[[Sequence[Service]], None]) -> None:
-        assert self._leadership is not None
         await self._leadership.run(serve)
 
     async def finish(self) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from milvus_coord.model.errors import NotServing
+from milvus_coord.runtime.taskgroup import TaskGroup
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ async def abreast(*works: Coroutine[Any, Any, T]) -> list[T]:
     child fails as well.
     """
     try:
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             ended = [
                 tasks.create_task(_outcome(work), name="rootcoord.ddl.abreast") for work in works
             ]

@@ -28,6 +28,7 @@ from milvus_coord.rpc.peers import PeerError
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.patience import Patience
 from milvus_coord.runtime.race import Interrupted, until
+from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log
 
 _NS: Final = 1_000_000_000
@@ -66,7 +67,7 @@ class Imports:
     async def run(self) -> None:
         """Send, follow and put away, for ever. Raises FencedOff."""
         settings = self._settings
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             for name, turn, every_s, now in (
                 ("send", self.send_pending, settings.send_every_s, self._send_now),
                 ("flip", self.flip_persisted, settings.flip_every_s, self._flip_now),

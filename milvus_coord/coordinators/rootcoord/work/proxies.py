@@ -26,6 +26,7 @@ from milvus_coord.model.states import StateCode
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.rpc.proxy import ProxyClient
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.taskgroup import TaskGroup
 
 T = TypeVar("T")
 
@@ -97,7 +98,7 @@ class Proxies:
     async def run(self) -> None:
         """Follow the sessions until cancelled; from then on every call raises NotServing."""
         try:
-            async with asyncio.TaskGroup() as tasks:
+            async with TaskGroup() as tasks:
                 self._tasks = tasks
                 await self._sessions.run()
         finally:
@@ -230,7 +231,7 @@ class Proxies:
             except NotServing as error:
                 failures[server_id] = error
 
-        async with asyncio.TaskGroup() as calls:
+        async with TaskGroup() as calls:
             for server_id, member in self._members.items():
                 calls.create_task(one(server_id, member), name=f"{rpc} {server_id}")
         if failures:

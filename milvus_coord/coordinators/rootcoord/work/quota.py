@@ -19,6 +19,7 @@ from milvus_coord.model.errors import CoordError
 from milvus_coord.model.quota import CollectionQuota, DenyReason
 from milvus_coord.model.timestamps import compose
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log
 from milvus_coord.wire.codec import Encoded
 from milvus_coord.wire.quota import set_rates
@@ -98,7 +99,7 @@ class QuotaCenter:
             await self._proxies.set_rates(set_rates(quotas, self._proxies.count, now))
 
     async def _look(self) -> Readings:
-        async with asyncio.TaskGroup() as tasks:
+        async with TaskGroup() as tasks:
             query = tasks.create_task(self._query_coord.metrics(SYSTEM_INFO), name="quota.query")
             data = tasks.create_task(self._data_coord.metrics(SYSTEM_INFO), name="quota.data")
             proxies = tasks.create_task(self._proxies.metrics(SYSTEM_INFO), name="quota.proxies")

@@ -16,6 +16,7 @@ from milvus_coord.model.errors import CoordError, NotServing
 from milvus_coord.model.timestamps import Timestamp, physical_ms
 from milvus_coord.runtime.changed import Changed
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log
 
 PATIENCE_S: Final = 5.0
@@ -171,7 +172,7 @@ class Ticks:
 
     async def run(self) -> None:
         """Promise and send, round after round, until cancelled."""
-        async with asyncio.TaskGroup() as sends:
+        async with TaskGroup() as sends:
             while not self._finished:
                 began_s = self._clock.boottime()
                 await self._promise()
