@@ -22,10 +22,12 @@ from milvus_coord.coordinators.rootcoord.service_ticks import TickRpcs
 from milvus_coord.coordinators.rootcoord.service_waiting import WaitingRpcs
 from milvus_coord.coordinators.rootcoord.work.metadata_image import MetaImage
 from milvus_coord.coordinators.shape import Surroundings
+from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.ha.mirror import Mirror
 from milvus_coord.ha.term import Term
 from milvus_coord.mq.connect import load_client
 from milvus_coord.rpc.edge import Service
+from milvus_coord.runtime.patience import Patience
 from milvus_coord.wire.codec import WireCodec, rehearse
 
 FAMILIES: Final[tuple[type[RpcFamily], ...]] = (
@@ -59,7 +61,10 @@ class RootCoord:
         return self._mirror.synced
 
     async def follow(self) -> None:
-        await self._mirror.run()
+        patience = Patience(
+            self._around.clock, "follow the metadata", weather=(EtcdError,), cap_s=5.0
+        )
+        await patience.outlast(self._mirror.run)
 
     def rehearse(self, codec: WireCodec) -> None:
         for family in FAMILIES:
