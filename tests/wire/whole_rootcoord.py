@@ -101,7 +101,6 @@ async def whole_rootcoord(stored: Mapping[bytes, bytes]) -> AsyncIterator[WholeR
             term = await _elect(etcd, meta_root, clock)
             for phase in (Phase.STANDBY, Phase.ACTIVATING):
                 lifecycle.to(phase, epoch=term.epoch)
-            await role.recover(term)
             served: asyncio.Queue[Sequence[Service]] = asyncio.Queue()
             working = asyncio.create_task(role.work(term, served.put_nowait), name="bench.work")
             serving = asyncio.create_task(served.get(), name="bench.serving")
