@@ -51,7 +51,9 @@ class Roll:
 class Cluster:
     """Proxies with sessions in an etcd in memory, and our side of them."""
 
-    def __init__(self, servers: list[FakeProxy], *, tell_s: float, ask_s: float) -> None:
+    def __init__(
+        self, servers: list[FakeProxy], *, tell_s: float, ask_s: float, clear_at: float = 0.0
+    ) -> None:
         self.clock = SystemClock()
         self.etcd = MemoryEtcd(self.clock)
         self.servers, self.roll = servers, Roll()
@@ -68,6 +70,7 @@ class Cluster:
             count_changed=self.roll.count_changed,
             tell_s=tell_s,
             ask_s=ask_s,
+            clear_at=clear_at,
         )
 
     async def known(self, *server_ids: int) -> None:
@@ -76,11 +79,11 @@ class Cluster:
 
 @asynccontextmanager
 async def cluster_of(
-    *server_ids: int, tell_s: float = SOON_S, ask_s: float = SOON_S
+    *server_ids: int, tell_s: float = SOON_S, ask_s: float = SOON_S, clear_at: float = 0.0
 ) -> AsyncIterator[Cluster]:
     """Proxies that are known, connected, and have read all policies."""
     async with proxy_servers(*server_ids) as servers:
-        cluster = Cluster(servers, tell_s=tell_s, ask_s=ask_s)
+        cluster = Cluster(servers, tell_s=tell_s, ask_s=ask_s, clear_at=clear_at)
         for each in servers:
             await register(cluster.etcd, each)
         following = asyncio.create_task(cluster.proxies.run(), name="proxies")
@@ -393,3 +396,11 @@ async def test_leaves_no_task_behind() -> None:
         await unregister(cluster.etcd, 6)
         await cluster.known(5)
     await eventually(lambda: asyncio.all_tasks() <= before)
+
+
+async def test_background_calls_wait_until_the_leader_before_us_has_stopped() -> None:
+    clear_at = SystemClock().boottime() + 0.3
+    async with cluster_of(5, clear_at=clear_at) as cluster:
+        # It has been told to read all policies by now, which is the first of these calls.
+        assert SystemClock().boottime() >= clear_at
+        assert cluster.servers[0].told("RefreshPolicyInfoCache")

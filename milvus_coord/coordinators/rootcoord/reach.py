@@ -58,6 +58,7 @@ class Reach:
             cluster=cluster,
             attendance=self.ticks,
             count_changed=metrics.proxies.set,
+            clear_at=term.clear_at,
         )
         self.outside = Outside(
             serve=serve,

@@ -58,6 +58,8 @@ class Proxies:
         server_id: our own.
         attendance: told who is there before the first call.
         count_changed: told how many there are, after each change; for metrics.
+        clear_at: boot time (s) from which the leader before us has certainly stopped; the
+            background calls begin then.
     """
 
     def __init__(
@@ -71,13 +73,14 @@ class Proxies:
         cluster: str,
         attendance: Attendance,
         count_changed: Callable[[int], object],
+        clear_at: float = 0.0,
         tell_s: float = TELL_S,
         ask_s: float = ASK_S,
     ) -> None:
         self._clock, self._serve = clock, serve
         self._connect = partial(ProxyClient, cluster=cluster)
         self._server_id, self._attendance = server_id, attendance
-        self._count_changed = count_changed
+        self._count_changed, self._clear_at = count_changed, clear_at
         self._tell_s, self._ask_s = tell_s, ask_s
         self._sessions = NodeSessions(etcd, clock, meta_root, "proxy", self._meet)
         self._members: dict[int, Member] = {}
@@ -261,8 +264,13 @@ class Proxies:
         member = Member(session, self._connect, self._clock, self._serve)
         self._members[session.server_id] = member
         self._workers[session.server_id] = self._tasks.create_task(
-            member.run_errands(), name=f"rootcoord.proxy {session.server_id}"
+            self._run_errands(member), name=f"rootcoord.proxy {session.server_id}"
         )
+
+    async def _run_errands(self, member: Member) -> None:
+        if (wait_s := self._clear_at - self._clock.boottime()) > 0:
+            await self._clock.sleep(wait_s)
+        await member.run_errands()
 
 
 def _sentence(member: Member, reason: str) -> str:
