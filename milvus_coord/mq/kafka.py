@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from collections import deque
 from collections.abc import Sequence
@@ -20,6 +21,8 @@ _PARTITION: Final = 0  # whatever the topic has: Go 2.2.16 reads and writes this
 _POSITION: Final = Struct("<q")
 _BUSY_S: Final = 0.1
 _IDLE_S: Final = 1.0
+# How long a try took differs each time, and would make each a new trouble.
+_STATE_TIMES: Final = re.compile(r" \(after \d+ms in state \w+[^)]*\)")
 
 _Report: TypeAlias = tuple["asyncio.Future[bytes]", KafkaError | None, int]
 
@@ -123,8 +126,12 @@ class KafkaQueue:
 
     def _on_error(self, error: KafkaError) -> None:
         """In the thread: the client has trouble, not with one message but with its brokers."""
-        if not self._closing:
-            self._loop.call_soon_threadsafe(self._trouble.is_, error.str())
+        if self._closing:
+            return
+        # librdkafka follows each cause with "brokers are down", which must not hide the cause.
+        all_down = error.code() == KafkaError._ALL_BROKERS_DOWN
+        note = self._trouble.is_at_least if all_down else self._trouble.is_
+        self._loop.call_soon_threadsafe(note, _STATE_TIMES.sub("", error.str()))
 
 
 def producer_config(settings: KafkaSettings) -> dict[str, str | int | bool]:

@@ -18,6 +18,11 @@ class Trouble:
             log.warn(f"{self._queue} is in trouble, trying on", brokers=self._brokers, error=text)
             self.text = text
 
+    def is_at_least(self, text: str) -> None:
+        """Note a symptom, unless a cause is known."""
+        if not self.text:
+            self.is_(text)
+
     def is_over(self) -> None:
         """Note that a message was stored."""
         if self.text:

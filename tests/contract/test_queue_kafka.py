@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
+from confluent_kafka import KafkaError
 
 from milvus_coord.mq.kafka import KafkaQueue
 from milvus_coord.mq.queue import SEND_TIMEOUT_S, QueueError, QueueUnusable
 from milvus_coord.mq.settings import KafkaSettings, Sasl
 from tests.support.kafka_jvm import JvmKafka, Record, read_topic
+from tests.support.rpc import eventually
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -43,11 +46,19 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JvmKafka]:
         broker.end()
 
 
+@asynccontextmanager
+async def opened(settings: KafkaSettings) -> AsyncIterator[KafkaQueue]:
+    queue = KafkaQueue(settings)
+    try:
+        yield queue
+    finally:
+        await queue.close()
+
+
 @pytest.fixture
 async def queue(broker: JvmKafka) -> AsyncIterator[KafkaQueue]:
-    queue = KafkaQueue(KafkaSettings(broker.address))
-    yield queue
-    await queue.close()
+    async with opened(KafkaSettings(broker.address)) as queue:
+        yield queue
 
 
 async def records(broker: JvmKafka, topic: str) -> list[Record]:
@@ -137,22 +148,34 @@ def sasl(password: str) -> Sasl:
 
 
 async def test_login(guarded: JvmKafka) -> None:
-    queue = KafkaQueue(KafkaSettings(guarded.address, sasl(LOGIN[1])))
-    assert await queue.send("login", b"message") == bytes(8)
-    await queue.close()
+    async with opened(KafkaSettings(guarded.address, sasl(LOGIN[1]))) as queue:
+        assert await queue.send("login", b"message") == bytes(8)
 
 
 @pytest.mark.parametrize("login", [sasl("wrong"), None], ids=["wrong password", "none"])
 async def test_no_login(guarded: JvmKafka, login: Sasl | None) -> None:
-    queue = KafkaQueue(KafkaSettings(guarded.address, login))
-    began = time.monotonic()
-    with pytest.raises(QueueError) as caught:
-        await queue.send("login", b"message")
-    assert time.monotonic() - began < BOUND_S
+    async with opened(KafkaSettings(guarded.address, login)) as queue:
+        began = time.monotonic()
+        with pytest.raises(QueueError) as caught:
+            await queue.send("login", b"message")
+        assert time.monotonic() - began < BOUND_S
     if login is not None:
         assert "Authentication failed" in str(caught.value)
         assert "wrong" not in str(caught.value)
-    await queue.close()
+
+
+async def test_a_cause_is_not_hidden_by_its_symptom(
+    guarded: JvmKafka, capsys: pytest.CaptureFixture[str]
+) -> None:
+    down = KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down")
+    async with opened(KafkaSettings(guarded.address, sasl("wrong"))) as queue:
+        sending = asyncio.create_task(queue.send("login", b"message"))
+        await eventually(lambda: "Authentication failed" in queue._trouble.text)
+        queue._on_error(down)
+        with pytest.raises(QueueError, match=r"timed out .*Authentication failed"):
+            await sending
+    lines = [line for line in capsys.readouterr().out.splitlines() if "is in trouble" in line]
+    assert len(lines) <= 2, lines
 
 
 @pytest.mark.parametrize(
@@ -168,8 +191,8 @@ async def test_settings_that_the_client_refuses(option: tuple[str, str], said: s
 
 
 async def test_the_users_settings_go_before_ours(broker: JvmKafka) -> None:
-    queue = KafkaQueue(KafkaSettings(broker.address, producer=(("message.max.bytes", "1000"),)))
-    await queue.send("small", bytes(100))
-    with pytest.raises(QueueError, match="size"):
-        await queue.send("small", bytes(1001))
-    await queue.close()
+    settings = KafkaSettings(broker.address, producer=(("message.max.bytes", "1000"),))
+    async with opened(settings) as queue:
+        await queue.send("small", bytes(100))
+        with pytest.raises(QueueError, match="size"):
+            await queue.send("small", bytes(1001))
