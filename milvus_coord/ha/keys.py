@@ -26,23 +26,60 @@ class Keys:
         """The session of one process, standby or active."""
         return b"%s-%d" % (self.active, server_id)
 
-    @property
-    def leadership(self) -> bytes:
-        """What the last leader of ours says about its term; outlives the term."""
-        return f"{self.meta_root}/ha/{self.role}/leadership".encode()
-
-    @property
-    def statuses(self) -> bytes:
-        """Prefix of what the instances of ours say about themselves each second."""
-        return f"{self.meta_root}/ha/{self.role}/instance-".encode()
-
-    def status(self, server_id: int) -> bytes:
-        """What one instance of ours says about itself."""
-        return b"%s%d" % (self.statuses, server_id)
-
     def is_session(self, key: bytes) -> bool:
         """Whether `key` is K or an instance key of this role, and not only alike in prefix."""
         if not key.startswith(self.active):
             return False
         rest = key[len(self.active) :]
-        return not rest or (rest[:1] == b"-" and rest[1:].isdigit())
+        return not rest or (rest.startswith(b"-") and rest[1:].isdigit())
+
+    @property
+    def ha(self) -> bytes:
+        """Prefix of all that the instances of ours tell each other; Go has nothing there."""
+        return f"{self.meta_root}/ha/{self.role}/".encode()
+
+    @property
+    def leadership(self) -> bytes:
+        """What the last leader of ours says about its term; outlives the term."""
+        return self.ha + b"leadership"
+
+    @property
+    def statuses(self) -> bytes:
+        """Prefix of what the instances of ours say about themselves each second."""
+        return self.ha + b"instance-"
+
+    def status(self, server_id: int) -> bytes:
+        """What one instance of ours says about itself; on its session lease."""
+        return b"%s%d" % (self.statuses, server_id)
+
+    @property
+    def challenges(self) -> bytes:
+        """Prefix of the nonces that standbys want the active to repeat."""
+        return self.ha + b"challenge-"
+
+    def challenge(self, server_id: int) -> bytes:
+        """The nonce of one standby; on its session lease."""
+        return b"%s%d" % (self.challenges, server_id)
+
+    def answer(self, server_id: int) -> bytes:
+        """The active's answer to the challenge of `server_id`; on the active's session lease."""
+        return self.ha + b"answer-%d" % server_id
+
+    @property
+    def history(self) -> bytes:
+        """Prefix of the takeovers, oldest first."""
+        return self.ha + b"history/"
+
+    def takeover(self, epoch: int) -> bytes:
+        """The takeover that began the term of `epoch`."""
+        return b"%s%020d" % (self.history, epoch)
+
+    @property
+    def paused(self) -> bytes:
+        """There while early replacement and switchover are paused."""
+        return self.ha + b"paused"
+
+    @property
+    def switchover(self) -> bytes:
+        """A person's wish that the active hand over; on a lease of the asker."""
+        return self.ha + b"switchover"
