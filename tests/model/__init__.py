@@ -1,0 +1,1 @@
+"""A small model of the election, searched exhaustively: see docs/model.md."""

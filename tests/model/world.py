@@ -1,0 +1,208 @@
+"""The state of the model: etcd, the processes, what is on its way between them, and what was done.
+
+All are named tuples: millions of them are made, hashed and compared.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from tests.model.rules import Bounds
+
+HAND, GO = -1, -2
+"""As holder of K: a value put there by hand, and a Go coordinator."""
+GO_LEASE = 99
+
+
+class Phase(IntEnum):
+    """`STANDBY -> ACTIVATING -> ACTIVE -> LEAVING -> STANDBY`; LEAVING does nothing unfenced."""
+
+    DOWN = 0
+    STANDBY = 1
+    ACTIVATING = 2
+    ACTIVE = 3
+    LEAVING = 4
+
+
+class Record(IntEnum):
+    """What the leadership key says of the last leader of ours."""
+
+    NONE = 0
+    HELD = 1
+    SERVED = 2
+    RELEASED = 3
+
+
+class Key(NamedTuple):
+    """K: on which lease, written at which revision, whose process it names."""
+
+    lease: int
+    mod: int
+    holder: int
+
+
+class Request(NamedTuple):
+    """A transaction on its way to etcd.
+
+    `lease` and `mod` are what a fence or a claim compares, `old` is more to compare, `to` is what
+    is put, `process` whom it puts into K.
+    """
+
+    kind: str
+    by: int
+    lease: int
+    mod: int = 0
+    old: int = 0
+    to: int = 0
+    process: int = 0
+
+
+class Answer(NamedTuple):
+    """The answer to a claim that won, on its way back."""
+
+    epoch: int
+    left: int
+    wait: int
+
+
+class Question(NamedTuple):
+    """A challenge to the holder of K as it was at `mod`, on `lease`."""
+
+    lease: int
+    mod: int
+    nonce: int
+
+
+class Read(NamedTuple):
+    """The answer to a read of K that proves leadership, on its way back."""
+
+    left: int
+
+
+class Node(NamedTuple):
+    """One place of the pair, and the process that runs there, if any.
+
+    Attributes:
+        process: counts up from restart to restart; unique in the world.
+        lease: of its session, 0 when it must make one.
+        serve: how much is left of its serve lease, in ticks.
+        wait: how long the leader before it may still be serving, in ticks.
+        in_order: whether it leaves after all its work has ended.
+        may_act: it has looked at its serve lease and acts later (a mutation).
+        recovered: its guarded recovery is done; `seen` metadata writes are in its mirror.
+        limit: it may hand out timestamps below this.
+        gave: the revision at which it put K under an heir's lease.
+    """
+
+    phase: Phase
+    process: int
+    lease: int
+    epoch: int = 0
+    serve: int = 0
+    wait: int = 0
+    in_order: bool = False
+    may_act: bool = False
+    recovered: bool = False
+    seen: int = 0
+    limit: int = 0
+    gave: int = 0
+    answer: Answer | None = None
+    read: Read | None = None
+    question: Question | None = None
+
+
+class Etcd(NamedTuple):
+    """Attributes: revision: of the last change of K. `last_go`: the last holder was Go."""
+
+    k: Key | None
+    revision: int
+    leases: frozenset[int]
+    record: Record
+    bound: int
+    writes: int
+    answered: tuple[int, ...]
+    nospace: bool
+    last_go: bool
+
+
+class Left(NamedTuple):
+    """How often each fault may still happen in this story."""
+
+    wins: int
+    late: int
+    crashes: int
+    leases_lost: int
+    deleted_by_hand: int
+    junk: int
+    challenges: int
+    stops: int
+    failures: int
+    writes: int
+    saves: int
+    nospace: int
+    go_wins: int
+
+
+class Done(NamedTuple):
+    """What has happened and cannot be undone.
+
+    Attributes:
+        won: newest epoch that was won.
+        acted: newest epoch that did something unfenced.
+        granted, granted_in: the highest timestamp handed out, and in which epoch.
+        acknowledged: how many metadata writes etcd had when the last one was acknowledged.
+        broken: which promise is broken, "" while none is.
+    """
+
+    won: int
+    acted: int
+    granted: int
+    granted_in: int
+    acknowledged: int
+    broken: str
+
+
+class World(NamedTuple):
+    """Everything. `late` are requests whose senders wait no longer."""
+
+    etcd: Etcd
+    nodes: tuple[Node, ...]
+    late: frozenset[Request]
+    left: Left
+    done: Done
+
+    def with_node(self, i: int, node: Node) -> World:
+        nodes = (*self.nodes[:i], node, *self.nodes[i + 1 :])
+        return World(self.etcd, nodes, self.late, self.left, self.done)
+
+    def broken(self, promise: str) -> World:
+        return self._replace(done=self.done._replace(broken=promise))
+
+
+def name(i: int) -> str:
+    """A, B, C."""
+    return "ABC"[i]
+
+
+def node_of(process: int) -> int:
+    """Where a process ran."""
+    return process // 10 - 1
+
+
+def beginning(bounds: Bounds) -> World:
+    """A leads and serves, the others stand by."""
+    standbys = tuple(Node(Phase.STANDBY, i * 10, i * 10) for i in range(2, bounds.nodes + 1))
+    leader = Node(Phase.ACTIVE, 10, 10, epoch=1, serve=bounds.serve_ticks, recovered=True, limit=1)
+    leases = frozenset(node.lease for node in (leader, *standbys))
+    etcd = Etcd(Key(10, 1, 10), 1, leases, Record.SERVED, 1, 0, (0,) * bounds.nodes, False, False)
+    left = Left(*(getattr(bounds, field) for field in Left._fields))
+    return World(etcd, (leader, *standbys), frozenset(), left, Done(1, 0, -1, 0, 0, ""))
+
+
+def nobody_yet(bounds: Bounds) -> World:
+    """All stand by, and nobody has ever led."""
+    world = beginning(bounds)
+    etcd = world.etcd._replace(k=None, revision=0, record=Record.NONE, bound=0)
+    first = Node(Phase.STANDBY, 10, 10)
+    return world._replace(etcd=etcd, done=world.done._replace(won=0)).with_node(0, first)
