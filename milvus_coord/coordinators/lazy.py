@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from milvus_coord.ha.mirror import Mirror
 from milvus_coord.ha.term import Term
 
 if TYPE_CHECKING:
@@ -30,8 +31,19 @@ class LazyLeader:
         return leader
 
     @property
-    def ready(self) -> bool:
-        return self._loaded.done() and self._loaded.result().ready
+    def obstacles(self) -> tuple[str, ...]:
+        if not self._loaded.done():
+            return ("the role's code is being loaded",)
+        return self._loaded.result().obstacles
+
+    @property
+    def has_port(self) -> bool:
+        return not self._loaded.done() or self._loaded.result().has_port
+
+    @property
+    def mirror(self) -> Mirror[Any] | None:
+        """What the role keeps of etcd; None until it is loaded."""
+        return self._loaded.result().mirror if self._loaded.done() else None
 
     async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
         leader = await asyncio.shield(self._loaded)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from milvus_coord.config import Settings
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.ha.lifecycle import Lifecycle
+from milvus_coord.ha.mirror import Image, Mirror
 from milvus_coord.ha.term import Term
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.telemetry.metrics import Metrics
@@ -43,6 +44,10 @@ class Coordinator(Protocol):
     def ready(self) -> bool:
         """Whether a term could begin at once: all that is mirrored is there."""
 
+    @property
+    def mirror(self) -> Mirror[Any]:
+        """What it keeps of etcd, standby or active: to ask how far it is, and what it holds."""
+
     async def follow(self) -> None:
         """Keep the role's mirror of etcd, standby or active; never returns."""
 
@@ -64,12 +69,21 @@ class Coordinator(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Mirrored:
+    """What the mirror of a role is made of: all keys below `prefix`, in a `new_image()`."""
+
+    prefix: bytes
+    new_image: Callable[[], Image]
+
+
+@dataclass(frozen=True, slots=True)
 class Shape:
     """`name` as in session keys ("rootcoord"), `title` as in log lines ("RootCoord").
 
-    `build` loads the role's code.
+    `build` loads the role's code, and `mirrored`, for a meta root, the part that reads metadata.
     """
 
     name: str
     title: str
     build: Callable[[Surroundings], Coordinator]
+    mirrored: Callable[[str], Mirrored]

@@ -1,19 +1,20 @@
-"""The endpoints of the management port: health, role, metrics, log level."""
+"""The endpoints of the management port: health, role, metrics, log level, metadata in memory."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from milvus_coord.telemetry import logsetup
 from milvus_coord.telemetry.exposition import CONTENT_TYPE
 from milvus_coord.telemetry.log import log
 from milvus_coord.telemetry.metrics import Metrics
-from milvus_coord.telemetry.status import Check, ProcessStatus
+from milvus_coord.telemetry.status import Check, MirrorStatus, ProcessStatus
 from milvus_coord.telemetry.web import (
     JSON,
+    TEXT,
     Handler,
     Request,
     Response,
@@ -28,9 +29,9 @@ _WELL: Final = frozenset({0, 1, 3})
 _ROLE_STATUS: Final = {"active": 200, "standby": 429, "neither": 503}
 
 
-def routes(status: ProcessStatus, metrics: Metrics) -> Routes:
+def routes(status: ProcessStatus, metrics: Metrics, mirror: MirrorStatus | None = None) -> Routes:
     """What the management server of a process serves: Go's paths and ours, nothing at `/`."""
-    return {
+    found: dict[str, Mapping[str, Handler]] = {
         "/healthz": {"GET": _healthz(status)},
         "/livez": {"GET": _checks("livez", status.liveness)},
         "/readyz": {"GET": _checks("readyz", status.readiness)},
@@ -39,6 +40,9 @@ def routes(status: ProcessStatus, metrics: Metrics) -> Routes:
         "/metrics_default": {"GET": _rendered(metrics.render_runtime)},
         "/log/level": {"GET": _get_level, "PUT": _put_level},
     }
+    if mirror is not None:
+        found["/mirror"] = {"GET": _mirror(mirror)}
+    return found
 
 
 def _healthz(status: ProcessStatus) -> Handler:
@@ -88,6 +92,22 @@ def _role(status: ProcessStatus) -> Handler:
         return json_line(body, _ROLE_STATUS[view.position])
 
     return role
+
+
+def _mirror(mirror: MirrorStatus) -> Handler:
+    """The digest as JSON; with `?dump` the lines, and what the JSON says in headers."""
+
+    async def answer(request: Request) -> Response:
+        whole = "dump" in request.query
+        found = await (mirror.dump() if whole else mirror.digest())
+        if not found.complete:
+            return json_line(found.facts, 503)
+        if not whole:
+            return json_line(found.facts)
+        headers = {f"Mirror-{name.capitalize()}": str(each) for name, each in found.facts.items()}
+        return Response(found.lines, content_type=TEXT, headers=headers)
+
+    return answer
 
 
 def _rendered(render: Callable[[], bytes]) -> Handler:

@@ -51,3 +51,26 @@ class ProcessStatus(Protocol):
 
     def role(self) -> RoleView:
         """Its place in the pair."""
+
+
+@dataclass(frozen=True, slots=True)
+class MirrorAnswer:
+    """What a process holds of its role's metadata.
+
+    `facts` are role, revision, changed, keys and digest, `lines` the text that `digest` is of,
+    when it was asked for. Not `complete`: the metadata is being read, `facts` are role and error.
+    """
+
+    facts: Mapping[str, object]
+    lines: bytes = b""
+    complete: bool = True
+
+
+class MirrorStatus(Protocol):
+    """Asked at each request; takes its time, and leaves the event loop to others meanwhile."""
+
+    async def digest(self) -> MirrorAnswer:
+        """What all of it comes to."""
+
+    async def dump(self) -> MirrorAnswer:
+        """All of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -34,6 +34,9 @@ class Image(dict[bytes, bytes]):
 
     def delete(self, key: bytes) -> None:
         self.pop(key, None)
+
+    def lines(self) -> Iterator[str]:
+        return iter([f"{key!r} {value!r}" for key, value in sorted(self.items())])
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,6 +13,7 @@ from milvus_coord.etcd.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.ha.fence import ConditionFailed, Fence
 from milvus_coord.ha.mirror import SLICE_KEYS, Mirror
+from milvus_coord.ha.mirror_dump import MirrorDump, NotSynced, from_etcd
 from milvus_coord.model.errors import FencedOff
 from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.runtime.race import end
@@ -29,6 +30,9 @@ class Image(dict[bytes, bytes]):
 
     def delete(self, key: bytes) -> None:
         self.pop(key, None)
+
+    def lines(self) -> Iterator[str]:
+        return iter([f"{key!r} {value!r}" for key, value in sorted(self.items())])
 
 
 async def turns(number: int) -> None:
@@ -228,3 +232,76 @@ async def test_the_mark_may_be_deleted_by_hand(world: World) -> None:
         gone = await world.etcd.txn(Txn((), (delete(mirror.mark_key),)))
         await mirror.reached(gone.revision)
         await fence.commit(put(PREFIX + b"a", b"1"), when=(mirror.barrier(),))
+
+
+async def test_a_beacon_tells_how_far_behind_it_is(world: World) -> None:
+    async with world.running() as mirror:
+        assert mirror.lag(1) is None, "not read yet"
+        await mirror.reached(await world.write(a="1"))
+        lease = (await world.etcd.lease_grant(60)).id
+
+        async def beacon() -> int:
+            return (await world.etcd.txn(Txn((), (mirror.beacon(7, lease),)))).revision
+
+        await mirror.reached(await beacon())
+        assert mirror.lag(mirror.revision) == 0
+        for _ in range(3):
+            await world.etcd.txn(Txn((), (put(b"meta/elsewhere", b""),)))
+        revision = await beacon()
+        await mirror.reached(revision)
+        assert mirror.lag(revision) == 0, "what others wrote elsewhere is not missed"
+        world.link.partition()
+        await world.write(a="2")
+        revision = await beacon()
+        await turns(20)
+        assert mirror.lag(revision) == 2
+        world.link.heal()
+        await mirror.reached(revision)
+        assert mirror.lag(revision) == 0
+        assert world.seen == {"a": "2"}, "beacons are not for the image"
+
+
+async def test_beacons_go_with_their_lease(world: World) -> None:
+    async with world.running() as mirror:
+        lease = (await world.etcd.lease_grant(60)).id
+        await world.etcd.txn(Txn((), (mirror.beacon(7, lease), put(PREFIX + b"a", b"1"))))
+        await world.etcd.lease_revoke(lease)
+        await mirror.reached(world.etcd.store.revision)
+        assert world.seen == {"a": "1"}
+        assert mirror.keys == 1
+
+
+async def test_it_counts_keys_and_knows_since_when_it_is_the_same(world: World) -> None:
+    await world.write(a="1", b="1")
+    fence = await world.fence()
+    async with world.running() as mirror:
+        await mirror.catch_up(fence)
+        assert (mirror.keys, mirror.changed) == (2, 4), "as it was read, the mark included"
+        changed = await world.write(b="2", c="1")
+        await mirror.catch_up(fence)
+        assert (mirror.keys, mirror.changed) == (3, changed)
+        gone = await world.etcd.txn(Txn((), (delete(PREFIX + b"a"),)))
+        await mirror.catch_up(fence)
+        assert (mirror.keys, mirror.changed) == (2, gone.revision)
+
+
+async def test_a_digest_is_of_one_moment_and_leaves_the_loop_free(world: World) -> None:
+    async with world.running() as mirror:
+        for start in range(0, 1200, 60):
+            await world.write(**{f"k{start + index:05}": "1" for index in range(60)})
+        before = await world.write(last="1")
+        await mirror.reached(before)
+        dumping = asyncio.create_task(MirrorDump(mirror).dump(), name="dumping")
+        for number in range(6):
+            await world.write(last=str(number))
+            assert not dumping.done(), "the loop was held"
+        found = await dumping
+        assert found.digest.revision == before
+        assert mirror.revision > before
+        true = await from_etcd(world.etcd, PREFIX, Image, before)
+        assert (found.digest.digest, found.digest.keys) == (true.digest.digest, 1201)
+        assert found.lines == true.lines
+        assert (await MirrorDump(mirror).digest()).digest != found.digest.digest
+        mirror.synced = False
+        with pytest.raises(NotSynced):
+            await MirrorDump(mirror).digest()

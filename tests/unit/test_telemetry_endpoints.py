@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -12,7 +12,7 @@ from milvus_coord.telemetry import logsetup
 from milvus_coord.telemetry.endpoints import routes
 from milvus_coord.telemetry.log import log
 from milvus_coord.telemetry.metrics import Metrics
-from milvus_coord.telemetry.status import Check, Component, RoleView
+from milvus_coord.telemetry.status import Check, Component, MirrorAnswer, RoleView
 from milvus_coord.telemetry.web import TEXT, Request, Response
 
 STATES = ("Initializing", "Healthy", "Abnormal", "StandBy", "Stopping")
@@ -167,3 +167,40 @@ def test_paths() -> None:
         "/readyz",
         "/role",
     ]
+
+
+class FakeMirror:
+    """What a process holds: nothing yet, or two lines."""
+
+    def __init__(self, *, complete: bool = True) -> None:
+        self._complete = complete
+        self._facts = {"role": "rootcoord", "revision": 7, "digest": "ab"}
+
+    async def digest(self) -> MirrorAnswer:
+        if not self._complete:
+            return MirrorAnswer({"role": "rootcoord", "error": "not read"}, complete=False)
+        return MirrorAnswer(self._facts)
+
+    async def dump(self) -> MirrorAnswer:
+        return replace(await self.digest(), lines=b"one\ntwo\n" if self._complete else b"")
+
+
+async def test_mirror_is_a_digest_or_all_lines() -> None:
+    handler = routes(FakeStatus(), Metrics(), FakeMirror())["/mirror"]["GET"]
+    answer = await handler(Request("GET", "/mirror"))
+    assert (answer.status, json.loads(answer.body)["digest"]) == (200, "ab")
+    answer = await handler(Request("GET", "/mirror", {"dump": [""]}))
+    assert (answer.status, answer.body, answer.content_type) == (200, b"one\ntwo\n", TEXT)
+    assert answer.headers["Mirror-Revision"] == "7"
+
+
+@pytest.mark.parametrize("query", [{}, {"dump": [""]}])
+async def test_mirror_that_is_being_read_is_unavailable(query: dict[str, list[str]]) -> None:
+    handler = routes(FakeStatus(), Metrics(), FakeMirror(complete=False))["/mirror"]["GET"]
+    answer = await handler(Request("GET", "/mirror", query))
+    assert answer.status == 503
+    assert json.loads(answer.body) == {"role": "rootcoord", "error": "not read"}
+
+
+def test_without_a_mirror_there_is_no_such_path() -> None:
+    assert "/mirror" not in routes(FakeStatus(), Metrics())

@@ -60,6 +60,10 @@ class RootCoord:
     def ready(self) -> bool:
         return self._mirror.synced
 
+    @property
+    def mirror(self) -> Mirror[MetaImage]:
+        return self._mirror
+
     async def follow(self) -> None:
         patience = Patience(
             self._around.clock, "follow the metadata", weather=(EtcdError,), cap_s=5.0

@@ -218,8 +218,8 @@ class MetaState:
             names.change(None, entry.record)
             if entry.empty:
                 wrong.append(f"collection {collection_id} is kept though nothing is known of it")
-            if entry.dropping and collection_id not in self._dropping:
-                wrong.append(f"collection {collection_id} has a dropping partition unnoticed")
+            if entry.keeps_dropping != (collection_id in self._dropping):
+                wrong.append(f"collection {collection_id} has a dropping partition: wrongly noted")
         if names.contents() != self._names.contents():
             wrong.append(f"names are {self._names.contents()}, by record {names.contents()}")
         if not self._dropping <= self._entries.keys():
@@ -265,16 +265,22 @@ class MetaState:
 
     def _partition_is(self, event: events.PartitionIs) -> None:
         partition = event.partition
-        self._entry(partition.collection_id).put_partition(partition)
+        entry = self._entry(partition.collection_id)
+        entry.put_partition(partition)
         if partition.state is PartitionState.DROPPING:
             self._dropping.add(partition.collection_id)
+        else:
+            self._forget_dropping(partition.collection_id, entry)
 
     def _partition_gone(self, event: events.PartitionGone) -> None:
         if entry := self._entries.get(event.collection_id):
             entry.drop_partition(event.partition_id)
-            if event.collection_id in self._dropping and not entry.dropping:
-                self._dropping.discard(event.collection_id)
+            self._forget_dropping(event.collection_id, entry)
             self._forget_if_empty(event.collection_id, entry)
+
+    def _forget_dropping(self, collection_id: int, entry: CollectionEntry) -> None:
+        if collection_id in self._dropping and not entry.keeps_dropping:
+            self._dropping.discard(collection_id)
 
     def _field_is(self, event: events.FieldIs) -> None:
         self._entry(event.collection_id).put_field(event.field)

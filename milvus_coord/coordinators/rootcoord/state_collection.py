@@ -59,6 +59,11 @@ class CollectionEntry:
         return tuple(p for p in self.partitions if p.state is PartitionState.DROPPING)
 
     @property
+    def keeps_dropping(self) -> bool:
+        """Whether a partition has a record that says so, even if an old layout hides it."""
+        return any(p.state is PartitionState.DROPPING for p in self._partitions)
+
+    @property
     def old_layout(self) -> CollectionIs | None:
         """The record, if it is of the kind that holds fields and partitions itself."""
         if self._records and self._records[-1].collection.fields:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from milvus_coord.coordinators.rootcoord.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.state import MetaState
 from milvus_coord.coordinators.rootcoord.state_access import AccessState
 from milvus_coord.coordinators.rootcoord.state_events import Damaged, Mended
+from milvus_coord.coordinators.rootcoord.work import metadata_lines
+from milvus_coord.coordinators.shape import Mirrored
 from milvus_coord.telemetry.log import log
+
+
+def mirrored(meta_root: str) -> Mirrored:
+    """What RootCoord's mirror is made of."""
+    catalog = Catalog(meta_root)
+    return Mirrored(catalog.prefix, MetaImage.maker(catalog))
 
 
 class MetaImage:
@@ -29,6 +37,9 @@ class MetaImage:
 
     def delete(self, key: bytes) -> None:
         self._take(key, None)
+
+    def lines(self) -> Iterator[str]:
+        return metadata_lines.lines(self.state)
 
     def _take(self, key: bytes, value: bytes | None) -> None:
         event = self._catalog.event(key, value)

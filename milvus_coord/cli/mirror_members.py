@@ -1,0 +1,101 @@
+"""Ask the instances of a role over HTTP what their mirrors hold."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from milvus_coord.etcd.protocol import Etcd
+from milvus_coord.ha.instance_status import InstanceStatus
+from milvus_coord.ha.keys import Keys
+from milvus_coord.ha.mirror_dump import Digest, Dump
+from milvus_coord.model.errors import BadValue
+
+_ANSWER_S: Final = 20.0
+"""Ten thousand collections take about a second; what is busy leading takes longer."""
+
+
+class NotAsked(Exception):
+    """A member gave no usable answer; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One instance; `management` is `host:port`, "" when it does not tell."""
+
+    name: str
+    position: str
+    management: str
+
+
+async def members_of(etcd: Etcd, keys: Keys) -> list[Member]:
+    """All instances of ours that say in etcd that they are there, by server id."""
+    found = await etcd.range(keys.statuses)
+    statuses: dict[int, Member] = {}
+    for kv in found.kvs:
+        number = kv.key.removeprefix(keys.statuses).decode(errors="replace")
+        try:
+            status = InstanceStatus.decode(kv.key, kv.value)
+        except BadValue:
+            member = Member(number, "unknown", "")
+        else:
+            member = Member(number, status.phase.value, status.management)
+        statuses[int(number) if number.isdecimal() else -1] = member
+    return [statuses[number] for number in sorted(statuses)]
+
+
+async def ask_digest(member: Member) -> Digest:
+    """Raises NotAsked."""
+    _, body = await _get(member, "/mirror")
+    try:
+        return _digest(json.loads(body))
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotAsked(f"{member.management} answers {body[:100]!r}: {error!r}") from error
+
+
+async def ask_dump(member: Member) -> Dump:
+    """Raises NotAsked."""
+    headers, body = await _get(member, "/mirror?dump")
+    facts = {name.lower().removeprefix("mirror-"): value for name, value in headers.items()}
+    try:
+        return Dump(_digest(facts), body)
+    except (ValueError, KeyError) as error:
+        raise NotAsked(f"{member.management} answers with headers {headers}") from error
+
+
+async def _get(member: Member, path: str) -> tuple[Mapping[str, str], bytes]:
+    if not member.management:
+        raise NotAsked("it does not say in etcd where its management port is")
+    try:
+        return await asyncio.to_thread(_fetch, member.management, path)
+    except (OSError, http.client.HTTPException) as error:
+        raise NotAsked(
+            f"no answer from {member.management}: {str(error) or repr(error)}"
+        ) from error
+
+
+def _fetch(address: str, path: str) -> tuple[Mapping[str, str], bytes]:
+    connection = http.client.HTTPConnection(address, timeout=_ANSWER_S)
+    try:
+        connection.request("GET", path, headers={"Connection": "close"})
+        response = connection.getresponse()
+        body = response.read()
+    finally:
+        connection.close()
+    if response.status != http.HTTPStatus.OK:
+        words = body[:200].decode(errors="replace").strip()
+        raise NotAsked(f"{address} answers {response.status}: {words}")
+    return dict(response.getheaders()), body
+
+
+def _digest(facts: Mapping[str, Any]) -> Digest:
+    return Digest(
+        revision=int(facts["revision"]),
+        changed=int(facts["changed"]),
+        keys=int(facts["keys"]),
+        digest=str(facts["digest"]),
+    )
