@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from milvus_coord.cli.demo_client import EVERY_MS, Takeover, TimestampClient
-from milvus_coord.cli.demo_instance import SERVE_LEASE_S, SESSION_TTL_S, DemoFailed, Instance
+from milvus_coord.cli.demo_instance import SERVE_LEASE_S, DemoFailed, Instance
 from milvus_coord.etcd.binary import find_binary
 from milvus_coord.runtime.clock import Clock
 
@@ -19,14 +19,15 @@ _TELLING: Final = (
     '"handed over"',
     '"released the ACTIVE key"',
     '"stop watching ACTIVE key"',
+    '"the active\'s process has ended"',
     '"register ACTIVE service successfully"',
     '"waiting until the leader before us has certainly stopped"',
     '"RootCoord Register Finished"',
     '"Milvus components graceful stop done"',
 )
 _HOW_A_CRASH_SHOWS: Final = (
-    f"A crash is noticed when the session lease ends (TTL {SESSION_TTL_S} s here, 20 s by default);"
-    f"\nthe serve lease ({SERVE_LEASE_S} s) is waited out before anything is handed out."
+    "On one machine the kernel tells the standby of the crash, so that it waits for no lease;\n"
+    f"from another host it asks through etcd, and waits out the serve lease ({SERVE_LEASE_S} s)."
 )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from milvus_coord import __version__
+from milvus_coord.cli import check_mirror, verbs
 
 COORDINATORS: Final = ("rootcoord", "datacoord", "querycoord", "indexcoord")
 MISTAKE: Final = 2
@@ -31,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(words.once)
     if words.command == "run":
         return _run(words)
+    if words.command == "check":
+        return check_mirror.run(words)
+    if words.command in verbs.VERBS:
+        return verbs.run(words, COORDINATORS)
     return _config_show(words)
 
 
@@ -69,6 +74,9 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("role", metavar="ROLE", choices=COORDINATORS, help=", ".join(COORDINATORS))
     show.add_argument("--json", action="store_true", help="as JSON")
     _add_config(show)
+
+    verbs.add_to(commands, COORDINATORS)
+    check_mirror.add_to(commands, COORDINATORS)
 
     demo = commands.add_parser("demo", help="a pair of rootcoords, a kill and a takeover")
     demo.add_argument("--once", action="store_true", help="end by itself")

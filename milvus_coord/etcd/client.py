@@ -17,6 +17,7 @@ from milvus_coord.etcd.rpc import pb
 from milvus_coord.etcd.settings import EtcdSettings
 from milvus_coord.etcd.txn import Compare, Op, PartsResult, Txn, TxnResult
 from milvus_coord.etcd.values import (
+    ClusterMember,
     GetResult,
     KeyValue,
     Lease,
@@ -185,6 +186,17 @@ class EtcdClient:
             ]
         return tuple(task.result() for task in asked)
 
+    async def members(self, *, timeout_s: float | None = None) -> tuple[ClusterMember, ...]:
+        async def call(member: Member, attempt_s: float) -> Any:
+            stub, request = member.clusterstub, pb.MemberListRequest()
+            return await stub.MemberList(request, timeout=attempt_s, metadata=member.metadata)
+
+        response = await self._calls.send("member list", call, repeatable=True, timeout_s=timeout_s)
+        return tuple(
+            ClusterMember(member.name, tuple(member.clientURLs), member.isLearner)
+            for member in response.members
+        )
+
     def watch(
         self,
         key: bytes,
@@ -238,6 +250,7 @@ class EtcdClient:
             is_leader=status.leader == status.header.member_id,
             has_leader=status.leader != 0,
             db_bytes=status.dbSize,
+            quota_bytes=messages.quota_bytes(status),
             alarms=await self._alarms_of(member, status.header.member_id, timeout_s),
         )
 

@@ -78,6 +78,7 @@ class Member(Client):
         self.channel: Any = channel
         self.auth_stub: Any = pb.AuthStub(channel)
         self.kvstub: Any = pb.KVStub(channel)
+        self.clusterstub: Any = pb.ClusterStub(channel)
         self.leasestub: Any = pb.LeaseStub(channel)
         self.maintenancestub: Any = pb.MaintenanceStub(channel)
         self.watchstub: Any = pb.WatchStub(channel)

@@ -14,6 +14,7 @@ from milvus_coord.etcd.prefix import range_end, range_start
 from milvus_coord.etcd.txn import Compare, Op, PartsResult, Txn, TxnResult
 from milvus_coord.etcd.values import (
     Batch,
+    ClusterMember,
     GetResult,
     Lease,
     LeaseStatus,
@@ -126,6 +127,11 @@ class MemoryEtcd:
         if self._cut:
             return (MemberStatus("memory", error="cut off"),)
         return (MemberStatus("memory", "3.5.1", is_leader=True, has_leader=True),)
+
+    async def members(self, *, timeout_s: float | None = None) -> tuple[ClusterMember, ...]:
+        return await self._call(
+            "members", lambda: (ClusterMember("memory", ("memory",)),), timeout_s
+        )
 
     def watch(
         self,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from google.protobuf.unknown_fields import UnknownFieldSet
+
 from milvus_coord.etcd.rpc import pb
 from milvus_coord.etcd.txn import (
     Compare,
@@ -18,6 +20,8 @@ from milvus_coord.etcd.txn import (
     TxnResult,
 )
 from milvus_coord.etcd.values import Event, EventKind, KeyValue, RangeResult
+
+_DB_SIZE_QUOTA: Final = 12
 
 _TARGETS: Final = {
     Target.VERSION: (pb.Compare.VERSION, "version"),
@@ -87,3 +91,12 @@ def _answer(answer: Any, revision: int) -> OpResult:
     if kind == "response_delete_range":
         return DeleteResult(answer.response_delete_range.deleted)
     return RangeResult(key_values(answer.response_range), revision)
+
+
+def quota_bytes(status: Any) -> int:
+    """The backend quota, which etcd 3.6 tells in a field unknown to aetcd's messages; else 0."""
+    fields: Any = UnknownFieldSet(status)  # its types do not say that it can be walked
+    for unknown in fields:
+        if unknown.field_number == _DB_SIZE_QUOTA and isinstance(unknown.data, int):
+            return unknown.data
+    return 0

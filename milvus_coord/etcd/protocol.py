@@ -8,6 +8,7 @@ from typing import Protocol
 from milvus_coord.etcd.txn import Compare, Op, PartsResult, Txn, TxnResult
 from milvus_coord.etcd.values import (
     Batch,
+    ClusterMember,
     GetResult,
     Lease,
     LeaseStatus,
@@ -101,6 +102,9 @@ class Etcd(Protocol):
 
     async def status(self) -> tuple[MemberStatus, ...]:
         """What each endpoint says of itself, in the order configured; raises nothing."""
+
+    async def members(self, *, timeout_s: float | None = None) -> tuple[ClusterMember, ...]:
+        """The members of the cluster, whether configured here or not."""
 
     def watch(
         self,

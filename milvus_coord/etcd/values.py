@@ -87,13 +87,26 @@ class LeaseStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ClusterMember:
+    """One member as the cluster knows it; `client_urls` is empty until it has started once."""
+
+    name: str
+    client_urls: tuple[str, ...]
+    is_learner: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class MemberStatus:
-    """One endpoint: what it says of itself, or in `error` why it says nothing."""
+    """One endpoint: what it says of itself, or in `error` why it says nothing.
+
+    `quota_bytes` is told by etcd 3.6 and later, else it is 0.
+    """
 
     endpoint: str
     version: str = ""
     is_leader: bool = False
     has_leader: bool = False
     db_bytes: int = 0
+    quota_bytes: int = 0
     alarms: tuple[str, ...] = ()
     error: str = ""

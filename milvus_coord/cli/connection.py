@@ -1,0 +1,118 @@
+"""What all verbs that talk to etcd share: settings, a connected client, errors as exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from milvus_coord.config import ConfigError, Settings, load
+from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.etcd.datadir import DataDir
+from milvus_coord.etcd.errors import AuthFailed, CertificateError, EtcdError, PermissionDenied
+from milvus_coord.etcd_settings import etcd_settings
+from milvus_coord.ha.asking import Refused
+from milvus_coord.ha.keys import Keys
+from milvus_coord.runtime.clock import Clock, SystemClock
+from milvus_coord.telemetry.log import FATAL, log
+
+DONE: Final = 0
+TROUBLE: Final = 1
+MISTAKE: Final = 2
+REFUSED: Final = 3
+INTERRUPTED: Final = 130
+
+CONNECT_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """An etcd that has answered, and the settings that led there; those in etcd are over them."""
+
+    etcd: EtcdClient
+    clock: Clock
+    settings: Settings
+    meta_root: str
+
+    def keys(self, role: str) -> Keys:
+        """The keys of one role."""
+        return Keys(self.meta_root, role)
+
+
+def run(verb: Callable[[Connection], Awaitable[int]], *, config: Path | None, role: str) -> int:
+    """Connect, run `verb`, and return its exit code; what goes wrong is said on standard error.
+
+    Nothing is logged: what an operator must know is in what the verb prints.
+    """
+    log.floor = FATAL + 1
+    try:
+        return _judged(verb, config, role)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _judged(verb: Callable[[Connection], Awaitable[int]], config: Path | None, role: str) -> int:
+    code = TROUBLE
+    try:
+        code = asyncio.run(_run(verb, config, role))
+    except* Refused as refusals:
+        code = _tell(refusals, REFUSED)
+    except* (AuthFailed, CertificateError, ConfigError, PermissionDenied, ValueError) as mistakes:
+        code = _tell(mistakes, MISTAKE)
+    except* (EtcdError, OSError) as failures:
+        code = _tell(failures, TROUBLE)
+    return code
+
+
+async def _run(verb: Callable[[Connection], Awaitable[int]], config: Path | None, role: str) -> int:
+    async with _connected(config, role) as connection:
+        return await verb(connection)
+
+
+@asynccontextmanager
+async def _connected(config: Path | None, role: str) -> AsyncIterator[Connection]:
+    loaded = load(role, config=config, environ=os.environ)
+    settings, clock = loaded.settings, SystemClock()
+    etcd = EtcdClient(etcd_settings(settings, _embedded(settings)), clock)
+    try:
+        await etcd.connect(timeout_s=CONNECT_S)
+        prefix = f"{settings.etcd.meta_root}/config/".encode()
+        stored = (await etcd.range(prefix, timeout_s=CONNECT_S)).kvs
+        if stored:
+            overlay = {
+                kv.key[len(prefix) :].decode(errors="replace"): kv.value.decode(errors="replace")
+                for kv in stored
+            }
+            loaded = load(role, config=config, environ=os.environ, overlay=overlay)
+        yield Connection(etcd, clock, loaded.settings, settings.etcd.meta_root)
+    finally:
+        await etcd.close()
+
+
+def _embedded(settings: Settings) -> tuple[str, ...]:
+    """Where the embedded etcd was last started; nothing is started from here."""
+    if not settings.etcd.use_embed:
+        return ()
+    endpoint = DataDir(Path(settings.etcd.data_dir).resolve()).endpoint()
+    if endpoint is None:
+        raise OSError(f"no etcd was ever started in etcd.data.dir {settings.etcd.data_dir}")
+    return (endpoint,)
+
+
+def _tell(group: BaseExceptionGroup[BaseException], code: int) -> int:
+    for error in dict.fromkeys(map(str, _leaves(group))):
+        print(f"milvus: {error}", file=sys.stderr)
+    return code
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

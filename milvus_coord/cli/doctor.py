@@ -1,0 +1,93 @@
+"""`milvus doctor [ROLE]`: look at etcd, the clocks and the instances, and say what to mend."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from milvus_coord.cli import doctor_etcd, doctor_pair
+from milvus_coord.cli.connection import CONNECT_S, Connection
+from milvus_coord.cli.doctor_facts import gather
+from milvus_coord.cli.doctor_finding import Finding, Grade, warn
+from milvus_coord.cli.ha_status_show import RoleSeen, see
+from milvus_coord.cli.words import printable
+from milvus_coord.ha.looking import Look
+from milvus_coord.runtime.race import end
+from milvus_coord.runtime.taskgroup import TaskGroup
+
+BAD: Final = 3
+WARNINGS: Final = 4
+
+
+async def doctor(connection: Connection, roles: Sequence[str], *, as_json: bool) -> int:
+    """Look, print a line for each finding, and return the exit code.
+
+    0: all is well; 3: something is bad; 4: there are warnings only.
+    """
+    look = Look(connection.etcd, connection.clock, connection.meta_root, tuple(roles))
+    async with TaskGroup() as tasks:
+        following = tasks.create_task(look.run(), name="doctor.look")
+        await look.listed(CONNECT_S)
+        facts = await gather(connection)
+        await look.judged()
+        seen = [await see(connection.etcd, look, role) for role in roles]
+        await end(following)
+    ticking = any(one.role == "rootcoord" and one.reading.leader for one in seen)
+    settings = connection.settings
+    bounds = doctor_etcd.Bounds(
+        session_ttl_s=settings.common.session.ttl,
+        serve_lease_s=settings.ha.serve_lease_ms / 1000,
+        challenge_timeout_s=settings.ha.challenge_timeout_ms / 1000,
+    )
+    found = list(doctor_etcd.findings(facts, bounds, ticking=ticking))
+    found += _pairs(connection, seen, settings.common.session.ttl)
+    print(_json(found) if as_json else _lines(found), end="")
+    return exit_code(found)
+
+
+def exit_code(found: Sequence[Finding]) -> int:
+    """By the worst finding."""
+    grades = {finding.grade for finding in found}
+    if Grade.BAD in grades:
+        return BAD
+    return WARNINGS if Grade.WARN in grades else 0
+
+
+def _pairs(connection: Connection, seen: Sequence[RoleSeen], ttl_s: float) -> list[Finding]:
+    """The roles that have any key; a single role that was asked for is judged even without."""
+    now_ms = connection.clock.wall_ns() // 1_000_000
+    there = [one for one in seen if one.reading.exists or len(seen) == 1]
+    if not there:
+        return [
+            warn(
+                "roles",
+                f"no coordinator has registered below {connection.meta_root}/session",
+                "start one, or look at etcd.rootPath",
+            )
+        ]
+    return [each for one in there for each in doctor_pair.findings(one, now_ms, ttl_s)]
+
+
+def _lines(found: Sequence[Finding]) -> str:
+    width = max(len(finding.what) for finding in found)
+    lines = []
+    for finding in found:
+        advice = f" ({finding.advice})" if finding.advice else ""
+        text = printable(finding.detail + advice)
+        lines.append(f"{finding.grade.value:<4}  {finding.what:<{width}}  {text}")
+    return "\n".join(lines) + "\n"
+
+
+def _json(found: Sequence[Finding]) -> str:
+    findings = [
+        {
+            "grade": finding.grade.value,
+            "what": finding.what,
+            "detail": finding.detail,
+            "advice": finding.advice,
+        }
+        for finding in found
+    ]
+    report = {"exit_code": exit_code(found), "findings": findings}
+    return json.dumps(report, indent=2, ensure_ascii=False) + "\n"

@@ -1,0 +1,116 @@
+"""What `milvus doctor` asks of etcd before it judges."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from milvus_coord.cli.connection import Connection
+from milvus_coord.coordinators.rootcoord.catalog_bounds import BoundKeys, load
+from milvus_coord.etcd.errors import EtcdError, Unavailable
+from milvus_coord.etcd.values import ClusterMember, KeyValue, MemberStatus
+from milvus_coord.model.errors import BadValue
+from milvus_coord.runtime.clock import Clock
+
+_SAMPLES: Final = 20
+_CALL_S: Final = 5.0
+_PROBE_TTL_S: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds of some calls, one after the other; `error` when one failed."""
+
+    p50_ms: float = 0.0
+    max_ms: float = 0.0
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdFacts:
+    """What etcd told.
+
+    Attributes:
+        members: what each configured endpoint says.
+        cluster: the members of the cluster; empty when etcd did not tell.
+        reads: linearizable reads of one key.
+        renewals: keep-alives of a lease of our own.
+        bound_ns: up to where timestamps may have been handed out, Unix time; 0 when none ever were.
+        bound_error: why the stored bound cannot be read.
+        wall_ns: our own clock when the bound was read.
+    """
+
+    members: tuple[MemberStatus, ...]
+    cluster: tuple[ClusterMember, ...]
+    reads: Latency
+    renewals: Latency
+    bound_ns: int
+    bound_error: str
+    wall_ns: int
+
+
+async def gather(connection: Connection) -> EtcdFacts:
+    """Ask etcd. Raises etcd's errors where there is nothing to judge without an answer."""
+    etcd, clock = connection.etcd, connection.clock
+    key = BoundKeys(connection.settings.etcd.kv_root).timestamps
+    members = await etcd.status()
+    try:
+        cluster = await etcd.members(timeout_s=_CALL_S)
+    except EtcdError:
+        cluster = ()
+    await etcd.get(key)
+    reads = await _measured(clock, lambda: etcd.get(key, timeout_s=_CALL_S))
+    renewals = await _renewals(connection)
+    wall_ns = clock.wall_ns()
+    bound_ns, bound_error = _bound(key, (await etcd.get(key)).kv)
+    return EtcdFacts(members, cluster, reads, renewals, bound_ns, bound_error, wall_ns)
+
+
+async def _renewals(connection: Connection) -> Latency:
+    etcd = connection.etcd
+    try:
+        lease = await etcd.lease_grant(_PROBE_TTL_S, timeout_s=_CALL_S)
+    except EtcdError as error:
+        return Latency(error=str(error))
+
+    async def renew() -> int:
+        return await etcd.keep_alive_once(lease.id, timeout_s=_CALL_S)
+
+    try:
+        for _ in etcd.endpoints:  # each failure makes the next call ask the next endpoint
+            try:
+                await renew()
+                break
+            except Unavailable:
+                continue
+        return await _measured(connection.clock, renew)
+    finally:
+        await _forget(connection, lease.id)
+
+
+async def _forget(connection: Connection, lease: int) -> None:
+    try:
+        await connection.etcd.lease_revoke(lease, timeout_s=_CALL_S)
+    except EtcdError:
+        return  # it ends by itself
+
+
+async def _measured(clock: Clock, call: Callable[[], Awaitable[object]]) -> Latency:
+    took_ms = []
+    try:
+        for _ in range(_SAMPLES):
+            began_s = clock.boottime()
+            await call()
+            took_ms.append((clock.boottime() - began_s) * 1000)
+    except EtcdError as error:
+        return Latency(error=str(error))
+    return Latency(statistics.median(took_ms), max(took_ms))
+
+
+def _bound(key: bytes, stored: KeyValue | None) -> tuple[int, str]:
+    try:
+        return load(key, stored), ""
+    except BadValue as error:
+        return 0, str(error)

@@ -1,0 +1,114 @@
+"""`milvus switchover ROLE`: ask the active to hand over, and see who leads then."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+from typing import Final
+
+from milvus_coord.cli.connection import CONNECT_S, DONE, REFUSED, Connection
+from milvus_coord.cli.ha_history import CAUSES
+from milvus_coord.cli.words import millis, myself
+from milvus_coord.etcd.errors import Unavailable
+from milvus_coord.ha import asking
+from milvus_coord.ha.asking import Progress, Refused
+from milvus_coord.ha.looking import Look
+from milvus_coord.ha.reading import RoleReading
+from milvus_coord.ha.takeover import Cause
+from milvus_coord.ha.wishes import Switchover, WishState
+from milvus_coord.runtime.race import end
+from milvus_coord.runtime.taskgroup import TaskGroup
+
+_LEASE_MARGIN_S: Final = 5
+
+
+async def switchover(connection: Connection, role: str, *, to: int, timeout_s: float) -> int:
+    """Ask, wait until somebody else serves, and say who; the exit code."""
+    look = Look(connection.etcd, connection.clock, connection.meta_root, (role,))
+    try:
+        async with TaskGroup() as tasks:
+            following = tasks.create_task(look.run(), name="switchover.look")
+            await look.listed(CONNECT_S)
+            asked = _Asked(connection, look, role, to)
+            code = await asked.through(timeout_s)
+            await end(following)
+    except* Refused as refusals:
+        why = str(refusals.exceptions[0])
+        raise Refused(f"{role} is not switched over: {why}") from None
+    return code
+
+
+class _Asked:
+    """One wish, from its asking to its end."""
+
+    def __init__(self, connection: Connection, look: Look, role: str, to: int) -> None:
+        self._etcd, self._clock = connection.etcd, connection.clock
+        self._keys = connection.keys(role)
+        self._look, self._role, self._to = look, role, to
+        self._progress = Progress("")
+
+    async def through(self, timeout_s: float) -> int:
+        """The exit code; prints how it went. Raises Refused and etcd's errors."""
+        reading = self._look.reading(self._role)
+        if why := asking.why_not(reading, self._to):
+            raise Refused(why)
+        wish = Switchover(secrets.token_hex(8), reading.epoch, self._to, myself())
+        lease = await self._etcd.lease_grant(math.ceil(timeout_s) + _LEASE_MARGIN_S)
+        asked_at = self._clock.boottime()
+        took_ms = 0.0
+        try:
+            await asking.ask(self._etcd, self._keys, reading, wish, lease.id)
+            async with asyncio.timeout(timeout_s):
+                await self._done(wish)
+            took_ms = (self._clock.boottime() - asked_at) * 1000
+        except TimeoutError:
+            raise Unavailable(
+                f"{self._role}: after {timeout_s:g} s still waiting for {self._progress.step}; "
+                f"`milvus status {self._role}` says who leads",
+                sent=True,
+            ) from None
+        finally:
+            await asking.withdraw(self._etcd, lease.id)
+        return self._report(reading, took_ms)
+
+    async def _done(self, wish: Switchover) -> None:
+        """Wait until another leader serves. Raises Refused."""
+        began = accepted = False
+        while not self._progress.done:
+            mark = self._look.changed.mark()
+            reading = self._look.reading(self._role)
+            mine = reading.wish is not None and reading.wish.nonce == wish.nonce
+            began = began or mine or reading.epoch != wish.epoch
+            accepted = accepted or _accepted(reading, wish)
+            if began:
+                self._progress = asking.progress(reading, wish, accepted=accepted)
+            if not self._progress.done:
+                await self._look.changed.wait(since=mark)
+
+    def _report(self, before: RoleReading, took_ms: float) -> int:
+        leader, entry = self._progress.leader, self._progress.takeover
+        assert leader is not None
+        former = before.leader
+        assert former is not None
+        print(
+            f"{self._role}: {leader.server_id} ({leader.address}) leads, "
+            f"{former.server_id} ({former.address}) has handed over"
+        )
+        if entry is not None:
+            phases = ", ".join(f"{name} {millis(ms)}" for name, ms in entry.phases.items())
+            total = millis(sum(entry.phases.values()))
+            print(f"epoch {entry.epoch}, took {total} ms ({phases}); {took_ms:.0f} ms since asked")
+            if entry.cause is not Cause.SWITCHOVER:
+                print(f"it was not given the key, it took it: {CAUSES[entry.cause]}")
+        if self._to and leader.server_id != self._to:
+            print(f"{self._to} was asked for, but did not take the key in time")
+            return REFUSED
+        return DONE
+
+
+def _accepted(reading: RoleReading, wish: Switchover) -> bool:
+    answer = reading.wish
+    if answer is None or answer.nonce != wish.nonce:
+        return False
+    return answer.state is WishState.ACCEPTED

@@ -1,0 +1,189 @@
+"""The verbs about a pair that runs: their place on the command line, and which code they call."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from milvus_coord.cli.connection import Connection
+
+VERBS: Final = ("status", "history", "pause", "resume", "switchover", "doctor")
+
+_ALWAYS: Final = """
+  1    etcd cannot be reached, or did not do as it was told
+  2    a mistake in the settings or on the command line
+"""
+_STATUS: Final = f"""\
+Show all instances of a role, or of all roles: who leads, who stands by and how ready it is.
+An instance of ours writes its status each second; one that has been silent for 2.5 s is called
+stale. etcd keeps no times, so this command listens until each instance has written once more.
+
+columns:
+  READY    whether this standby would take over at once; Go's do not say (?)
+  HTTP     the management port
+  LEASE    how long ago the session lease was renewed; for a Go coordinator what it has left
+  SERVE    how long ago the leader has proven that it may answer
+  BEHIND   revisions of etcd that its metadata in memory has not seen yet
+
+exit codes (the worst of all roles shown; 0 with -w, which ends by Ctrl-C):
+  0    there are an active and a standby that is ready (or a Go standby){_ALWAYS}\
+  3    nobody leads
+  4    somebody leads, but no standby is ready
+"""
+_HISTORY: Final = f"""\
+Show the last takeovers, the newest first: when, who from whom, why, and the milliseconds of each
+phase. MS is their sum, "never" when the new leader did not come to serve.
+
+exit codes:
+  0    done{_ALWAYS}"""
+_PAUSE: Final = f"""\
+No early replacement of a leader that is silent or dead, and no switchover, until it is resumed. A
+leader whose lease ends or that stops in order is still replaced.
+
+exit codes:
+  0    it is paused, by this command or before{_ALWAYS}"""
+_RESUME: Final = f"""\
+End a pause.
+
+exit codes:
+  0    it is not paused any more, or was not{_ALWAYS}"""
+_SWITCHOVER: Final = f"""\
+Ask the active to hand over to a ready standby, and wait until that one serves. The former active
+is a standby then.
+
+exit codes:
+  0    done{_ALWAYS}\
+  3    refused, or not as asked for: nobody leads, a Go coordinator leads, it is paused, no standby
+       is ready, the one named is unknown, not ready or leads already, another took over meanwhile
+"""
+_DOCTOR: Final = f"""\
+Look at etcd, the clocks and the instances. A line for each finding: ok, warn or bad, what it is
+about, what was found, and what to do.
+
+exit codes:
+  0    all is well{_ALWAYS}\
+  3    something is bad: a failover would fail, or data is at risk
+  4    there are warnings only
+"""
+
+
+def add_to(commands: Any, roles: Sequence[str]) -> None:
+    """Add all verbs to the subcommands of the parser."""
+    status = _add(commands, "status", "who leads, who stands by, how ready", _STATUS)
+    _role(status, roles, one=False)
+    _output(status)
+    status.add_argument("-w", "--watch", action="store_true", help="show each change until Ctrl-C")
+
+    history = _add(commands, "history", "the last takeovers", _HISTORY)
+    _role(history, roles, one=False)
+    _output(history)
+    history.add_argument(
+        "-n", metavar="COUNT", dest="count", type=_count, default=20, help="how many (20)"
+    )
+
+    pause = _add(commands, "pause", "no early replacement and no switchover", _PAUSE)
+    _role(pause, roles, one=True)
+    pause.add_argument("--reason", metavar="TEXT", default="", help="for whoever asks later")
+
+    _role(_add(commands, "resume", "end a pause", _RESUME), roles, one=True)
+
+    switchover = _add(commands, "switchover", "let a standby lead", _SWITCHOVER)
+    _role(switchover, roles, one=True)
+    switchover.add_argument(
+        "--to", metavar="ID", type=_count, default=0, help="server id of the standby (any)"
+    )
+    switchover.add_argument(
+        "--timeout", metavar="SECONDS", type=_timeout, default=10.0, help="how long to wait (10)"
+    )
+
+    doctor = _add(commands, "doctor", "look for trouble, say what to mend", _DOCTOR)
+    _role(doctor, roles, one=False)
+    _output(doctor)
+
+
+def run(words: argparse.Namespace, roles: Sequence[str]) -> int:
+    """Run one of `VERBS`; the exit code."""
+    from milvus_coord.cli import connection
+
+    role: str | None = words.role
+    chosen = (role,) if role else tuple(roles)
+    return connection.run(_verb(words, chosen), config=words.config, role=chosen[0])
+
+
+def _verb(
+    words: argparse.Namespace, roles: Sequence[str]
+) -> Callable[[Connection], Awaitable[int]]:
+    """The work of one verb, once there is an etcd."""
+    match words.command:
+        case "status":
+            from milvus_coord.cli.ha_status import status
+
+            every, json, watch = words.role is None, words.output == "json", words.watch
+            return lambda etcd: status(etcd, roles, all_roles=every, json=json, watch=watch)
+        case "history":
+            from milvus_coord.cli.ha_history import history
+
+            json = words.output == "json"
+            return lambda etcd: history(etcd, roles, count=words.count, json=json)
+        case "pause":
+            from milvus_coord.cli.ha_pause import pause
+
+            return lambda etcd: pause(etcd, roles[0], words.reason)
+        case "resume":
+            from milvus_coord.cli.ha_pause import resume
+
+            return lambda etcd: resume(etcd, roles[0])
+        case "switchover":
+            from milvus_coord.cli.ha_switchover import switchover
+
+            return lambda etcd: switchover(etcd, roles[0], to=words.to, timeout_s=words.timeout)
+        case _:
+            from milvus_coord.cli.doctor import doctor
+
+            return lambda etcd: doctor(etcd, roles, as_json=words.output == "json")
+
+
+def _add(commands: Any, name: str, summary: str, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=text,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config", metavar="PATH", type=Path, help="milvus.yaml or its folder, as for `run`"
+    )
+    return parser
+
+
+def _role(parser: argparse.ArgumentParser, roles: Sequence[str], *, one: bool) -> None:
+    text = ", ".join(roles)
+    if one:
+        parser.add_argument("role", metavar="ROLE", choices=roles, help=text)
+    else:
+        parser.add_argument("role", metavar="ROLE", choices=roles, nargs="?", help=f"{text} (all)")
+
+
+def _output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return int(text)
+
+
+def _timeout(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 3600 at most")
+    return seconds

@@ -1,0 +1,270 @@
+"""The verbs as processes against a real etcd; the instances write what real ones would."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.etcd.txn import Txn, put
+from milvus_coord.ha.takeover import Cause
+from milvus_coord.ha.wishes import WishState
+from tests.contract.etcd_helpers import connected
+from tests.support.cli import Said, milvus, start_milvus
+from tests.support.etcd import EtcdCluster, EtcdMember
+from tests.support.fake_pair import FakeInstance, fake_pair, saying
+
+pytestmark = pytest.mark.etcd
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A pair of fakes, 7 leads and 8 stands by, and the commands that are told of their etcd."""
+
+    etcd: EtcdMember
+    client: EtcdClient
+    a: FakeInstance
+    b: FakeInstance
+
+    async def milvus(self, *words: str) -> Said:
+        return await milvus(*words, etcd=self.etcd.endpoints)
+
+
+@pytest.fixture
+async def world(etcd: EtcdMember) -> AsyncIterator[World]:
+    async with connected(etcd.endpoints) as client:
+        a, b = await fake_pair(client)
+        async with saying(a, b):
+            yield World(etcd, client, a, b)
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """`work` runs meanwhile, and has ended at the end of the block."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(work, name="beside")
+        yield
+
+
+async def hand_over(world: World, cause: Cause = Cause.SWITCHOVER) -> None:
+    """What the active does with the next wish."""
+    async for kv, wish in world.a.wishes():
+        assert wish.to in {0, 8}
+        await world.a.answer(kv, wish, WishState.ACCEPTED)
+        await world.b.lead(cause, world.a, {"claim": 1.0, "serve": 7.5})
+        await world.a.stand_by()
+        return
+
+
+async def test_status(world: World) -> None:
+    said = await world.milvus("status")
+    assert (said.code, said.err) == (0, "")
+    assert [line.split()[:4] for line in said.out.splitlines()] == [
+        ["ROLE", "POSITION", "READY", "ID"],
+        ["rootcoord", "active", "-", "7"],
+        ["rootcoord", "standby", "yes", "8"],
+    ]
+    none = await world.milvus("status", "querycoord")
+    assert (none.code, none.out) == (3, "no querycoord has registered below by-dev/meta/session\n")
+
+
+async def test_status_tells_a_silent_standby_from_a_fit_one(etcd: EtcdMember) -> None:
+    async with connected(etcd.endpoints) as client:
+        a, _ = await fake_pair(client)
+        async with saying(a):
+            said = await milvus("status", "-o", "json", etcd=etcd.endpoints)
+    (role,) = json.loads(said.out)["roles"]
+    assert [one["stale"] for one in role["instances"]] == [False, True]
+    assert said.code == role["exit_code"] == 4
+
+
+async def test_watching_prints_what_changes_and_ends_with_0_by_ctrl_c(world: World) -> None:
+    process = await start_milvus("status", "-w", "rootcoord", etcd=world.etcd.endpoints)
+    assert process.stdout is not None
+    seen: list[list[str]] = []
+
+    async def reads(position: str, ready: str) -> None:
+        """Until 8 is said to be so."""
+        assert process.stdout is not None
+        while (line := (await process.stdout.readline()).decode().split())[1:4] != [
+            position,
+            ready,
+            "8",
+        ]:
+            seen.append(line)
+
+    try:
+        async with asyncio.timeout(20):
+            await reads("standby", "yes")
+            await world.b.say(ready=False, why=("mirror is not synced",))
+            await reads("standby", "no")
+            await world.b.say(ready=True, why=())
+            await reads("standby", "yes")
+            process.send_signal(signal.SIGINT)
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert (process.returncode, err) == (0, b"")
+    assert b"\x1b" not in out
+    assert len(seen) < 10, "it prints ages that nobody asked for"
+
+
+async def test_pause_and_resume(world: World) -> None:
+    said = [
+        await world.milvus(*words)
+        for words in (
+            ("pause", "rootcoord", "--reason", "moving hosts"),
+            ("pause", "rootcoord", "--reason", "again"),
+            ("switchover", "rootcoord"),
+            ("resume", "rootcoord"),
+            ("resume", "rootcoord"),
+        )
+    ]
+    assert [one.code for one in said] == [0, 0, 3, 0, 0]
+    assert said[0].out.startswith("rootcoord is paused: no early replacement and no switchover")
+    assert said[1].out.startswith("rootcoord is paused already: by ")
+    assert said[1].out.endswith("moving hosts\n")
+    assert "it is paused by" in said[2].err
+    assert said[3].out.startswith("rootcoord is resumed; it was paused by ")
+    assert said[4].out == "rootcoord is not paused\n"
+
+
+async def test_switchover(world: World) -> None:
+    async with beside(hand_over(world)):
+        said = await world.milvus("switchover", "rootcoord", "--to", "8")
+    assert (said.code, said.err) == (0, "")
+    first, second = said.out.splitlines()
+    assert first == ("rootcoord: 8 (127.0.0.1:53108) leads, 7 (127.0.0.1:53107) has handed over")
+    assert "took 8.5 ms (claim 1.0, serve 7.5); " in second
+    left = await world.client.get(world.a.keys.switchover)
+    assert left.kv is None, "the wish is left behind"
+    history = await world.milvus("history", "rootcoord")
+    assert [line.split()[5] for line in history.out.splitlines()[1:]] == ["8", "7"]
+    assert "switchover" in history.out
+
+
+async def test_the_active_refuses(world: World) -> None:
+    async def refuse() -> None:
+        async for kv, wish in world.a.wishes():
+            await world.a.answer(kv, wish, WishState.REFUSED, "8 is 12 revisions behind")
+            return
+
+    async with beside(refuse()):
+        said = await world.milvus("switchover", "rootcoord")
+    assert said.code == 3
+    assert said.err == "milvus: rootcoord is not switched over: 8 is 12 revisions behind\n"
+
+
+@pytest.mark.parametrize(
+    ("accepts", "text"), [(False, "the active's answer"), (True, "the active's hand-over")]
+)
+async def test_the_active_does_nothing(world: World, accepts: bool, text: str) -> None:
+    async def stall() -> None:
+        async for kv, wish in world.a.wishes():
+            if accepts:
+                await world.a.answer(kv, wish, WishState.ACCEPTED)
+            return
+
+    async with beside(stall()):
+        said = await world.milvus("switchover", "rootcoord", "--timeout", "0.5")
+    assert said.code == 1
+    assert f"rootcoord: after 0.5 s still waiting for {text}" in said.err
+    assert (await world.client.get(world.a.keys.switchover)).kv is None
+
+
+async def test_another_takes_over_meanwhile(world: World) -> None:
+    async def die() -> None:
+        async for _ in world.a.wishes():
+            await world.b.lead(Cause.PROCESS_DIED, world.a)
+            return
+
+    async with beside(die()):
+        said = await world.milvus("switchover", "rootcoord")
+    assert said.code == 3
+    assert "8 (127.0.0.1:53108) took over meanwhile for another reason: process-died" in said.err
+
+
+async def test_a_third_takes_what_the_heir_does_not(world: World) -> None:
+    async def lose() -> None:
+        async for kv, wish in world.a.wishes():
+            await world.a.answer(kv, wish, WishState.ACCEPTED)
+            await world.a.lead(Cause.STOPPED, world.b)
+            return
+
+    async with beside(lose()):
+        said = await world.milvus("switchover", "rootcoord", "--to", "8")
+    assert said.code == 3
+    assert said.out.endswith("8 was asked for, but did not take the key in time\n")
+
+
+async def test_ctrl_c_takes_the_wish_back(world: World) -> None:
+    process = await start_milvus(
+        "switchover", "rootcoord", "--timeout", "60", etcd=world.etcd.endpoints
+    )
+    async with asyncio.timeout(20):
+        async for _ in world.a.wishes():
+            break
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+    assert (process.returncode, err) == (130, b"")
+    assert (await world.client.get(world.a.keys.switchover)).kv is None
+
+
+async def test_doctor(world: World) -> None:
+    said = await world.milvus("doctor", "-o", "json")
+    report = json.loads(said.out)
+    found = {(one["grade"], one["what"]) for one in report["findings"]}
+    assert {("warn", "etcd size"), ("ok", "rootcoord"), ("ok", "clock")} <= found
+    assert said.code == report["exit_code"] == 3, "this etcd is one that loses data"
+    await world.client.txn(Txn((), (put(world.a.keys.active + b"-x", b"junk"),)))
+    lines = (await world.milvus("doctor", "rootcoord")).out.splitlines()
+    assert any(line.startswith("bad   rootcoord") and "-x" in line for line in lines)
+
+
+async def test_doctor_with_a_member_down(etcd3: EtcdCluster) -> None:
+    (await etcd3.followers())[0].kill()
+    said = await milvus("doctor", "rootcoord", "-o", "json", etcd=etcd3.endpoints)
+    findings = json.loads(said.out)["findings"]
+    details = [one["detail"] for one in findings]
+    assert not [
+        one for one in findings if one["what"] == "etcd keep-alives" and "refused" in one["detail"]
+    ]
+    assert "2 of 3 answer" in details
+    assert "3 members (m0, m1, m2) survive the loss of 1" in details
+    assert said.code == 3
+
+
+@pytest.mark.parametrize("verb", ["status", "history", "pause", "switchover", "doctor"])
+async def test_without_an_etcd(etcd: EtcdMember, verb: str) -> None:
+    etcd.kill()
+    said = await milvus(verb, "rootcoord", etcd=etcd.endpoints)
+    assert said.code == 1
+    assert said.out == ""
+    assert said.err.startswith(f"milvus: etcd connect: {etcd.client_endpoint}: ")
+    assert len(said.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("pause",),
+        ("status", "proxy"),
+        ("history", "-n", "0"),
+        ("switchover", "rootcoord", "--to", "x"),
+        ("switchover", "rootcoord", "--timeout", "-1"),
+        ("status", "--config", "/nowhere/milvus.yaml"),
+    ],
+)
+async def test_mistakes(words: tuple[str, ...]) -> None:
+    said = await milvus(*words, etcd=("127.0.0.1:1",))
+    assert said.code == 2
+    assert said.err
+    assert "Traceback" not in said.err

@@ -1,0 +1,164 @@
+"""The asker's side of pause and switchover, without a network."""
+
+from __future__ import annotations
+
+import pytest
+
+from milvus_coord.etcd.memory import MemoryEtcd
+from milvus_coord.etcd.txn import Txn, put
+from milvus_coord.ha import asking
+from milvus_coord.ha.asking import CHANGED_MEANWHILE, Refused, progress, why_not
+from milvus_coord.ha.keys import Keys
+from milvus_coord.ha.reading import UNREADABLE_PAUSE, RoleReading, read_role
+from milvus_coord.ha.takeover import Cause
+from milvus_coord.ha.wishes import Pause, Switchover, WishState
+from milvus_coord.model.states import Phase
+from milvus_coord.runtime.clock import ManualClock
+from tests.support.fake_pair import META_ROOT, FakeInstance, fake_pair, status_of
+
+KEYS = Keys(META_ROOT, "rootcoord")
+PAUSE = Pause("ann@here", 5, "why not")
+
+
+@pytest.fixture
+def etcd() -> MemoryEtcd:
+    return MemoryEtcd(ManualClock())
+
+
+async def now(etcd: MemoryEtcd) -> RoleReading:
+    return await read_role(etcd, KEYS)
+
+
+async def asked(etcd: MemoryEtcd, to: int = 0) -> Switchover:
+    """A wish, put as the verb puts it."""
+    reading = await now(etcd)
+    wish = Switchover("n1", reading.epoch, to, "ann@here")
+    await asking.ask(etcd, KEYS, reading, wish, (await etcd.lease_grant(10)).id)
+    return wish
+
+
+async def answer(etcd: MemoryEtcd, one: FakeInstance, state: WishState, why: str = "") -> None:
+    found = (await etcd.get(KEYS.switchover)).kv
+    assert found is not None
+    await one.answer(found, Switchover.decode(found.key, found.value), state, why)
+
+
+async def test_pause_and_resume_are_idempotent(etcd: MemoryEtcd) -> None:
+    assert await asking.resume(etcd, KEYS) is None
+    assert await asking.pause(etcd, KEYS, PAUSE) is None
+    assert await asking.pause(etcd, KEYS, Pause("bob", 6)) == PAUSE
+    assert (await now(etcd)).pause == PAUSE
+    assert await asking.resume(etcd, KEYS) == PAUSE
+    assert (await now(etcd)).pause is None
+
+
+async def test_junk_under_the_pause_key(etcd: MemoryEtcd) -> None:
+    await etcd.txn(Txn((), (put(KEYS.paused, b"1"),)))
+    assert await asking.pause(etcd, KEYS, PAUSE) == UNREADABLE_PAUSE
+    assert await asking.resume(etcd, KEYS) == UNREADABLE_PAUSE
+    assert (await now(etcd)).pause is None
+
+
+async def test_why_not(etcd: MemoryEtcd) -> None:
+    async def why(to: int = 0) -> str | None:
+        return why_not(await now(etcd), to)
+
+    assert await why() == "nobody leads"
+    a, b = await fake_pair(etcd)
+    assert [await why(), await why(8)] == [None, None]
+    assert await why(7) == "7 (127.0.0.1:53107) leads already"
+    assert await why(9) == "there is no instance 9"
+    await b.say(ready=False, why=("mirror is not synced", "slow"))
+    assert await why(8) == "8 (127.0.0.1:53108) is not ready: mirror is not synced, slow"
+    assert await why() == "no standby is ready; 8 is not ready: mirror is not synced, slow"
+    go = FakeInstance(etcd, KEYS, status_of(3), ours=False)
+    await go.join()
+    assert await why(3) == "3 (127.0.0.1:53103) is a Go coordinator: none can be chosen"
+    await go.leave()
+    await b.leave()
+    assert await why() == "there is no standby"
+    await asking.pause(etcd, KEYS, PAUSE)
+    assert await why() == "it is paused by ann@here; resume it first"
+    await asking.resume(etcd, KEYS)
+    await a.say(phase=Phase.ACTIVATING)
+    assert await why() == "7 (127.0.0.1:53107) is activating"
+    await go.join()
+    await go.lead()
+    assert "is a Go coordinator: it hands over on SIGTERM alone" in str(await why())
+    await etcd.txn(Txn((), (put(KEYS.active, b"junk"),)))
+    assert await why() == "the active's key holds no session"
+
+
+async def test_a_wish_is_put_only_if_nothing_has_changed(etcd: MemoryEtcd) -> None:
+    a, b = await fake_pair(etcd)
+    reading = await now(etcd)
+    wish = Switchover("n1", reading.epoch, 0, "ann")
+    lease = (await etcd.lease_grant(10)).id
+    await asking.pause(etcd, KEYS, PAUSE)
+    with pytest.raises(Refused, match=CHANGED_MEANWHILE):
+        await asking.ask(etcd, KEYS, reading, wish, lease)
+    await asking.resume(etcd, KEYS)
+    await b.lead(former=a)
+    with pytest.raises(Refused, match=CHANGED_MEANWHILE):
+        await asking.ask(etcd, KEYS, reading, wish, lease)
+    assert (await now(etcd)).wish is None
+
+
+async def test_one_wish_at_a_time(etcd: MemoryEtcd) -> None:
+    a, b = await fake_pair(etcd)
+    await asked(etcd)
+    with pytest.raises(Refused, match=r"ann@here has asked .* already, it is asked"):
+        await asked(etcd)
+    await answer(etcd, a, WishState.REFUSED, "not now")
+    await asked(etcd)
+    await answer(etcd, a, WishState.ACCEPTED)
+    with pytest.raises(Refused, match="already, it is accepted"):
+        await asked(etcd)
+    await b.lead(former=a)
+    await a.stand_by()
+    assert (await asked(etcd)).epoch == (await now(etcd)).epoch
+
+
+async def test_the_way_to_the_end(etcd: MemoryEtcd) -> None:
+    a, b = await fake_pair(etcd)
+    wish = await asked(etcd)
+    steps = [progress(await now(etcd), wish, accepted=False).step]
+    await answer(etcd, a, WishState.ACCEPTED)
+    steps.append(progress(await now(etcd), wish, accepted=True).step)
+    await b.write(put(KEYS.active, b.record.encode(), b.lease))
+    steps.append(progress(await now(etcd), wish, accepted=True).step)
+    await b.lead(Cause.SWITCHOVER, a)
+    last = progress(await now(etcd), wish, accepted=True)
+    assert steps == ["the active's answer", "the active's hand-over", "8 to claim the active's key"]
+    assert last.done
+    assert last.takeover is not None
+    assert (last.leader, last.takeover.cause) == ((await now(etcd)).leader, Cause.SWITCHOVER)
+
+
+async def test_the_heir_does_not_claim_and_a_go_coordinator_wins(etcd: MemoryEtcd) -> None:
+    a, _ = await fake_pair(etcd)
+    wish = await asked(etcd)
+    go = FakeInstance(etcd, KEYS, status_of(3), ours=False)
+    await go.join()
+    await a.leave()
+    assert progress(await now(etcd), wish, accepted=True).step == "a new leader"
+    await go.lead()
+    last = progress(await now(etcd), wish, accepted=True)
+    assert last.done
+    assert last.leader is not None
+    assert (last.leader.server_id, last.takeover) == (3, None)
+
+
+async def test_refusals(etcd: MemoryEtcd) -> None:
+    a, b = await fake_pair(etcd)
+    wish = await asked(etcd)
+    await answer(etcd, a, WishState.REFUSED, "8 is not ready")
+    with pytest.raises(Refused, match="8 is not ready"):
+        progress(await now(etcd), wish, accepted=False)
+    await etcd.txn(Txn((), (put(KEYS.switchover, b"junk"),)))
+    with pytest.raises(Refused, match="the wish is gone"):
+        progress(await now(etcd), wish, accepted=False)
+    assert not progress(await now(etcd), wish, accepted=True).done, "a hand-over may be on its way"
+    await b.lead(Cause.SILENT, a)
+    with pytest.raises(Refused, match=r"8 .* took over meanwhile for another reason: silent"):
+        progress(await now(etcd), wish, accepted=False)
