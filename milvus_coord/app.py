@@ -8,25 +8,29 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from ssl import SSLContext
 from typing import TYPE_CHECKING, Final
 
 from milvus_coord import __version__
 from milvus_coord.config import Loaded, Settings, check_start, load
 from milvus_coord.coordinators.lazy import LazyLeader
-from milvus_coord.coordinators.shape import Coordinator, Shape, Surroundings
+from milvus_coord.coordinators.shape import Coordinator, Mirrored, Shape, Surroundings
 from milvus_coord.etcd.client import EtcdClient
 from milvus_coord.etcd.embedded import EmbeddedSettings, attach
 from milvus_coord.etcd.errors import EtcdError, Unavailable
-from milvus_coord.etcd.settings import EtcdSettings, EtcdTls
+from milvus_coord.etcd_settings import etcd_settings
 from milvus_coord.ha.candidate import Candidate
 from milvus_coord.ha.lifecycle import Lifecycle
+from milvus_coord.ha.metrics import HaMetrics
+from milvus_coord.ha.mirror_report import MirrorReport
 from milvus_coord.ha.report import Report
 from milvus_coord.ha.settings import HaSettings
 from milvus_coord.model.states import Phase
+from milvus_coord.rpc.client_tls import client_tls
 from milvus_coord.rpc.limits import Limits
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.tls import ServerTls
-from milvus_coord.runtime import signals
+from milvus_coord.runtime import failpoints, signals
 from milvus_coord.runtime.addresses import LOOPBACK, first_ipv4
 from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.runtime.notify import Notifier
@@ -52,8 +56,14 @@ def _rootcoord(around: Surroundings) -> Coordinator:
     return RootCoord(around)
 
 
+def _rootcoord_mirrored(meta_root: str) -> Mirrored:
+    from milvus_coord.coordinators.rootcoord.work.metadata_image import mirrored
+
+    return mirrored(meta_root)
+
+
 SHAPES: Final[Mapping[str, Shape]] = {
-    "rootcoord": Shape("rootcoord", "RootCoord", _rootcoord),
+    "rootcoord": Shape("rootcoord", "RootCoord", _rootcoord, _rootcoord_mirrored),
 }
 
 PROGRESS_S: Final = 1.5
@@ -91,6 +101,7 @@ async def run(start: Start, loaded: Loaded) -> None:
     _log_to(loaded.settings, start.role, server_id=None)
     config = str(loaded.file or "built-in defaults")
     log.info(f"milvus-coord {__version__} starts", role=start.role, config=config)
+    failpoints.check()
     for line in loaded.warnings:
         log.warn(line)
     async with TaskGroup() as tasks:
@@ -124,6 +135,8 @@ class _Process:
         self._shape = SHAPES[start.role]
         self._metrics = Metrics()
         self._report = Report(start.role, clock, pulse)
+        self._mirror = MirrorReport(start.role)
+        self._management_port = 0
 
     async def run(self, request: signals.StopRequest) -> None:
         await self._manage()
@@ -133,7 +146,7 @@ class _Process:
         settings = overlaid.settings
         lifecycle = Lifecycle(self._clock)
         self._watch(lifecycle)
-        election = _ha(self._shape, settings)
+        election = _ha(self._shape, settings, self._management_port)
         leader = self._leader(settings, election.address, etcd, lifecycle)
         candidate = Candidate(
             etcd,
@@ -142,6 +155,8 @@ class _Process:
             leader,
             lifecycle,
             lambda: self._pulse.age_s() < PROGRESS_S,
+            lambda: max(self._pulse.worst_lag_s, self._pulse.age_s()),
+            HaMetrics(self._metrics),
         )
         self._report.candidate = candidate
         server_id = await until(request.stop, candidate.take_server_id(), name="app.server_id")
@@ -158,11 +173,12 @@ class _Process:
         await standing_by.wait()
         loaded = await leader.load()
         gc.freeze()  # classes and modules live as long as we do: never look through them again
+        self._mirror.has(loaded.mirror)
         await loaded.follow()
 
     async def _manage(self) -> None:
         """Open the management port; as in Go, a process lives without it."""
-        server = ManagementServer(routes(self._report, self._metrics))
+        server = ManagementServer(routes(self._report, self._metrics, self._mirror))
         port = self._loaded.settings.metrics_port
         try:
             bound = await server.start("", port)
@@ -170,6 +186,7 @@ class _Process:
             log.warn("no management port", port=port, error=str(error))
             return
         self._opened.push_async_callback(server.close)
+        self._management_port = bound
         log.info("management port listens", port=bound)
 
     async def _connect(self) -> EtcdClient:
@@ -188,7 +205,7 @@ class _Process:
             )
             self._opened.push_async_callback(embedded.close)
             endpoints = (embedded.endpoint,)
-        client = EtcdClient(_etcd(self._loaded.settings, endpoints), self._clock)
+        client = EtcdClient(etcd_settings(self._loaded.settings, endpoints), self._clock)
         self._opened.push_async_callback(client.close)
         patience = Patience(self._clock, "reach etcd", weather=(Unavailable,), cap_s=5.0)
         give_up_s = self._start.etcd_timeout_s
@@ -243,6 +260,8 @@ class _Process:
                 finish_s=min(
                     role.grpc_graceful_stop_timeout_s, settings.common.graceful_stop_timeout_s
                 ),
+                pulse=self._pulse,
+                beat_s=settings.ha.beat_interval_ms / 1000,
             )
 
         return LazyLeader(load)
@@ -275,39 +294,37 @@ class _Process:
         lifecycle.observe(on)
 
 
-def _ha(shape: Shape, settings: Settings) -> HaSettings:
+def _ha(shape: Shape, settings: Settings, management_port: int) -> HaSettings:
     role = settings.role(shape.name)
     host = first_ipv4()
     if host is None and role.advertise is None:
         log.warn("no address but loopback found, advertising that", address=LOOPBACK)
+    address = role.advertise or f"{host or LOOPBACK}:{role.port}"
     return HaSettings(
         role=shape.name,
         title=shape.title,
         meta_root=settings.etcd.meta_root,
-        address=role.advertise or f"{host or LOOPBACK}:{role.port}",
+        address=address,
         active_standby=role.enable_active_standby,
         session_ttl_s=settings.common.session.ttl,
         serve_lease_s=settings.ha.serve_lease_ms / 1000,
+        beat_s=settings.ha.beat_interval_ms / 1000,
+        challenge_s=settings.ha.challenge_timeout_ms / 1000,
+        early_per_minute=settings.ha.early_replacements_per_minute,
+        early_per_ten_minutes=settings.ha.early_replacements_per_ten_minutes,
+        management=f"{address.rpartition(':')[0]}:{management_port}" if management_port else "",
+        version=__version__,
+        tls=_active_tls(settings),
     )
 
 
-def _etcd(settings: Settings, endpoints: tuple[str, ...]) -> EtcdSettings:
-    etcd = settings.etcd
-    tls = None
-    if etcd.ssl.enabled:
-        tls = EtcdTls(
-            ca_file=etcd.ssl.tls_ca_cert,
-            cert_file=etcd.ssl.tls_cert,
-            key_file=etcd.ssl.tls_key,
-            min_version=max(etcd.ssl.tls_min_version, "1.2"),
-        )
-    return EtcdSettings(
-        endpoints=endpoints,
-        tls=tls,
-        user=etcd.auth.user_name if etcd.auth.enabled else "",
-        password=etcd.auth.password.get_secret_value() if etcd.auth.enabled else "",
-        request_timeout_s=etcd.request_timeout_ms / 1000,
-    )
+def _active_tls(settings: Settings) -> SSLContext | None:
+    """How to reach the active of the pair, whose port is as ours; Raises TlsFileError."""
+    mode, files = settings.common.security.tls_mode, settings.tls
+    if mode == 0:
+        return None
+    ca = files.ca_pem_path if mode == 2 or Path(files.ca_pem_path).is_file() else None
+    return client_tls(files.server_pem_path, files.server_key_path, ca)
 
 
 def _tls(settings: Settings) -> ServerTls | None:

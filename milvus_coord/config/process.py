@@ -35,3 +35,15 @@ class Ha(Section):
     serve_lease_ms: Annotated[int, Whole(100, 60_000, unit="ms")] = Field(
         default=1000, alias="serveLease"
     )
+    beat_interval_ms: Annotated[int, Whole(10, 10_000, unit="ms")] = Field(
+        default=100, alias="beatInterval"
+    )
+    challenge_timeout_ms: Annotated[int, Whole(50, 3_000, unit="ms")] = Field(
+        default=300, alias="challengeTimeout"
+    )
+    early_replacements_per_minute: Annotated[int, Whole(0, 100_000)] = Field(
+        default=1, alias="earlyReplacementsPerMinute"
+    )
+    early_replacements_per_ten_minutes: Annotated[int, Whole(0, 1_000_000)] = Field(
+        default=3, alias="earlyReplacementsPerTenMinutes"
+    )

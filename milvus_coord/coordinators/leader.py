@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final
 
 from milvus_coord.coordinators.shape import Coordinator
+from milvus_coord.ha.mirror import Mirror
 from milvus_coord.ha.term import Term
+from milvus_coord.rpc.beats import Beat, BeatService
 from milvus_coord.rpc.edge import Service
 from milvus_coord.rpc.guards import Guards
 from milvus_coord.rpc.limits import Limits
@@ -14,9 +18,17 @@ from milvus_coord.rpc.port import PortTaken, ReservedPort
 from milvus_coord.rpc.server import RpcServer
 from milvus_coord.rpc.tls import ServerTls
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.failpoints import failpoint
 from milvus_coord.runtime.race import end
+from milvus_coord.runtime.watchdog import Pulse
 from milvus_coord.telemetry.log import log
 from milvus_coord.wire.codec import WireCodec
+
+_ACCEPT_AFTER_S: Final = 0.05
+"""Most takeovers serve by then: who connects meanwhile waits, and is answered instead of refused.
+
+Refusing costs about as much as serving, and clients in a hurry would hold up the takeover.
+"""
 
 
 class PortLeader:
@@ -24,7 +36,8 @@ class PortLeader:
 
     Between terms the port is reserved: bound, so that nobody else takes it, but not listening, so
     that connecting is refused; it comes to us so. `finish_s` bounds the wait for running requests
-    at a hand-over.
+    at a hand-over. While a term lasts, beats for its standbys come from the same port, each
+    `beat_s`, whether or not it may serve; `pulse` tells them how the main loop does.
     """
 
     def __init__(
@@ -37,8 +50,12 @@ class PortLeader:
         limits: Limits,
         tls: ServerTls | None,
         finish_s: float,
+        pulse: Pulse,
+        beat_s: float,
     ) -> None:
         self._coordinator, self._clock = coordinator, clock
+        self._pulse, self._beat_s = pulse, beat_s
+        self._port_trouble = ""
         self._port, self._cluster = reserved.address[1], cluster
         self._limits, self._tls, self._finish_s = limits, tls, finish_s
         self._reserved: ReservedPort | None = reserved
@@ -48,8 +65,25 @@ class PortLeader:
         coordinator.rehearse(self._codec)
 
     @property
-    def ready(self) -> bool:
-        return self._reserved is not None and self._coordinator.ready
+    def obstacles(self) -> tuple[str, ...]:
+        reasons = []
+        if not self.has_port:
+            reasons.append(self._port_trouble)
+        if not self._coordinator.ready:
+            reasons.append("the metadata is not read yet")
+        return tuple(reasons)
+
+    @property
+    def has_port(self) -> bool:
+        """Whether the port is reserved; tries to get it when it is not."""
+        if self._server is None and self._reserved is None:
+            self._try_to_reserve()
+        return self._reserved is not None
+
+    @property
+    def mirror(self) -> Mirror[Any]:
+        """What the role keeps of etcd."""
+        return self._coordinator.mirror
 
     async def follow(self) -> None:
         """Let the role keep its mirror of etcd; never returns."""
@@ -58,23 +92,29 @@ class PortLeader:
     async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
         """Listen, let the role recover, and return when it serves."""
         reserved = self._reserve()
+        beats = BeatService(self._clock, self._beat_s, lambda: self._beat(term))
         self._server = server = RpcServer(
-            self._coordinator.waiting(),
+            (*self._coordinator.waiting(), beats),
             codec=self._codec,
             limits=self._limits,
             guards=Guards(self._cluster, lambda: term.server_id),
             tls=self._tls,
-            admission=lambda _: term.serve.require(),
+            admission=lambda path: None if path in beats.PATHS else term.serve.require(),
         )
-        await server.listen(reserved)
+        await server.listen(reserved, accept=False)
         self._reserved = None
+        await failpoint("after_listen")
         serving = asyncio.Event()
 
         def serve(services: Sequence[Service]) -> None:
-            server.serve_with(services)
+            server.serve_with((*services, beats))
             serving.set()
 
         self._working = tasks.create_task(self._coordinator.work(term, serve), name="role.work")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ACCEPT_AFTER_S):
+                await serving.wait()
+        await server.accept()
         await serving.wait()
 
     async def finish(self) -> None:
@@ -88,10 +128,21 @@ class PortLeader:
         server, self._server = self._server, None
         if server is not None:
             await server.abort()
+        self._try_to_reserve()
+
+    def _beat(self, term: Term) -> Beat:
+        lag_s = max(self._pulse.worst_lag_s, self._pulse.age_s())
+        return Beat(term.server_id, term.epoch, lag_s, term.serve.age_s)
+
+    def _try_to_reserve(self) -> None:
         try:
             self._reserve()
         except (PortTaken, OSError) as error:
-            log.warn("the port is not ours between terms, trying again later", error=str(error))
+            if str(error) != self._port_trouble:
+                log.warn("the port is not ours between terms, trying again", error=str(error))
+            self._port_trouble = str(error)
+        else:
+            self._port_trouble = ""
 
     def _reserve(self) -> ReservedPort:
         """Hold the port. Raises PortTaken when somebody listens there, OSError."""

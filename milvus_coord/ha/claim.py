@@ -6,23 +6,27 @@ from dataclasses import dataclass
 
 from milvus_coord.etcd.txn import Compare, lease_is, mod_revision_is, version_is
 from milvus_coord.etcd.values import KeyValue
+from milvus_coord.ha.conviction import Conviction
 from milvus_coord.ha.keys import Keys
+from milvus_coord.ha.record import SessionRecord
 from milvus_coord.ha.roster import holder_of
+from milvus_coord.ha.takeover import Cause
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """K may be taken if `condition` still holds."""
+    """K may be taken if all `conditions` still hold."""
 
-    condition: Compare
-    because: str
+    conditions: tuple[Compare, ...]
+    cause: Cause
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """K is somebody's; `by` says whose, for a log line."""
+    """K is somebody's; `by` says whose, for a log line, `holder` when its record is readable."""
 
     by: str
+    holder: SessionRecord | None = None
 
 
 def judge(
@@ -43,21 +47,35 @@ def judge(
     | on no lease, but Go may have held it before | held: a Go active does not notice, and writes |
     """
     if active is None:
-        return Claim(version_is(keys.active, 0), "nobody holds it")
+        return Claim((version_is(keys.active, 0),), Cause.LEASE_ENDED)
     if active.lease == own_lease:
-        return Claim(lease_is(keys.active, own_lease), "it hangs on our lease")
+        # Also as it was last written: a claim that arrives late must not break a later one's fence.
+        ours = lease_is(keys.active, own_lease), mod_revision_is(keys.active, active.mod_revision)
+        return Claim(ours, Cause.REGAINED)
     holder = holder_of(active)
     if active.lease:
         if holder is None:
             return Held(f"junk on lease {active.lease:x}, until that lease ends")
-        return Held(f"server {holder.server_id} at {holder.address}")
+        return Held(f"server {holder.server_id} at {holder.address}", holder)
     ours_before = active.create_revision <= leadership_revision
     if ours_before or active.version == 1:
-        return Claim(
-            mod_revision_is(keys.active, active.mod_revision),
-            "it hangs on no lease, so no live session holds it",
-        )
+        return Claim((mod_revision_is(keys.active, active.mod_revision),), Cause.JUNK)
     return Held(
         "a value on no lease, put over the session of a Go coordinator that may still be active; "
         "stop that one, then delete the key"
     )
+
+
+def replace(keys: Keys, convicted: Conviction, me: int) -> Claim:
+    """Form B: put ourselves over an active that must go, unless it has moved meanwhile.
+
+    Compared besides K: that our challenge is still unanswered.
+    """
+    active = convicted.active
+    conditions: tuple[Compare, ...] = (
+        lease_is(keys.active, active.lease),
+        mod_revision_is(keys.active, active.mod_revision),
+    )
+    if convicted.answer_revision is not None:
+        conditions += (mod_revision_is(keys.answer(me), convicted.answer_revision),)
+    return Claim(conditions, convicted.cause)

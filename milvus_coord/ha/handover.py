@@ -13,8 +13,10 @@ from milvus_coord.ha.keys import Keys
 from milvus_coord.ha.leadership_record import LeadershipRecord, TermState
 from milvus_coord.ha.sessions_watch import SessionsWatch
 from milvus_coord.ha.settings import HaSettings
+from milvus_coord.ha.takeover import Cause
 from milvus_coord.ha.term import Term
 from milvus_coord.model.errors import FencedOff
+from milvus_coord.runtime.clock import Clock
 from milvus_coord.telemetry.log import log
 
 ACCEPT_S: Final = 0.5
@@ -24,10 +26,13 @@ RELEASE_S: Final = 1.0
 class HandOver:
     """Ends a term from the leader's side; to be used when all its unfenced effects have ended."""
 
-    def __init__(self, etcd: Etcd, keys: Keys, settings: HaSettings, watch: SessionsWatch) -> None:
+    def __init__(
+        self, etcd: Etcd, clock: Clock, keys: Keys, settings: HaSettings, watch: SessionsWatch
+    ) -> None:
+        self._clock = clock
         self._etcd, self._keys, self._settings, self._watch = etcd, keys, settings, watch
 
-    async def to_heir(self, term: Term, ready: list[int]) -> bool:
+    async def to_heir(self, term: Term, ready: list[int], why: Cause) -> bool:
         """Put K under the lease of the first of `ready` that takes it, in one transaction.
 
         An heir that does not claim K within half a second loses it again, so that any standby may
@@ -39,7 +44,7 @@ class HandOver:
                 continue
             try:
                 given = await term.fence.commit(
-                    put(self._keys.active, heir.value, lease=heir.lease), self._note(term)
+                    put(self._keys.active, heir.value, lease=heir.lease), self._note(term, why)
                 )
             except FencedOff:
                 return False
@@ -51,9 +56,9 @@ class HandOver:
             return True
         return False
 
-    async def release(self, term: Term) -> None:
+    async def release(self, term: Term, why: Cause) -> None:
         """Delete K and note that this term has ended; gives up after a second."""
-        ops = delete(self._keys.active), self._note(term)
+        ops = delete(self._keys.active), self._note(term, why)
         try:
             await term.fence.commit(*ops, timeout_s=RELEASE_S)
         except FencedOff:
@@ -63,12 +68,15 @@ class HandOver:
         else:
             log.info("released the ACTIVE key", epoch=term.epoch)
 
-    def _note(self, term: Term) -> Op:
+    def _note(self, term: Term, why: Cause) -> Op:
+        """That we have stopped; but while the leader before us may serve, it is not said."""
+        clear = self._clock.boottime() >= term.clear_at
         over = LeadershipRecord(
             server_id=term.server_id,
             address=self._settings.address,
-            state=TermState.RELEASED,
+            state=TermState.RELEASED if clear else TermState.HELD,
             serve_lease_ms=round(self._settings.serve_lease_s * 1000),
+            why=why.value,
         )
         return put(self._keys.leadership, over.encode())
 

@@ -61,9 +61,14 @@ class Keys:
         """The nonce of one standby; on its session lease."""
         return b"%s%d" % (self.challenges, server_id)
 
+    @property
+    def answers(self) -> bytes:
+        """Prefix of the answers to challenges."""
+        return self.ha + b"answer-"
+
     def answer(self, server_id: int) -> bytes:
         """The active's answer to the challenge of `server_id`; on the active's session lease."""
-        return self.ha + b"answer-%d" % server_id
+        return b"%s%d" % (self.answers, server_id)
 
     @property
     def history(self) -> bytes:

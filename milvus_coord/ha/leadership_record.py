@@ -10,9 +10,15 @@ from milvus_coord.model.errors import BadValue
 
 
 class TermState(Enum):
-    """`HELD` until the leader itself has stopped all its effects and said so."""
+    """`HELD -> CLEAR -> RELEASED`, or from `HELD` no further.
+
+    `CLEAR` says that the leader before has certainly stopped: until then even the certain end of
+    this one proves nothing about that one. `RELEASED` says that this leader, too, has stopped all
+    its effects.
+    """
 
     HELD = "held"
+    CLEAR = "clear"
     RELEASED = "released"
 
 
@@ -20,13 +26,15 @@ class TermState(Enum):
 class LeadershipRecord:
     """The value of the leadership key: JSON, written in the transactions that win and give up K.
 
-    `serve_lease_ms` is the longest time that its leader may go on answering unnoticed.
+    `serve_lease_ms` is the longest time that its leader may go on answering unnoticed; `why` the
+    value of a `Cause`, for a term that was released.
     """
 
     server_id: int
     address: str
     state: TermState
     serve_lease_ms: int
+    why: str = ""
 
     def encode(self) -> bytes:
         return json.dumps(
@@ -35,6 +43,7 @@ class LeadershipRecord:
                 "address": self.address,
                 "state": self.state.value,
                 "serve_lease_ms": self.serve_lease_ms,
+                "why": self.why,
             },
             separators=(",", ":"),
         ).encode()
@@ -49,6 +58,7 @@ class LeadershipRecord:
                 address=str(fields["address"]),
                 state=TermState(fields["state"]),
                 serve_lease_ms=int(fields["serve_lease_ms"]),
+                why=str(fields.get("why", "")),
             )
         except (ValueError, TypeError, KeyError) as error:
             name = key.decode(errors="replace")

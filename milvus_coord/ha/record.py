@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from milvus_coord.model.errors import BadValue
+from milvus_coord.runtime.processes import ProcessIdentity
 
 T = TypeVar("T")
 
@@ -22,8 +23,9 @@ _SEMVER: Final = re.compile(
 class SessionRecord:
     """Who a coordinator process is, as Go 2.2.16 writes it.
 
-    `fenced` is our own extra field, which Go ignores: its holder guards every write by K, and so
-    may be replaced while it lives.
+    `fenced` and `process` are our own extra fields, which Go ignores: the first says that its
+    holder guards every write by K, and so may be replaced while it lives; the second tells a
+    standby on the same machine which process to watch.
     """
 
     server_id: int
@@ -31,9 +33,10 @@ class SessionRecord:
     address: str
     version: str = MILVUS_VERSION
     fenced: bool = False
+    process: ProcessIdentity | None = None
 
     def encode(self) -> bytes:
-        """Compact JSON; fields in Go's order, `Fenced` after them."""
+        """Compact JSON; fields in Go's order, ours after them."""
         fields: dict[str, object] = {
             "ServerID": self.server_id,
             "ServerName": self.server_name,
@@ -44,6 +47,8 @@ class SessionRecord:
         }
         if self.fenced:
             fields["Fenced"] = True
+        if self.process is not None:
+            fields["Process"] = self.process.fields()
         return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
 
     @classmethod
@@ -57,6 +62,7 @@ class SessionRecord:
                 address=_typed(fields, "Address", str, ""),
                 version=_version(_typed(fields, "Version", str, "")),
                 fenced=_typed(fields, "Fenced", bool, False),
+                process=ProcessIdentity.from_fields(fields.get("Process")),
             )
         except (ValueError, TypeError, RecursionError) as error:
             name = key.decode(errors="replace")

@@ -55,6 +55,9 @@ class Report:
             "since_s": round(self._clock.boottime() - lifecycle.since_s, 3) if lifecycle else 0,
             "holder": self._holder(),
             "lease_age_s": self._lease_age_s(),
+            "serve_age_s": self._serve_age_s(),
+            "behind": self.candidate.presence.behind if self.candidate else None,
+            "obstacles": list(self._obstacles()),
         }
         return RoleView(_POSITIONS.get(self._phase, "neither"), body)
 
@@ -73,7 +76,8 @@ class Report:
         """Active, or a standby that could take over now."""
         phase = self._phase
         if phase is Phase.STANDBY and self.candidate is not None:
-            return Check("position", self.candidate.ready, "the standby cannot take over yet")
+            why = "; ".join(self._obstacles())
+            return Check("position", self.candidate.ready, f"the standby cannot take over: {why}")
         return Check("position", phase is Phase.ACTIVE, f"the process is {phase.value}")
 
     def _holder(self) -> dict[str, object] | None:
@@ -83,6 +87,17 @@ class Report:
         if record is None:
             return None
         return {"server_id": record.server_id, "address": record.address}
+
+    def _obstacles(self) -> tuple[str, ...]:
+        """Why a standby could not take over now."""
+        if self.candidate is None or self._phase is not Phase.STANDBY:
+            return ()
+        return self.candidate.presence.obstacles()
+
+    def _serve_age_s(self) -> float | None:
+        """Seconds since leadership was last proven, None for who does not lead."""
+        serve = self.candidate.presence.serve if self.candidate else None
+        return None if serve is None else round(serve.age_s, 3)
 
     def _lease_age_s(self) -> float | None:
         """Seconds since the session lease was last renewed."""

@@ -19,11 +19,13 @@ class ServeLease:
 
     def __init__(self, clock: Clock, lease_s: float, proven_at: float) -> None:
         self._clock, self._lease_s = clock, lease_s
+        self._proven_at = proven_at
         self._good_until = proven_at + lease_s
 
     def prove(self, sent_at: float) -> None:
         """Leadership was seen in etcd by a linearizable read sent at `sent_at` (boot time, s)."""
-        self._good_until = max(self._good_until, sent_at + self._lease_s)
+        self._proven_at = max(self._proven_at, sent_at)
+        self._good_until = self._proven_at + self._lease_s
 
     def require(self) -> None:
         """Raises NotServing when the right has lapsed."""
@@ -37,6 +39,11 @@ class ServeLease:
     def holds(self) -> bool:
         """Whether the right stands now."""
         return self._clock.boottime() < self._good_until
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since leadership was last proven."""
+        return self._clock.boottime() - self._proven_at
 
     @property
     def renew_every_s(self) -> float:

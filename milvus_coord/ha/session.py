@@ -37,19 +37,35 @@ class Session:
     """
 
     def __init__(
-        self, etcd: Etcd, clock: Clock, record: SessionRecord, lease: Lease, sent_at: float
+        self,
+        etcd: Etcd,
+        clock: Clock,
+        record: SessionRecord,
+        lease: Lease,
+        sent_at: float,
+        note: Callable[[float], None] = lambda _: None,
     ) -> None:
-        self._etcd, self._clock = etcd, clock
+        self._etcd, self._clock, self._note = etcd, clock, note
         self.record = record
         self.lease, self.ttl_s = lease.id, lease.ttl_s
         self.renewed_at = sent_at
 
     @classmethod
-    async def open(cls, etcd: Etcd, clock: Clock, record: SessionRecord, ttl_s: int) -> Session:
-        """Take a lease of `ttl_s` seconds. Raises etcd's errors."""
+    async def open(
+        cls,
+        etcd: Etcd,
+        clock: Clock,
+        record: SessionRecord,
+        ttl_s: int,
+        note: Callable[[float], None] = lambda _: None,
+    ) -> Session:
+        """Take a lease of `ttl_s` seconds; `note` is told the seconds between two renewals.
+
+        Raises etcd's errors.
+        """
         sent_at = clock.boottime()
         lease = await etcd.lease_grant(ttl_s, timeout_s=WRITE_S)
-        return cls(etcd, clock, record, lease, sent_at)
+        return cls(etcd, clock, record, lease, sent_at, note)
 
     @property
     def good_until(self) -> float:
@@ -113,6 +129,7 @@ class Session:
             await self._etcd.keep_alive_once(self.lease, timeout_s=timeout_s)
         except LeaseNotFound as error:
             raise SessionLost(f"lease {self.lease:x} is gone in etcd") from error
+        self._note(sent_at - self.renewed_at)
         self.renewed_at = max(self.renewed_at, sent_at)
 
     async def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ssl import SSLContext
 from typing import Final
 
 WRITE_S: Final = 2.0
@@ -17,8 +18,14 @@ leader, which is 1 to 2 s by default.
 class HaSettings:
     """One role in one process.
 
-    `title` is the role as Milvus writes it in log lines ("RootCoord"), `address` what clients dial
-    ("host:port"), `active_standby` is `<role>.enableActiveStandby`.
+    Attributes:
+        title: the role as Milvus writes it in log lines ("RootCoord").
+        address: what clients dial, "host:port".
+        active_standby: `<role>.enableActiveStandby`.
+        beat_s, challenge_s, early_per_minute, early_per_ten_minutes: see `ha.*` in milvus.yaml.
+        management: where the management port answers, "host:port", or "".
+        version: of milvus-coord.
+        tls: how to reach the active's port when it has TLS.
     """
 
     role: str
@@ -28,6 +35,13 @@ class HaSettings:
     active_standby: bool
     session_ttl_s: int
     serve_lease_s: float
+    beat_s: float = 0.1
+    challenge_s: float = 0.3
+    early_per_minute: int = 1
+    early_per_ten_minutes: int = 3
+    management: str = ""
+    version: str = ""
+    tls: SSLContext | None = None
 
     @property
     def switch(self) -> str:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.ha.fence import Fence
 from milvus_coord.ha.keys import Keys
+from milvus_coord.ha.mirror import Mirror
+from milvus_coord.ha.phases import Phases
 from milvus_coord.ha.serve_lease import ServeLease
 from milvus_coord.ha.session import Session
 from milvus_coord.ha.sessions_watch import SessionsWatch
@@ -27,7 +29,7 @@ class Term:
     """What a leader holds: `epoch` is the revision that won K.
 
     `clear_at` is the boot time (s) from which a predecessor can no longer be answering. Until
-    then nothing may be done that etcd cannot fence.
+    then nothing may be done that etcd cannot fence. `phases` tells the history how long it took.
     """
 
     server_id: int
@@ -35,14 +37,23 @@ class Term:
     fence: Fence
     serve: ServeLease
     clear_at: float
+    phases: Phases
 
 
 class Leader(Protocol):
     """What a role does with a term."""
 
     @property
-    def ready(self) -> bool:
-        """Whether `activate` could begin at once."""
+    def obstacles(self) -> tuple[str, ...]:
+        """Why `activate` could not begin at once; empty when it could."""
+
+    @property
+    def has_port(self) -> bool:
+        """Whether the port is ours to listen on; without it a term would be in vain."""
+
+    @property
+    def mirror(self) -> Mirror[Any] | None:
+        """What the role keeps of etcd; None until it is loaded."""
 
     async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
         """Listen, recover, and start the role's loops in `tasks`; return when Healthy."""

@@ -76,9 +76,10 @@ class RpcServer:
         self._connections: set[ServerConnection] = set()
         self._calls: set[Call] = set()
 
-    async def listen(self, reserved: ReservedPort) -> None:
+    async def listen(self, reserved: ReservedPort, *, accept: bool = True) -> None:
         """Take connections on `reserved`, which passes into our hands.
 
+        Without `accept` the kernel takes them, and they wait until `accept` is called.
         Raises PortTaken when somebody else listens there by now; `reserved` and this server are
         then as before.
         """
@@ -99,6 +100,13 @@ class RpcServer:
         except BaseException:
             sock.close()
             raise
+        if accept or self._edge.refusal is not None:
+            await self.accept()
+
+    async def accept(self) -> None:
+        """Answer those who have connected, and all who will; nothing when we have stopped."""
+        if self._listener is None:
+            return
         if self._edge.refusal is None:
             await self._listener.start_serving()
         else:  # stopped meanwhile

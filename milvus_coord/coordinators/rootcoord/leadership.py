@@ -13,7 +13,7 @@ from milvus_coord.allocator.timestamps import TimestampAllocator
 from milvus_coord.coordinators.rootcoord import loops, settings
 from milvus_coord.coordinators.rootcoord.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.catalog_access import AccessCatalog
-from milvus_coord.coordinators.rootcoord.catalog_bounds import BoundKeys, load, save
+from milvus_coord.coordinators.rootcoord.catalog_bounds import BoundKeys
 from milvus_coord.coordinators.rootcoord.catalog_imports import ImportCatalog
 from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
 from milvus_coord.coordinators.rootcoord.reach import Reach
@@ -29,6 +29,7 @@ from milvus_coord.coordinators.rootcoord.service_partitions import PartitionRpcs
 from milvus_coord.coordinators.rootcoord.service_ticks import TickRpcs
 from milvus_coord.coordinators.rootcoord.work.access import Access
 from milvus_coord.coordinators.rootcoord.work.access_defaults import write_defaults
+from milvus_coord.coordinators.rootcoord.work.bounds import FencedWindow
 from milvus_coord.coordinators.rootcoord.work.ddl import Ddl
 from milvus_coord.coordinators.rootcoord.work.ddl_store import Store
 from milvus_coord.coordinators.rootcoord.work.defaults import write_default_database
@@ -40,10 +41,10 @@ from milvus_coord.coordinators.rootcoord.work.snapshot_gc import SnapshotGc
 from milvus_coord.coordinators.rootcoord.work.system_info import Self, SystemInfo
 from milvus_coord.coordinators.rootcoord.work.time_travel import TimeTravel
 from milvus_coord.coordinators.shape import Surroundings
-from milvus_coord.ha.fence import Fence
 from milvus_coord.ha.term import Term
 from milvus_coord.mq.queue import QueueError
 from milvus_coord.rpc.edge import Service
+from milvus_coord.runtime.failpoints import failpoint
 from milvus_coord.runtime.patience import Patience
 from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry import hardware
@@ -66,10 +67,12 @@ class Leadership:
         self._around, self._term, self._metrics = around, term, metrics
         self._mirror, self._catalog = mirror, catalog
         self._access_catalog = AccessCatalog(around.settings.etcd.meta_root)
-        self._bounds = BoundKeys(around.settings.etcd.kv_root)
         clock, fence = around.clock, term.fence
-        self._timestamps = TimestampAllocator(FencedWindow(fence, self._bounds.timestamps), clock)
-        self._ids = IdAllocator(FencedWindow(fence, self._bounds.ids), clock)
+        bounds = BoundKeys(around.settings.etcd.kv_root)
+        self._timestamp_window = FencedWindow(around.etcd, fence, bounds.timestamps)
+        self._id_window = FencedWindow(around.etcd, fence, bounds.ids)
+        self._timestamps = TimestampAllocator(self._timestamp_window, clock)
+        self._ids = IdAllocator(self._id_window, clock)
         self._metadata = Metadata(mirror, fence, catalog)
         self._reach: Reach | None = None
         self._store = Store(self._metadata, catalog, self._timestamps, term.serve.require)
@@ -82,7 +85,10 @@ class Leadership:
             async with TaskGroup() as tasks:
                 tasks.create_task(reach.proxies.run(), name="rootcoord.proxies")
                 await self._recover(reach, imports)
+                self._term.phases.end("recover")
                 await self._wait_until_clear()
+                self._term.phases.end("wait")
+                await failpoint("before_serve")
                 ddl = self._ddl(tasks, reach)
                 ddl.adopt()
                 serve(self._services(ddl, imports, reach))
@@ -92,19 +98,20 @@ class Leadership:
 
     async def _recover(self, reach: Reach, imports: Imports) -> None:
         """Catch up with what former leaders wrote; write what every Milvus has. All fenced."""
-        bounds = self._bounds
         async with TaskGroup() as tasks:
             begin = {
-                "timestamps": self._start(bounds.timestamps, self._timestamps),
-                "ids": self._start(bounds.ids, self._ids),
+                "timestamps": self._start(self._timestamp_window, self._timestamps),
+                "ids": self._start(self._id_window, self._ids),
                 "catch_up": self._mirror.catch_up(self._term.fence),
                 "imports": imports.recover(),
                 "sessions": reach.proxies.ready(),
             }
             _start_all(tasks, begin)
+        await failpoint("after_catch_up")
         await self._metadata.modernize(await self._timestamps.take(1))
         await write_default_database(self._store, self._around.clock)
         await write_defaults(self._store, self._access_catalog)
+        await failpoint("after_defaults")
 
     async def _wait_until_clear(self) -> None:
         """Return when the leader before us has certainly stopped."""
@@ -221,21 +228,14 @@ class Leadership:
         clock = self._around.clock
         await loops.allocator_ticks(self._timestamps, self._ids, self._metrics, clock)
 
-    async def _start(self, key: bytes, allocator: TimestampAllocator | IdAllocator) -> None:
+    async def _start(
+        self, window: FencedWindow, allocator: TimestampAllocator | IdAllocator
+    ) -> None:
         """Begin above the bound that the leader before us has stored."""
-        stored_ns = load(key, (await self._around.etcd.get(key)).kv)
+        stored_ns = await window.load()
         await allocator.start(stored_ns)
-        log.debug("allocator starts above its stored bound", key=key.decode(), stored_ns=stored_ns)
-
-
-class FencedWindow:
-    """Implements `allocator.window.Window` by guarded writes of one key."""
-
-    def __init__(self, fence: Fence, key: bytes) -> None:
-        self._fence, self._key = fence, key
-
-    async def save(self, bound_ns: int) -> None:
-        await self._fence.commit(save(self._key, bound_ns))
+        await failpoint("after_recover_bounds")
+        log.debug("allocator starts above its stored bound", window=window, stored_ns=stored_ns)
 
 
 def _start_all(tasks: asyncio.TaskGroup, work: Mapping[str, Coroutine[Any, Any, object]]) -> None:

@@ -20,6 +20,7 @@ from milvus_coord.model.errors import NotServing
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.mq import messages
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.failpoints import failpoint
 from milvus_coord.telemetry.log import log
 
 
@@ -151,6 +152,7 @@ class Cleanup:
         await self._steps.ticked(channels, ts)
         self._channels.release(channels)
         await self._steps.collected(began_s, id_)
+        await failpoint("ddl_cleanup_half")
         await self._bury(id_, dropped_at)
         log.info("dropped collection is gone", collection=collection.name, id=id_)
 

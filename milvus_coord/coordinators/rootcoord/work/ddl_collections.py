@@ -10,6 +10,7 @@ from milvus_coord.model.collection import Collection, CollectionState
 from milvus_coord.model.database import Database
 from milvus_coord.model.errors import CollectionNotFound, FencedOff, Refused
 from milvus_coord.model.schema import Pairs
+from milvus_coord.runtime.failpoints import failpoint
 from milvus_coord.telemetry.log import log
 
 
@@ -42,6 +43,7 @@ class CollectionStatements:
         collection = self._store.current.by_id(collection_id)
         ts = await self._store.now()
         await self._parts.outside.forget_id(database.name, collection.id, ts, dropped=True)
+        await failpoint("ddl_drop_half")
         dropping = replace(collection, state=CollectionState.DROPPING)
         try:
             await self._store.write(
@@ -54,6 +56,7 @@ class CollectionStatements:
             self._parts.cleanup.half_done(collection)
             raise
         log.info("collection dropped", db=database.name, collection=collection.name, ts=ts)
+        await failpoint("ddl_drop_done")
         self._parts.cleanup.collection(dropping, ts)
 
     async def alter(self, db_name: str, name: str, properties: Pairs) -> None:
@@ -77,6 +80,7 @@ class CollectionStatements:
                 self._store.catalog.put_collection(altered, ts),
                 applied=lambda state: state.collection(altered.id) == altered,
             )
+            await failpoint("ddl_alter_half")
             await self._parts.outside.forget_id(named(db_name, name)[0], altered.id, ts)
             partitions = self._store.current.partitions(altered.id)
             visible = tuple(each.id for each in partitions if each.available)
@@ -92,6 +96,7 @@ class CollectionStatements:
         async with self._parts.locks.names(source, target):
             ts = await self._store.now()
             await self._parts.outside.forget_names(source[0], (old,), ts)
+            await failpoint("ddl_rename_half")
             database = self._store.current.database(target[0])
             if database is None:
                 raise Refused(f"target database:{target[0]} not found")

@@ -24,6 +24,7 @@ from milvus_coord.model.database import Database
 from milvus_coord.model.errors import CollectionNotFound, FencedOff, Refused
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.mq import messages
+from milvus_coord.runtime.failpoints import failpoint
 from milvus_coord.telemetry.log import log
 
 _LATER: Final = Timestamp(0)
@@ -142,6 +143,7 @@ class CreateCollection:
             replace(each, id=id_, collection_id=first_id, created_at=announced.created_at)
             for id_, each in zip(ids, partitions, strict=True)
         )
+        await failpoint("ddl_create_announced")
         await self._store(announced, dated)
         log.info(
             "collection created",
@@ -185,7 +187,9 @@ class CreateCollection:
                     and state.partitions(creating.id) == partitions
                 ),
             )
+            await failpoint("ddl_create_half")
             await self._parts.outside.watch(creating)
+            await failpoint("ddl_create_watched")
             await store.write(
                 store.catalog.put_collection(created, ts),
                 applied=lambda state: state.collection(creating.id) == created,

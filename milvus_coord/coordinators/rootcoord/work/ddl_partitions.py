@@ -9,6 +9,7 @@ from milvus_coord.coordinators.rootcoord.work.ddl_locks import named
 from milvus_coord.coordinators.rootcoord.work.ddl_parts import DdlParts
 from milvus_coord.model.collection import Collection, Partition, PartitionState
 from milvus_coord.model.errors import FencedOff, Refused
+from milvus_coord.runtime.failpoints import failpoint
 from milvus_coord.telemetry.log import log
 
 
@@ -42,6 +43,7 @@ class PartitionStatements:
         ts = await self._store.now()
         partition = Partition(partition_id, name, collection.id, ts)
         await self._parts.outside.forget_id(db_name, collection.id, ts)
+        await failpoint("ddl_partition_half")
         await self._store.write(
             self._store.catalog.put_partition(partition, ts),
             applied=lambda state: state.partition(collection.id, name) == partition,
@@ -62,6 +64,7 @@ class PartitionStatements:
     async def _drop(self, db_name: str, collection: Collection, partition: Partition) -> None:
         ts = await self._store.now()
         await self._parts.outside.forget_id(db_name, collection.id, ts)
+        await failpoint("ddl_partition_half")
         dropping = replace(partition, state=PartitionState.DROPPING)
         try:
             await self._store.write(

@@ -13,6 +13,7 @@ from milvus_coord.ha.fence import ConditionFailed, Fence
 from milvus_coord.ha.group_commit import GroupCommit
 from milvus_coord.ha.mirror import Mirror
 from milvus_coord.model.timestamps import Timestamp
+from milvus_coord.runtime.failpoints import failpoint
 from milvus_coord.telemetry.log import log
 
 MetaMirror: TypeAlias = Mirror[MetaImage]
@@ -49,6 +50,8 @@ class Metadata:
             when = ()
             if self._shows(ops, result):
                 revision = result.revision
+            if len(transactions) > 1:
+                await failpoint("parts_between")
         await self._mirror.reached(revision)
 
     async def settle(self) -> None:
