@@ -74,7 +74,8 @@ class OurRole(RoleDaemon):
     async def http(self, path: str, *, timeout_s: float = 1.0) -> tuple[int, str]:
         """Status and body of a GET on the management port. Raises OSError or TimeoutError."""
         async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_connection("127.0.0.1", self.metrics_port)
+            host = self.address.rpartition(":")[0]
+            reader, writer = await asyncio.open_connection(host, self.metrics_port)
             try:
                 writer.write(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
                 head, _, body = (await reader.read()).partition(b"\r\n\r\n")

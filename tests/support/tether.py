@@ -10,7 +10,7 @@ _LAUNCHER = """
 import ctypes, os, sys
 PR_SET_PDEATHSIG, SIGKILL = 1, 9
 ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, SIGKILL)
-if os.getppid() != int(sys.argv[1]):
+if os.getppid() not in (int(sys.argv[1]), 0):  # 0: it is outside of our process namespace
     os._exit(1)
 os.execv(sys.argv[2], sys.argv[2:])
 """
