@@ -15,6 +15,7 @@ from tests.support.ddl_callers import calling
 from tests.support.ddl_scene import answers, scene
 from tests.support.etcd import EtcdCluster, EtcdMember
 from tests.support.link import Link
+from tests.support.mirror_check import check_mirrors
 from tests.support.ours import OurRole
 
 Strike: TypeAlias = Callable[[EtcdMember], Awaitable[None]]
@@ -49,6 +50,7 @@ async def test_leadership_taken_away(
         await playing.verify(callers, leader.address)
         other = standby if leader is active else active
         await other.wait_standby()
+        await check_mirrors(etcd.endpoints, leader, other)
         leader.terminate()
         await other.wait_active()
         await playing.verify(callers, other.address)
@@ -70,6 +72,7 @@ async def test_the_leading_member_of_three_is_lost(
             await callers.more(100)
         assert await epoch_of(active) == epoch
         await playing.verify(callers, active.address)
+        await check_mirrors(etcd3.endpoints, active, standby)
         if how == "pause":
             member.resume()
         active.terminate()
@@ -97,6 +100,7 @@ async def test_standby_that_lost_history_knows_what_a_fresh_one_reads(
             await link.heal()
             await standby.wait_line("etcd history lost, reading again.*root-coord")
             await standby.wait_standby()
+            await check_mirrors(etcd.endpoints, active, standby)
             await callers.more(50)
             active.kill()
             await callers.more(50, by=standby.address)
@@ -104,6 +108,7 @@ async def test_standby_that_lost_history_knows_what_a_fresh_one_reads(
         fresh: OurRole = rootcoord(etcd.endpoints)
         fresh.start()
         await fresh.wait_standby()
+        await check_mirrors(etcd.endpoints, fresh, standby)
         of_the_standby = await answers(standby.address)
         standby.terminate()
         await fresh.wait_active()

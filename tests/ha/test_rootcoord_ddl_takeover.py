@@ -15,6 +15,7 @@ from tests.support.ddl_impatient import impatient
 from tests.support.ddl_scene import Held, Scene, scene
 from tests.support.ddl_stored import CREATED, CREATING, Stored
 from tests.support.etcd import EtcdMember
+from tests.support.mirror_check import check_mirrors
 from tests.support.ours import OurRole
 
 STATEMENTS = 200
@@ -54,6 +55,7 @@ async def test_kill_9(etcd: EtcdMember, rootcoord: StartRole) -> None:
             held.release()
             await callers.more(100, by=standby.address)
         stored = await playing.verify(callers, standby.address, dropping=False)
+        await check_mirrors(etcd.endpoints, standby)
     check_rolled_back(held, stored, standby)
     assert callers.refusals == []
     assert callers.abandoned >= 1, "nobody gave a statement up"
@@ -72,6 +74,7 @@ async def test_sigterm_lets_what_runs_end(etcd: EtcdMember, rootcoord: StartRole
             assert await active.wait_exit() == 0
             await callers.more(100, by=standby.address)
         stored = await playing.verify(callers, standby.address)
+        await check_mirrors(etcd.endpoints, standby)
     assert {stored.collections[id_].state for id_ in held.collection_ids} == {CREATED}
     names = {stored.collections[id_].schema.name for id_ in held.collection_ids}
     created = [
@@ -120,6 +123,7 @@ async def test_frozen_beyond_its_ttl_changes_nothing_when_it_wakes(
         callers.take_late(playing.client.late)
         woken = await playing.verify(callers, standby.address)
         assert woken.last_written == quiet.last_written
+        await check_mirrors(etcd.endpoints, active, standby)
         standby.terminate()
         await active.wait_active()
         await playing.verify(callers, active.address)
