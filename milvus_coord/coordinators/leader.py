@@ -24,6 +24,9 @@ from milvus_coord.runtime.watchdog import Pulse
 from milvus_coord.telemetry.log import log
 from milvus_coord.wire.codec import WireCodec
 
+_PORT_CHECK_S: Final = 0.5
+"""To find out who has taken a port means to look through all processes."""
+
 _ACCEPT_AFTER_S: Final = 0.05
 """Most takeovers serve by then: who connects meanwhile waits, and is answered instead of refused.
 
@@ -55,7 +58,7 @@ class PortLeader:
     ) -> None:
         self._coordinator, self._clock = coordinator, clock
         self._pulse, self._beat_s = pulse, beat_s
-        self._port_trouble = ""
+        self._port_trouble, self._port_due_s = "", 0.0
         self._port, self._cluster = reserved.address[1], cluster
         self._limits, self._tls, self._finish_s = limits, tls, finish_s
         self._reserved: ReservedPort | None = reserved
@@ -75,10 +78,12 @@ class PortLeader:
 
     @property
     def has_port(self) -> bool:
-        """Whether the port is reserved; tries to get it when it is not."""
-        if self._server is None and self._reserved is None:
+        """Whether we could listen now; tries to reserve the port when it is not reserved."""
+        now_s = self._clock.boottime()
+        if self._server is None and now_s >= self._port_due_s:
+            self._port_due_s = now_s + _PORT_CHECK_S
             self._try_to_reserve()
-        return self._reserved is not None
+        return self._reserved is not None and not self._port_trouble
 
     @property
     def mirror(self) -> Mirror[Any]:
@@ -136,7 +141,7 @@ class PortLeader:
 
     def _try_to_reserve(self) -> None:
         try:
-            self._reserve()
+            self._reserve().check()
         except (PortTaken, OSError) as error:
             if str(error) != self._port_trouble:
                 log.warn("the port is not ours between terms, trying again", error=str(error))

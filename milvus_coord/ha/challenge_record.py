@@ -23,5 +23,5 @@ class Nonce:
         fields = json_record.fields_of(key, value)
         try:
             return cls(str(fields["nonce"]), int(fields["epoch"]))
-        except (ValueError, TypeError, KeyError) as error:
+        except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error

@@ -40,7 +40,7 @@ class Detector:
     """Watches the holder of K as it was at one revision; a new one for each new K.
 
     Of a Go coordinator it sees the end of the process alone: its writes are unguarded, so while
-    it may live it is left alone.
+    it may live it is left alone. So is one of ours where no pair is wanted.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Detector:
         """Return when the active may be replaced; for as long as it does well, never."""
         watching = [asyncio.create_task(self._death(), name="ha.detect.death")]
         helpers = []
-        if self._holder.fenced:
+        if self._holder.fenced and self._settings.active_standby:
             watching.append(asyncio.create_task(self._judge(), name="ha.detect.judge"))
             helpers.append(asyncio.create_task(self._listen(), name="ha.detect.beats"))
         try:
@@ -103,8 +103,8 @@ class Detector:
         log.warn("the active's process has ended", holder=self._holder.address)
         self._metrics.suspected(Cause.PROCESS_DIED)
         await self._until_ready(died_s + _READY_WITHIN_S)
-        while self._board.pause is not None:
-            self._hold_back("paused")
+        while self._board.pause is not None or not self._board.read:
+            self._hold_back("paused" if self._board.read else "etcd has not said whether we may")
             await self._clock.sleep(_HELD_BACK_S)
         return Conviction(self._active, Cause.PROCESS_DIED, died_s)
 
@@ -164,7 +164,7 @@ class Detector:
                 self._suspicion.answered(self._clock.boottime())
             elif reply.outcome is Outcome.VOID:
                 await self._clock.sleep(_HELD_BACK_S)
-            elif self._suspicion.sign(self._clock.boottime()) is not None and not self._obstacles():
+            elif self._suspicion.sign(self._clock.boottime()) and not self._is_held_back():
                 return Conviction(self._active, sign.cause, sign.since_s, reply.answer_revision)
 
     async def _challenge(self, sign: Sign) -> Reply:
@@ -187,13 +187,15 @@ class Detector:
 
     def _is_held_back(self) -> bool:
         """Whether we must leave even an active that cannot work to the backstop."""
+        if not self._board.read:
+            return self._hold_back("etcd has not said whether we may")
         if self._board.pause is not None:
             return self._hold_back("paused")
         if obstacles := self._obstacles():
             return self._hold_back("not ready: " + "; ".join(obstacles))
         now_ms = self._clock.wall_ns() // 1_000_000
         wait_ms = self._damping.wait_ms(self._board.history.values(), now_ms)
-        if wait_ms or not self._board.read:
+        if wait_ms:
             return self._hold_back("damped: replaced early too often of late")
         self._held_back = ""
         return False

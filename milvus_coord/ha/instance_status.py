@@ -67,7 +67,7 @@ class InstanceStatus:
                 etcd_ms=int(fields["etcd_ms"]),
                 loop_lag_ms=int(fields["loop_lag_ms"]),
             )
-        except (ValueError, TypeError, KeyError) as error:
+        except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error
 
 

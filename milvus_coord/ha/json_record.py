@@ -5,17 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
 from milvus_coord.model.errors import BadValue
+
+MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
+"""What reading a field of whatever JSON there is may raise; OverflowError is for `1e999`."""
 
 
 def encode(record: Any) -> bytes:
     """A dataclass of plain values, enums, tuples and dicts as JSON, fields in their order."""
-    fields = {
-        field.name: _plain(getattr(record, field.name)) for field in dataclasses.fields(record)
-    }
-    return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+    fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    text = json.dumps(fields, separators=(",", ":"), ensure_ascii=False, default=_plain)
+    return text.encode()
 
 
 def fields_of(key: bytes, value: bytes) -> dict[str, Any]:
@@ -35,4 +37,7 @@ def unreadable(key: bytes, value: bytes, why: str) -> BadValue:
 
 
 def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, Enum) else value
+    """What JSON has no word for, wherever it stands."""
+    if isinstance(value, Enum):
+        return value.value
+    raise TypeError(f"{value!r} has no place in a record")

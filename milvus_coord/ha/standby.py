@@ -153,10 +153,7 @@ class Standby:
             return verdict
         if not self._may_claim(verdict):
             return None
-        if self._told:
-            log.info("stop watching ACTIVE key")
-        self._told = ""
-        log.info("start retrying to register as ACTIVE service...")
+        self._tell_start()
         return verdict
 
     def _may_claim(self, claim: Claim) -> bool:
@@ -213,6 +210,7 @@ class Standby:
         """Form B. When etcd fails or the active has moved, everything is looked at anew."""
         await failpoint("before_replace")
         log.warn("replacing the active", cause=convicted.cause.value)
+        self._tell_start()
         claim = replace(self._keys, convicted, self._session.record.server_id)
         try:
             return await self._claim(claim, convicted)
@@ -281,6 +279,12 @@ class Standby:
     async def _leadership_revision(self) -> int:
         kv = (await self._etcd.get(self._keys.leadership, timeout_s=WRITE_S)).kv
         return kv.mod_revision if kv else 0
+
+    def _tell_start(self) -> None:
+        if self._told:
+            log.info("stop watching ACTIVE key")
+        self._told = ""
+        log.info("start retrying to register as ACTIVE service...")
 
     def _tell(self, held: Held) -> None:
         """Say whose K is, once for each holder."""

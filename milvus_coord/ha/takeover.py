@@ -77,5 +77,5 @@ class Takeover:
                 phases={str(name): float(ms) for name, ms in fields["phases"].items()},
                 served=fields["served"] is True,
             )
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error

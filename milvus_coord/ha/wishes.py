@@ -25,7 +25,7 @@ class Pause:
         fields = json_record.fields_of(key, value)
         try:
             return cls(str(fields["by"]), int(fields["since_ms"]), str(fields["reason"]))
-        except (ValueError, TypeError, KeyError) as error:
+        except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error
 
 
@@ -72,5 +72,5 @@ class Switchover:
                 state=WishState(fields["state"]),
                 why=str(fields["why"]),
             )
-        except (ValueError, TypeError, KeyError) as error:
+        except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error

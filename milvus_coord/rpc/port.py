@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 from milvus_coord.model.errors import CoordError
 from milvus_coord.rpc.port_holder import find_holder
 
+_EVERY_INTERFACE: Final = ("::", "0.0.0.0")
 _NO_IPV6: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EINVAL})
 
 
@@ -53,6 +54,11 @@ class ReservedPort:
     def address(self) -> tuple[str, int]:
         """Host and port as bound; stays known after `take` and `close`."""
         return self._host, self._port
+
+    def check(self) -> None:
+        """Raises PortTaken when somebody has come to listen on the port all the same."""
+        host = "" if self._host in _EVERY_INTERFACE else self._host
+        type(self).bind(host, self._port).close()
 
     def listen(self, backlog: int) -> None:
         """From here on connections are accepted by the kernel, and wait for a server.

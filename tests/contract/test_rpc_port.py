@@ -126,3 +126,16 @@ def test_a_reservation_is_handed_over_once() -> None:
             reserved.take()
         reserved.close()
         assert "handed over" in repr(reserved)
+
+
+@pytest.mark.parametrize("host", ["", "127.0.0.1"])
+def test_check_tells_of_a_listener_that_came_later(host: str) -> None:
+    with ReservedPort.bind(host, 0) as reserved:
+        port = reserved.address[1]
+        reserved.check()
+        with (
+            socket.create_server(("127.0.0.1", port)),
+            pytest.raises(PortTaken, match=rf"port {port} is taken: held by .*{os.getpid()}"),
+        ):
+            reserved.check()
+        reserved.check()

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import pytest
 
-from tests.support.ours import OurRole
+from tests.support.ours import NEVER_EARLY, OurRole
 
 StartRole: TypeAlias = Callable[..., OurRole]
 
@@ -29,7 +29,7 @@ async def rootcoord(tmp_path: Path) -> AsyncIterator[StartRole]:
             "rootcoord",
             etcd_endpoints=etcd_endpoints,
             folder=tmp_path / f"rootcoord-{len(made)}",
-            env={"LOG_LEVEL": "debug", "HA_SERVE_LEASE": "500", **(env or {})},
+            env={"LOG_LEVEL": "debug", "HA_SERVE_LEASE": "500", **NEVER_EARLY, **(env or {})},
             **settings,  # type: ignore[arg-type]  # passed through as given
         )
         made.append(role)

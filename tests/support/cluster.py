@@ -15,7 +15,7 @@ from tests.support.daemon import RoleDaemon
 from tests.support.etcd import EtcdMember
 from tests.support.go_milvus import GoMilvus, GoRole, Surroundings
 from tests.support.kafka import KafkaBroker
-from tests.support.ours import OurRole
+from tests.support.ours import NEVER_EARLY, OurRole
 
 Kind: TypeAlias = Literal["go", "ours"]
 Fault: TypeAlias = Literal["SIGTERM", "SIGKILL"]
@@ -65,7 +65,7 @@ class Troupe:
             etcd_endpoints=self.around.etcd_endpoints,
             folder=self._new_folder(role),
             session_ttl_s=self.around.session_ttl_s,
-            env={"KAFKA_BROKER_LIST": self.around.kafka},
+            env={"KAFKA_BROKER_LIST": self.around.kafka, **NEVER_EARLY},
         )
         self._made.append(made)
         return made

@@ -25,6 +25,13 @@ _PREFIXES: Final = {
 }
 
 
+NEVER_EARLY: Final = {"HA_EARLY_REPLACEMENTS_PER_MINUTE": "0"}
+"""For tests of other things: a machine with too much to do must not look like an active that hangs.
+
+The scenarios in `tests/rig` are those that test it.
+"""
+
+
 class OurRole(RoleDaemon):
     """One coordinator process of ours, in active-standby mode, reachable on loopback only.
 

@@ -18,6 +18,7 @@ from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.ha.fence import Fence
 from milvus_coord.ha.keys import Keys
 from milvus_coord.ha.lifecycle import Lifecycle
+from milvus_coord.ha.phases import Phases
 from milvus_coord.ha.record import SessionRecord
 from milvus_coord.ha.serve_lease import ServeLease
 from milvus_coord.ha.term import Term
@@ -124,7 +125,7 @@ async def _elect(etcd: MemoryEtcd, meta_root: str, clock: SystemClock) -> Term:
     won = await etcd.txn(Txn((), (put(active, b"{}"),)))
     fence = Fence(etcd, active, 0, won.revision)
     serve = ServeLease(clock, FOR_EVER_S, clock.boottime())
-    return Term(OWN_ID, won.revision, fence, serve, clear_at=0.0)
+    return Term(OWN_ID, won.revision, fence, serve, clear_at=0.0, phases=Phases(clock))
 
 
 @asynccontextmanager
