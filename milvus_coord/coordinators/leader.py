@@ -97,7 +97,8 @@ class PortLeader:
     async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
         """Listen, let the role recover, and return when it serves."""
         reserved = self._reserve()
-        beats = BeatService(self._clock, self._beat_s, lambda: self._beat(term))
+        began_s = self._clock.boottime()
+        beats = BeatService(self._clock, self._beat_s, lambda: self._beat(term, began_s))
         self._server = server = RpcServer(
             (*self._coordinator.waiting(), beats),
             codec=self._codec,
@@ -135,8 +136,9 @@ class PortLeader:
             await server.abort()
         self._try_to_reserve()
 
-    def _beat(self, term: Term) -> Beat:
-        lag_s = max(self._pulse.worst_lag_s, self._pulse.age_s())
+    def _beat(self, term: Term, began_s: float) -> Beat:
+        """A stall before the term, such as a freeze that ended another one, tells nothing of it."""
+        lag_s = self._pulse.worst_lag_since_s(began_s)
         return Beat(term.server_id, term.epoch, lag_s, term.serve.age_s)
 
     def _try_to_reserve(self) -> None:

@@ -18,17 +18,18 @@ from milvus_coord.ha.challenge_record import Nonce
 from milvus_coord.ha.keys import Keys
 from milvus_coord.ha.pace import Pace
 from milvus_coord.ha.session import Session
-from milvus_coord.ha.settings import WRITE_S
 from milvus_coord.ha.term import Term
 from milvus_coord.model.errors import BadValue
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.failpoints import failpoint
 from milvus_coord.telemetry.log import log
 
-WAIT_S_MAX: Final = 3.0
+WAIT_S_MAX: Final = 2.0
 """However slow etcd is, an active that cannot write for so long is no use."""
 
 _PACES_BORNE: Final = 2
 _OVERSLEPT_S: Final = 0.2
+_ASK_S: Final = 1.0
 _ANSWER_S: Final = 1.0
 _AGAIN_S: Final = 0.1
 
@@ -79,19 +80,20 @@ class Challenger:
             (put(self._keys.challenge(me), nonce.encode(), self._session.lease),),
         )
         try:
-            asked = await self._pace.timed(self._etcd.txn(asking, timeout_s=WRITE_S))
+            asked = await self._pace.timed(self._etcd.txn(asking, timeout_s=_ASK_S))
             if not asked.succeeded:
                 return Reply(Outcome.VOID)
+            await failpoint("after_challenge")
             overslept_s = await self._wait(nonce)
             answer = (
-                await self._pace.timed(self._etcd.get(self._keys.answer(me), timeout_s=WRITE_S))
+                await self._pace.timed(self._etcd.get(self._keys.answer(me), timeout_s=_ASK_S))
             ).kv
         except EtcdError as error:
             log.debug("challenge not put to the active", error=str(error))
             return Reply(Outcome.VOID)
         if answer is not None and _nonce(answer) == nonce:
             return Reply(Outcome.ANSWERED, answer.mod_revision)
-        if overslept_s > _OVERSLEPT_S or self._pace.worst_s > WAIT_S_MAX / _PACES_BORNE:
+        if overslept_s > _OVERSLEPT_S:
             return Reply(Outcome.VOID)
         return Reply(Outcome.UNANSWERED, answer.mod_revision if answer else 0)
 

@@ -159,13 +159,24 @@ class Detector:
             if self._is_held_back():
                 await self._clock.sleep(_HELD_BACK_S)
                 continue
+            asked_s = self._clock.boottime()
             reply = await self._challenge(sign)
             if reply.outcome is Outcome.ANSWERED:
                 self._suspicion.answered(self._clock.boottime())
             elif reply.outcome is Outcome.VOID:
                 await self._clock.sleep(_HELD_BACK_S)
-            elif self._suspicion.sign(self._clock.boottime()) and not self._is_held_back():
+            elif self._still_suspected(asked_s) and not self._is_held_back():
                 return Conviction(self._active, sign.cause, sign.since_s, reply.answer_revision)
+
+    def _still_suspected(self, asked_s: float) -> bool:
+        """Whether there is a sign that is no older than the challenge.
+
+        A row of short stops can hide a challenge whole, and what was said before it.
+        """
+        sign = self._suspicion.sign(self._clock.boottime())
+        if sign is None:
+            return False
+        return sign.cause is not Cause.UNPROVEN or self._suspicion.heard_s >= asked_s
 
     async def _challenge(self, sign: Sign) -> Reply:
         log.warn("the active is suspected, asking it through etcd", sign=str(sign))

@@ -95,6 +95,7 @@ class Leading:
             serve=serve,
             clear_at=won.clear_at,
             phases=won.phases,
+            served=self._served,
         )
 
     def _start_guards(self, term: Term, tasks: asyncio.TaskGroup) -> None:

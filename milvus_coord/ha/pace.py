@@ -14,7 +14,7 @@ _REMEMBERED: Final = 5
 
 
 class Pace:
-    """The times of the last few calls; one that failed counts with the time it took.
+    """The times of the last few calls that were answered: how long an answer takes.
 
     `note` is told each, in seconds.
     """
@@ -26,12 +26,11 @@ class Pace:
     async def timed(self, call: Awaitable[T]) -> T:
         """Await a call, and remember how long it took."""
         began_s = self._clock.boottime()
-        try:
-            return await call
-        finally:
-            took_s = self._clock.boottime() - began_s
-            self._took_s.append(took_s)
-            self._note(took_s)
+        result = await call
+        took_s = self._clock.boottime() - began_s
+        self._took_s.append(took_s)
+        self._note(took_s)
+        return result
 
     @property
     def worst_s(self) -> float:

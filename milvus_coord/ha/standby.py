@@ -208,6 +208,8 @@ class Standby:
 
     async def _replace(self, convicted: Conviction) -> Won | None:
         """Form B. When etcd fails or the active has moved, everything is looked at anew."""
+        if not self._around.leader.has_port:
+            return None
         await failpoint("before_replace")
         log.warn("replacing the active", cause=convicted.cause.value)
         self._tell_start()
@@ -248,7 +250,7 @@ class Standby:
             self._watch.observe(before, result.revision)
             return None
         phases.end("claim")
-        last = self._last_term(before)
+        last = self._last_term(before, known)
         return Won(
             epoch=result.revision,
             sent_at=sent_at,
@@ -259,12 +261,13 @@ class Standby:
             phases=phases,
         )
 
-    def _last_term(self, before: KeyValue | None) -> LeadershipRecord | None:
+    def _last_term(
+        self, before: KeyValue | None, known: SessionRecord | None
+    ) -> LeadershipRecord | None:
         """What the last leader of ours said; None when there is none.
 
         One that cannot be read, or was deleted by hand, is taken for one that may still serve.
         """
-        known = self._watch.roster.last_holder
         serve_lease_ms = round(self._settings.serve_lease_s * 1000)
         if before is None:
             if known is None or not known.fenced:

@@ -47,12 +47,15 @@ class Suspicion:
 
     A sign only asks for a challenge. After one that was answered the active is left alone for a
     second, whatever the signs.
+
+    Attributes:
+        heard_s: when the last beat came; before the first, when the watch began.
     """
 
     def __init__(self, *, beat_s: float, serve_lease_s: float, now_s: float) -> None:
         self._beat_s, self._unproven_s_max = beat_s, serve_lease_s * _UNPROVEN_PART
         self._link = Link.DOWN
-        self._heard_s = now_s
+        self.heard_s = now_s
         self._heard_ever = False
         self._lag_s = 0.0
         self._unproven_s = 0.0
@@ -61,7 +64,7 @@ class Suspicion:
     def beat(self, now_s: float, *, lag_s: float, unproven_s: float) -> None:
         """A beat came: the worst stall of the active's loop of late, the age of its last proof."""
         self._link, self._heard_ever = Link.UP, True
-        self._heard_s, self._lag_s, self._unproven_s = now_s, lag_s, unproven_s
+        self.heard_s, self._lag_s, self._unproven_s = now_s, lag_s, unproven_s
 
     def ended(self) -> None:
         """The stream ended or could not be made, in whatever way but a refusal."""
@@ -81,18 +84,18 @@ class Suspicion:
             return None
         # Before the first beat it may still be about to listen.
         if self._link is Link.REFUSED and self._heard_ever:
-            return Sign(Cause.UNREACHABLE, self._heard_s)
-        if now_s - self._heard_s >= self._silence_s:
-            return Sign(Cause.SILENT, self._heard_s)
+            return Sign(Cause.UNREACHABLE, self.heard_s)
+        if now_s - self.heard_s >= self._silence_s:
+            return Sign(Cause.SILENT, self.heard_s)
         if self._link is Link.UP and self._unproven_s > self._unproven_s_max:
-            return Sign(Cause.UNPROVEN, self._heard_s - self._unproven_s)
+            return Sign(Cause.UNPROVEN, self.heard_s - self._unproven_s)
         return None
 
     def next_look_s(self, now_s: float) -> float:
         """In how many seconds there may be a sign although nothing more is heard."""
         if now_s < self._alone_until_s:
             return self._alone_until_s - now_s
-        return max(0.0, self._heard_s + self._silence_s - now_s)
+        return max(0.0, self.heard_s + self._silence_s - now_s)
 
     @property
     def _silence_s(self) -> float:

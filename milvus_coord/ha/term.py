@@ -29,7 +29,8 @@ class Term:
     """What a leader holds: `epoch` is the revision that won K.
 
     `clear_at` is the boot time (s) from which a predecessor can no longer be answering. Until
-    then nothing may be done that etcd cannot fence. `phases` tells the history how long it took.
+    then nothing may be done that etcd cannot fence. `phases` tells the history how long it took,
+    `served` is set when the term serves: what can wait begins then.
     """
 
     server_id: int
@@ -38,6 +39,7 @@ class Term:
     serve: ServeLease
     clear_at: float
     phases: Phases
+    served: asyncio.Event
 
 
 class Leader(Protocol):

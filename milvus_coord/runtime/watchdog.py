@@ -45,6 +45,10 @@ class Pulse:
         """The longest lag among the beats of the last `remember_s`, as of the last beat."""
         return self._worst_lag_s
 
+    def worst_lag_since_s(self, since_s: float) -> float:
+        """The longest lag among the remembered beats after `since_s`; for the main loop alone."""
+        return next((lag_s for at_s, lag_s in self._lags if at_s >= since_s), 0.0)
+
     def __repr__(self) -> str:
         return f"<Pulse age={self.age_s():.3f}s worst_lag={self._worst_lag_s:.3f}s>"
 

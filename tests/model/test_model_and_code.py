@@ -6,21 +6,25 @@ from collections.abc import Iterator
 from itertools import chain
 
 from milvus_coord.etcd.memory import MemoryEtcd
-from milvus_coord.etcd.txn import lease_is, mod_revision_is
+from milvus_coord.etcd.txn import Compare, lease_is, mod_revision_is
 from milvus_coord.etcd.values import KeyValue
-from milvus_coord.ha.claim import Claim, judge
+from milvus_coord.ha.claim import Claim, judge, replace
+from milvus_coord.ha.conviction import Conviction
 from milvus_coord.ha.fence import Fence
 from milvus_coord.ha.keys import Keys
 from milvus_coord.ha.record import SessionRecord
+from milvus_coord.ha.takeover import Cause
 from milvus_coord.runtime.clock import SystemClock
+from tests.model.etcd import refused
 from tests.model.moves import Table
 from tests.model.rules import Bounds, Rules
 from tests.model.standby import claim_of
-from tests.model.world import HAND, Key, Phase, World, beginning
+from tests.model.world import HAND, Key, Phase, Request, World, beginning
 
 KEYS = Keys("by-dev/meta", "rootcoord")
 EVERYTHING = Bounds(late=0, wins=1, crashes=1, deleted_by_hand=1, junk=1, go_wins=1)
 HANDED_OVER = Bounds(late=0, wins=1, stops=1)
+CHALLENGED = Bounds(late=0, wins=1, challenges=2, deleted_by_hand=1, junk=1)
 
 
 def worlds(bounds: Bounds) -> Iterator[World]:
@@ -43,6 +47,16 @@ def key_value(k: Key) -> KeyValue:
     )
 
 
+def holds(compare: Compare, world: World, asker: int) -> bool:
+    """Whether etcd, as the model has it, would say yes; the answer key's revision is its count."""
+    if compare.key == KEYS.answer(asker):
+        return compare == mod_revision_is(compare.key, world.etcd.answered[asker])
+    assert compare.key == KEYS.active
+    k = world.etcd.k
+    now = key_value(k) if k else KeyValue(KEYS.active, b"", 0, 0, 0, 0)
+    return bool(getattr(now, compare.target.value) == compare.operand)
+
+
 def test_claims_are_judged_alike() -> None:
     judged: set[tuple[Key | None, int]] = set()
     kinds: set[str] = set()
@@ -57,8 +71,60 @@ def test_claims_are_judged_alike() -> None:
             active = key_value(k) if k else None
             verdict = judge(KEYS, active, own_lease=node.lease, leadership_revision=1)
             assert isinstance(verdict, Claim) == claimed, (k, node)
+            if isinstance(verdict, Claim):
+                assert all(holds(each, world, i) for each in verdict.conditions), verdict
             kinds.add(claim.kind if claim else "")
     assert kinds >= {"claim absent K", "claim own K", "claim junk", ""}
+
+
+def test_our_own_k_is_claimed_by_what_the_model_compares() -> None:
+    """A late claim of a K that was written again since is refused in both."""
+    etcd = beginning(HANDED_OVER).etcd
+    written_again = Key(lease=10, mod=3, holder=10)
+    for seen in (2, 3):
+        k = Key(lease=10, mod=seen, holder=10)
+        verdict = judge(KEYS, key_value(k), own_lease=10, leadership_revision=1)
+        assert isinstance(verdict, Claim)
+        assert verdict.cause is Cause.REGAINED
+        world = beginning(HANDED_OVER)._replace(etcd=etcd._replace(k=written_again))
+        late = Request("claim own K", 0, 10, mod=seen, process=10)
+        accepted = all(holds(each, world, 0) for each in verdict.conditions)
+        assert accepted == (not refused(world.etcd, late, Rules())) == (seen == 3)
+
+
+def test_replacements_compare_alike() -> None:
+    """Form B, for every question in every world, and whatever may have become of K since."""
+    seen: set[tuple[Key | None, tuple[int, ...], Request]] = set()
+    outcomes: set[tuple[bool, ...]] = set()
+    for world in worlds(CHALLENGED):
+        for i, node in enumerate(world.nodes):
+            asked = node.question
+            if asked is None or node.lease not in world.etcd.leases:
+                continue
+            request = Request(
+                "replace", i, node.lease, asked.mod, asked.lease, asked.nonce, node.process
+            )
+            key = (world.etcd.k, world.etcd.answered, request)
+            if key in seen:
+                continue
+            seen.add(key)
+            outcomes |= set(compared(world, i, request))
+    assert {(True, True, True), (True, True, False)} <= outcomes, "nothing to compare"
+    assert {(False, True, True), (True, False, True), (False, False, True)} <= outcomes
+
+
+def compared(world: World, i: int, request: Request) -> Iterator[tuple[bool, ...]]:
+    """Which comparisons of the code's form B hold, K as it is and as it may have become."""
+    old = Key(request.old, request.mod, 1)
+    convicted = Conviction(
+        key_value(old), Cause.SILENT, since_s=0.0, answer_revision=request.to - 1
+    )
+    conditions = replace(KEYS, convicted, i).conditions
+    for k in (world.etcd.k, None, old._replace(mod=old.mod + 1), old._replace(lease=0)):
+        after = world._replace(etcd=world.etcd._replace(k=k))
+        held = tuple(holds(each, after, i) for each in conditions)
+        assert all(held) == (not refused(after.etcd, request, Rules())), (after, conditions)
+        yield held
 
 
 def test_the_fence_compares_lease_and_revision() -> None:

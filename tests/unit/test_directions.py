@@ -22,6 +22,7 @@ ROWS: Final = (
     ("etcd", "rpc", "mq", "storage"),
     ("ha", "allocator"),
     ("coordinators",),
+    ("etcd_settings",),
     ("app",),
     ("cli",),
     ("__main__",),
@@ -44,7 +45,7 @@ TXN_METHODS: Final = ("txn", "txn_in_parts")
 TXN_HOMES: Final = (
     "etcd",
     r"ha\.fence",
-    r"ha\.(session|claim|server_id|standby|handover|status)",
+    r"ha\.(session|server_id|standby|handover|presence|challenge|asking)",
 )
 FOR_ALL: Final = "telemetry.log"
 NOT_SHIPPED: Final = ("tests", "benchmarks", "scripts")
@@ -214,7 +215,7 @@ ALLOWED: Final = [
     ("etcd/client.py", "import aetcd, grpc.aio"),
     ("rpc/server.py", "from grpclib.server import Server"),
     ("ha/fence.py", "async def f(client): await client.txn([], [])"),
-    ("ha/claim.py", "async def f(client): await client.txn([], [])"),
+    ("ha/challenge.py", "async def f(client): await client.txn([], [])"),
     ("allocator/window.py", "from milvus_coord.etcd.client import Client"),
     ("coordinators/rootcoord/state.py", "from milvus_coord.model.ids import CollectionId"),
     ("coordinators/rootcoord/state.py", "import milvus_coord.coordinators.rootcoord.policy.quota"),
@@ -222,7 +223,9 @@ ALLOWED: Final = [
     ("coordinators/rootcoord/catalog.py", "import milvus_coord.pb.milvus"),
     ("coordinators/rootcoord/role.py", "from milvus_coord.coordinators.shape import Role"),
     ("coordinators/rootcoord/work/ddl.py", "def f():\n    return 'client.txn()'"),
+    ("etcd_settings.py", "import milvus_coord.config, milvus_coord.etcd.settings"),
     ("app.py", "from milvus_coord.coordinators.rootcoord.role import build"),
+    ("app.py", "from milvus_coord.etcd_settings import etcd_settings"),
     ("cli/main.py", "def run():\n    from milvus_coord.app import serve"),
     ("cli/main.py", "from milvus_coord import __version__"),
 ]
@@ -244,6 +247,8 @@ FORBIDDEN: Final = [
     ("rpc/server.py", "from grpc import aio", "grpc belongs to etcd"),
     ("ha/election.py", "from aetcd import Client", "aetcd belongs to etcd"),
     ("ha/election.py", "async def f(self): await self._etcd.txn([], [])", ":1 sends a transaction"),
+    ("ha/claim.py", "async def f(client): await client.txn([], [])", ":1 sends a transaction"),
+    ("ha/fence.py", "import milvus_coord.etcd_settings", "ha may not import etcd_settings"),
     ("coordinators/rootcoord/work/ddl.py", "import milvus_coord.pb.milvus", "pb belongs to"),
     (
         "coordinators/rootcoord/work/ddl.py",

@@ -2,154 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 
 import pytest
 
 from milvus_coord.etcd.errors import NoSpace, Unavailable
-from milvus_coord.etcd.memory import MemoryEtcd
-from milvus_coord.etcd.txn import Txn, delete, put, version_is
-from milvus_coord.ha.candidate import Candidate
-from milvus_coord.ha.keys import Keys
+from milvus_coord.etcd.txn import Txn, put, version_is
 from milvus_coord.ha.leadership_record import LeadershipRecord, TermState
-from milvus_coord.ha.lifecycle import Lifecycle
 from milvus_coord.ha.record import SessionRecord
-from milvus_coord.ha.settings import HaSettings
-from milvus_coord.ha.term import Term
 from milvus_coord.model.errors import CoordError, FencedOff, NotServing
 from milvus_coord.model.states import Phase
-from milvus_coord.runtime.clock import ManualClock
-
-KEYS = Keys("by-dev/meta", "rootcoord")
-TTL_S = 10
-SERVE_S = 1.0
-
-
-class Role:
-    """A leader that remembers what was asked of it."""
-
-    def __init__(self, clock: ManualClock) -> None:
-        self._clock = clock
-        self.calls: list[str] = []
-        self.term: Term | None = None
-        self.trouble: Exception | None = None
-        self.ready = True
-
-    async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
-        self.calls.append("activate")
-        if self.trouble is not None:
-            raise self.trouble
-        await self._clock.sleep(term.clear_at - self._clock.boottime())
-        self.term = term
-
-    async def finish(self) -> None:
-        self.calls.append("finish")
-
-    async def abandon(self) -> None:
-        self.calls.append("abandon")
-
-
-class Node:
-    """One process, without the process."""
-
-    def __init__(self, etcd: MemoryEtcd, clock: ManualClock, number: int, *, ha: bool) -> None:
-        self.etcd, self.clock = etcd, clock
-        self.lifecycle = Lifecycle(clock)
-        self.role = Role(clock)
-        self.progress = True
-        self.stop, self.hurry = asyncio.Event(), asyncio.Event()
-        self.phases: list[Phase] = []
-        self.lifecycle.observe(self.phases.append)
-        settings = HaSettings(
-            "rootcoord", "RootCoord", "by-dev/meta", f"h:{number}", ha, TTL_S, SERVE_S
-        )
-        self.candidate = Candidate(
-            etcd, clock, settings, self.role, self.lifecycle, lambda: self.progress
-        )
-
-    async def live(self) -> None:
-        await self.candidate.take_server_id()
-        await self.candidate.run(self.stop, self.hurry)
-
-    @property
-    def active(self) -> bool:
-        return self.lifecycle.phase is Phase.ACTIVE
-
-    @property
-    def term(self) -> Term:
-        assert self.role.term is not None
-        return self.role.term
-
-
-class World:
-    """Nodes on one store and one clock."""
-
-    def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.etcd = MemoryEtcd(self.clock)
-        self.nodes: list[Node] = []
-        self.tasks: dict[Node, asyncio.Task[None]] = {}
-
-    def start(self, *, ha: bool = True) -> Node:
-        node = Node(self.etcd.peer(), self.clock, len(self.nodes) + 1, ha=ha)
-        self.nodes.append(node)
-        self.tasks[node] = asyncio.create_task(node.live())
-        return node
-
-    async def until(self, holds: Callable[[], bool], within_s: float = 60.0) -> None:
-        """Let time pass in small steps until something holds."""
-        for _ in range(round(within_s / 0.05)):
-            for _ in range(20):
-                await asyncio.sleep(0)
-                self.check()
-                if holds():
-                    return
-            self.clock.advance(0.05)
-        raise AssertionError([(node.lifecycle.phase, node.role.calls) for node in self.nodes])
-
-    async def pass_time(self, seconds: float) -> None:
-        end_s = self.clock.boottime() + seconds
-        await self.until(lambda: self.clock.boottime() >= end_s)
-
-    def check(self) -> None:
-        """At no moment may two be allowed to hand anything out."""
-        serving = [n for n in self.nodes if n.active and n.role.term and n.role.term.serve.holds]
-        assert len(serving) <= 1, serving
-        for task in self.tasks.values():
-            if task.done():
-                task.result()
-
-    async def delete_active(self) -> None:
-        await self.etcd.txn(Txn((), (delete(KEYS.active),)))
-
-    async def overwrite_active(self, value: bytes, *, lease: int = 0) -> None:
-        await self.etcd.txn(Txn((), (put(KEYS.active, value, lease=lease),)))
-
-
-@asynccontextmanager
-async def a_world() -> AsyncIterator[World]:
-    world = World()
-    yield world
-    for node in world.nodes:
-        node.stop.set()
-        node.etcd.heal()
-    await world.until(lambda: all(task.done() for task in world.tasks.values()))
+from milvus_coord.runtime.processes import ProcessIdentity
+from tests.support.ha_world import KEYS, SERVE_S, TTL_S, World, a_world, pair
 
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     async with a_world() as made:
         yield made
-
-
-async def pair(world: World) -> tuple[Node, Node]:
-    first = world.start()
-    await world.until(lambda: first.active)
-    second = world.start()
-    await world.until(lambda: second.lifecycle.phase is Phase.STANDBY)
-    return first, second
 
 
 async def test_first_ever_serves_without_waiting(world: World) -> None:
@@ -161,7 +31,7 @@ async def test_first_ever_serves_without_waiting(world: World) -> None:
     assert active is not None
     assert active.mod_revision == node.term.epoch
     assert SessionRecord.decode(KEYS.active, active.value) == SessionRecord(
-        1, "rootcoord", "h:1", fenced=True
+        1, "rootcoord", node.role.address, fenced=True, process=ProcessIdentity.mine()
     )
     instance = (await world.etcd.get(KEYS.instance(1))).kv
     assert instance is not None
@@ -173,7 +43,7 @@ async def test_a_key_that_vanished_makes_the_successor_wait_the_serve_lease_out(
 ) -> None:
     first, second = await pair(world)
     first.etcd.partition()
-    await world.delete_active()
+    await world.delete(KEYS.active)
     deleted_s = world.clock.boottime()
     await world.until(lambda: second.active)
     assert world.clock.boottime() - deleted_s >= SERVE_S
@@ -199,7 +69,7 @@ async def test_an_heir_that_does_not_react_loses_the_key_again(world: World) -> 
     first, frozen = await pair(world)
     await world.pass_time(2.0)
     third = world.start()
-    await world.until(lambda: third.lifecycle.phase is Phase.STANDBY)
+    await world.until(lambda: third.standby)
     frozen.etcd.partition(silent=True)
     first.stop.set()
     await world.until(lambda: third.active, within_s=5.0)
@@ -207,7 +77,7 @@ async def test_an_heir_that_does_not_react_loses_the_key_again(world: World) -> 
 
 async def test_a_standby_that_is_not_ready_is_given_nothing(world: World) -> None:
     first, second = await pair(world)
-    second.role.ready = False
+    second.role.obstacles = ("mirror is not synced",)
     await world.pass_time(3.0)
     third = world.start()
     await world.pass_time(3.0)
@@ -240,7 +110,7 @@ async def test_cut_off_active_steps_down_and_comes_back_as_standby(world: World)
     first.etcd.partition(silent=True)
     await world.until(lambda: second.active)
     first.etcd.heal()
-    await world.until(lambda: first.lifecycle.phase is Phase.STANDBY)
+    await world.until(lambda: first.standby)
     second.stop.set()
     await world.until(lambda: first.active)
     assert first.term.epoch > second.term.epoch
@@ -276,7 +146,7 @@ async def test_short_trouble_lapses_the_serve_lease_and_not_the_term(world: Worl
 async def test_overwritten_key_is_healed(world: World, junk: bytes) -> None:
     first, second = await pair(world)
     epoch = first.term.epoch
-    await world.overwrite_active(junk)
+    await world.put(KEYS.active, junk)
     await world.until(lambda: not first.active)
     await world.until(lambda: first.active != second.active)
     leader = first if first.active else second
@@ -288,12 +158,12 @@ async def test_go_active_is_waited_for_and_never_replaced(world: World) -> None:
     go = SessionRecord(77, "rootcoord", "go:53100").encode()
     await world.etcd.txn(Txn((version_is(KEYS.active, 0),), (put(KEYS.active, go, lease=lease),)))
     node = world.start()
-    await world.until(lambda: node.lifecycle.phase is Phase.STANDBY)
+    await world.until(lambda: node.standby)
     await world.pass_time(5)
-    await world.overwrite_active(b"{junk")
+    await world.put(KEYS.active, b"{junk")
     await world.pass_time(20)
-    assert node.lifecycle.phase is Phase.STANDBY
-    await world.delete_active()
+    assert node.standby
+    await world.delete(KEYS.active)
     gone_s = world.clock.boottime()
     await world.until(lambda: node.active)
     assert world.clock.boottime() - gone_s < SERVE_S / 2, "Go has no serve lease to wait for"
@@ -309,18 +179,18 @@ async def test_a_claim_whose_answer_was_lost_is_found_and_taken_again(world: Wor
 async def test_failed_activation_gives_the_key_to_another(world: World) -> None:
     first, second = await pair(world)
     third = world.start()
-    await world.until(lambda: third.lifecycle.phase is Phase.STANDBY)
+    await world.until(lambda: third.standby)
     await world.pass_time(2.0)
     second.role.trouble = CoordError("port taken")
     first.stop.set()
     await world.until(lambda: third.active)
-    await world.until(lambda: second.lifecycle.phase is Phase.STANDBY)
+    await world.until(lambda: second.standby)
 
 
 async def test_nospace_at_a_claim_is_waited_out(world: World) -> None:
     first, second = await pair(world)
     second.etcd.fail_next("txn", NoSpace("database space exceeded"), times=3)
-    await world.delete_active()
+    await world.delete(KEYS.active)
     first.stop.set()
     await world.until(lambda: second.active)
 
@@ -330,7 +200,7 @@ async def test_compaction_while_the_watch_is_cut(world: World) -> None:
     second.etcd.partition()
     for _ in range(5):
         await world.etcd.txn(Txn((), (put(b"unrelated", b"x"),)))
-    await world.delete_active()
+    await world.delete(KEYS.active)
     world.etcd.compact()
     first.stop.set()
     await world.until(world.tasks[first].done)
@@ -339,10 +209,10 @@ async def test_compaction_while_the_watch_is_cut(world: World) -> None:
 
 
 async def test_without_pairs_the_second_waits_and_no_instance_key_is_made(world: World) -> None:
-    first = world.start(ha=False)
+    first = world.start(active_standby=False)
     await world.until(lambda: first.active)
-    second = world.start(ha=False)
-    await world.until(lambda: second.lifecycle.phase is Phase.STANDBY)
+    second = world.start(active_standby=False)
+    await world.until(lambda: second.standby)
     assert (await world.etcd.get(KEYS.instance(1))).kv is None
     first.stop.set()
     await world.until(lambda: second.active)

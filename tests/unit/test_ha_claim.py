@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from milvus_coord.etcd.txn import lease_is, mod_revision_is, version_is
+from milvus_coord.etcd.txn import Compare, lease_is, mod_revision_is, version_is
 from milvus_coord.etcd.values import Event, EventKind, KeyValue
-from milvus_coord.ha.claim import Claim, Held, judge
+from milvus_coord.ha.claim import Claim, Held, judge, replace
+from milvus_coord.ha.conviction import Conviction
 from milvus_coord.ha.keys import Keys
 from milvus_coord.ha.record import SessionRecord
 from milvus_coord.ha.roster import Roster
+from milvus_coord.ha.takeover import Cause
 
 KEYS = Keys("by-dev/meta", "rootcoord")
-OURS = SessionRecord(7, "rootcoord", "h:1", fenced=True).encode()
+HOLDER = SessionRecord(7, "rootcoord", "h:1", fenced=True)
+OURS = HOLDER.encode()
 OWN, OTHER = 0xA, 0xB
 
 
@@ -26,23 +29,24 @@ def verdict(active: KeyValue | None, leadership_revision: int = 0) -> Claim | He
     return judge(KEYS, active, own_lease=OWN, leadership_revision=leadership_revision)
 
 
-def condition(active: KeyValue | None, leadership_revision: int = 0) -> object:
-    found = verdict(active, leadership_revision)
-    assert isinstance(found, Claim), found
-    return found.condition
+def claimed(cause: Cause, *conditions: Compare) -> Claim:
+    return Claim(conditions, cause)
 
 
 def test_absent_is_claimed_by_creating_it() -> None:
-    assert condition(None) == version_is(KEYS.active, 0)
+    assert verdict(None) == claimed(Cause.LEASE_ENDED, version_is(KEYS.active, 0))
 
 
 @pytest.mark.parametrize("value", [OURS, b"{junk"])
-def test_on_our_own_lease_is_claimed_as_such(value: bytes) -> None:
-    assert condition(k(value, lease=OWN)) == lease_is(KEYS.active, OWN)
+def test_on_our_own_lease_is_claimed_as_it_was_last_written(value: bytes) -> None:
+    """Without the revision, a late claim would break the fence of the term it had won before."""
+    assert verdict(k(value, lease=OWN, at=12)) == claimed(
+        Cause.REGAINED, lease_is(KEYS.active, OWN), mod_revision_is(KEYS.active, 12)
+    )
 
 
 def test_a_session_on_another_lease_is_held() -> None:
-    assert verdict(k()) == Held("server 7 at h:1")
+    assert verdict(k()) == Held("server 7 at h:1", HOLDER)
 
 
 def test_junk_on_another_lease_waits_for_that_lease() -> None:
@@ -52,12 +56,14 @@ def test_junk_on_another_lease_waits_for_that_lease() -> None:
 @pytest.mark.parametrize("value", [b"{junk", OURS])
 def test_off_any_lease_over_a_session_of_ours_is_claimed_by_revision(value: bytes) -> None:
     over_ours = k(value, lease=0, version=2, created=10, at=12)
-    assert condition(over_ours, leadership_revision=10) == mod_revision_is(KEYS.active, 12)
+    by_revision = claimed(Cause.JUNK, mod_revision_is(KEYS.active, 12))
+    assert verdict(over_ours, leadership_revision=10) == by_revision
 
 
 def test_off_any_lease_and_never_a_session_is_claimed_by_revision() -> None:
     born_junk = k(b"{junk", lease=0, version=1, created=30, at=30)
-    assert condition(born_junk, leadership_revision=10) == mod_revision_is(KEYS.active, 30)
+    by_revision = claimed(Cause.JUNK, mod_revision_is(KEYS.active, 30))
+    assert verdict(born_junk, leadership_revision=10) == by_revision
 
 
 @pytest.mark.parametrize("leadership_revision", [0, 20])
@@ -66,6 +72,22 @@ def test_off_any_lease_where_go_may_have_been_is_left_alone(leadership_revision:
     held = verdict(over_go, leadership_revision)
     assert isinstance(held, Held)
     assert "Go coordinator that may still be active" in held.by
+
+
+K_AS_IT_WAS = lease_is(KEYS.active, OTHER), mod_revision_is(KEYS.active, 12)
+
+
+@pytest.mark.parametrize("answered_at", [0, 11])
+def test_who_did_not_answer_is_replaced_unless_it_moves_or_answers(answered_at: int) -> None:
+    silent = Conviction(k(at=12), Cause.SILENT, since_s=1.0, answer_revision=answered_at)
+    unanswered = mod_revision_is(KEYS.answer(3), answered_at)
+    assert replace(KEYS, silent, 3) == claimed(Cause.SILENT, *K_AS_IT_WAS, unanswered)
+
+
+def test_who_is_dead_is_replaced_unless_k_has_moved() -> None:
+    dead = Conviction(k(at=12), Cause.PROCESS_DIED, since_s=1.0)
+    assert dead.proven_dead
+    assert replace(KEYS, dead, 3) == claimed(Cause.PROCESS_DIED, *K_AS_IT_WAS)
 
 
 def put(kv: KeyValue) -> Event:

@@ -1,0 +1,127 @@
+"""The history that leaders write, and who may take a K that is free."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from milvus_coord.etcd.errors import Unavailable
+from milvus_coord.etcd.txn import Txn, put
+from milvus_coord.ha.standby import HEAD_START_S
+from milvus_coord.ha.story import KEPT, clear_lease
+from milvus_coord.ha.takeover import Cause, Takeover
+from milvus_coord.model.errors import CoordError
+from tests.support.ha_world import KEYS, World, a_world, pair
+
+OLD = Takeover(1, 7, "h:7", 8, "h:8", Cause.STOPPED, 3, served=True)
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with a_world() as made:
+        yield made
+
+
+async def test_a_term_is_written_twice_and_says_how_long_it_took(world: World) -> None:
+    node = world.start()
+    await world.until(lambda: node.active)
+    await world.until(lambda: world.history()[-1].served)
+    (kv,) = world.etcd.store.range(KEYS.takeover(node.term.epoch), b"")
+    assert kv.version == 2
+    entry = Takeover.decode(kv.key, kv.value)
+    assert (entry.cause, entry.epoch, entry.server_id) == (Cause.FIRST, node.term.epoch, 1)
+    assert (entry.from_server_id, entry.from_address) == (0, "")
+    assert set(entry.phases) >= {"claim", "serve"}
+    assert abs(entry.at_ms - world.clock.wall_ns() // 1_000_000) < 1000
+
+
+async def test_a_term_that_never_serves_is_written_once(world: World) -> None:
+    node = world.start()
+    node.role.trouble = CoordError("no luck")
+    await world.until(lambda: len(world.history()) >= 2)
+    first = world.history()[0]
+    assert (first.served, first.phases) == (False, {})
+    node.role.trouble = None
+    await world.until(lambda: node.active)
+
+
+@pytest.mark.parametrize("there", [KEPT - 1, KEPT, KEPT + 7])
+async def test_history_is_bounded(world: World, there: int) -> None:
+    for epoch in range(1, there + 1):
+        value = replace(OLD, epoch=epoch).encode()
+        await world.etcd.txn(Txn((), (put(KEYS.takeover(epoch), value),)))
+    node = world.start()
+    await world.until(lambda: node.active)
+    await world.until(lambda: world.history()[-1].served)
+    kept = world.history()
+    assert len(kept) == KEPT
+    assert kept[-1].epoch == node.term.epoch
+    assert [entry.epoch for entry in kept[:-1]] == list(range(there + 2 - KEPT, there + 1))
+
+
+async def test_a_history_far_too_long_shrinks_from_term_to_term(world: World) -> None:
+    for epoch in range(1, KEPT + 81):
+        value = replace(OLD, epoch=epoch).encode()
+        await world.etcd.txn(Txn((), (put(KEYS.takeover(epoch), value),)))
+    node = world.start()
+    await world.until(lambda: node.active)
+    await world.until(lambda: world.history()[-1].served)
+    assert KEPT < len(world.history()) < KEPT + 81
+    await world.delete(KEYS.active)
+    await world.until(lambda: not node.active)
+    await world.until(lambda: node.active and world.history()[-1].served)
+    assert len(world.history()) == KEPT
+
+
+async def test_the_lease_of_the_one_before_is_ended_whatever_etcd_says(world: World) -> None:
+    lease = (await world.etcd.lease_grant(600)).id
+    await world.put(b"left behind", b"x", lease=lease)
+    down = Unavailable("no leader", sent=False)
+    world.etcd.fail_next("lease_revoke", down, times=2)
+    world.etcd.fail_next("lease_revoke", down, applied=True)
+    ended: list[bool] = []
+
+    async def clear() -> None:
+        await clear_lease(world.etcd, world.clock, lease)
+        ended.append(True)
+
+    task = asyncio.create_task(clear())
+    await world.until(lambda: bool(ended), within_s=5)
+    await task
+    assert world.value(b"left behind") is None
+
+
+async def test_a_free_k_is_left_to_a_ready_one_for_a_while(world: World) -> None:
+    first, unready = await pair(world)
+    unready.role.obstacles = ("mirror is not synced",)
+    third = world.start()
+    third.role.has_port = False  # it could not take K either, for the moment
+    await world.until(lambda: third.standby)
+    await world.delete(KEYS.active)
+    first.etcd.partition()
+    await world.pass_time(HEAD_START_S / 2)
+    assert unready.role.calls == []
+    third.role.has_port = True
+    await world.until(lambda: third.active, within_s=2.0)
+    assert unready.role.calls == []
+
+
+async def test_but_not_for_ever(world: World) -> None:
+    first, unready = await pair(world)
+    unready.role.obstacles = ("mirror is not synced",)
+    first.etcd.partition()
+    await world.delete(KEYS.active)
+    freed_s = world.clock.boottime()
+    await world.until(lambda: "activate" in unready.role.calls)
+    assert HEAD_START_S <= world.clock.boottime() - freed_s <= HEAD_START_S + 0.3
+
+
+async def test_who_is_alone_takes_a_free_k_though_it_is_not_ready(world: World) -> None:
+    node = world.start()
+    node.role.obstacles = ("mirror is not synced",)
+    began_s = world.clock.boottime()
+    await world.until(lambda: node.active)
+    assert world.clock.boottime() - began_s < HEAD_START_S / 2
