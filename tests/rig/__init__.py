@@ -39,7 +39,9 @@ skipped), so that a standby cannot see the active's process die.
   rig.no_failover()           context: fails when K changes inside
   rig.failpoints(c, "after_claim=crash")     for the next start of c
 After the function returns the rig stops the clients, repairs nothing, and runs every checker
-(module checkers): SAFE or the list of violations. Histories are written as JSON lines on failure.
+(module checkers). The verdict is SAFE, UNSAFE (rig.violations and the checkers') or FAILED (an
+exception of the scenario, rig.surprises, other causes than expected); then the histories are kept
+as JSON lines. Of early causes one counts as another: which sign is first is chance.
 
 pytest: `await play("S6", folder)` (module play) asserts that the short form is SAFE.
 All day: `scripts/chaos --hours 1 --only S4,S7 --seed 5`.
