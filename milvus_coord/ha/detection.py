@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from typing import Final, Never, Protocol
 
 from milvus_coord.etcd.values import KeyValue
 from milvus_coord.ha.board import Board
@@ -68,11 +68,11 @@ class Detector:
 
     async def convict(self) -> Conviction:
         """Return when the active may be replaced; for as long as it does well, never."""
+        watching: list[asyncio.Task[Conviction | None]]
         watching = [asyncio.create_task(self._death(), name="ha.detect.death")]
-        helpers = []
         if self._holder.fenced and self._settings.active_standby:
             watching.append(asyncio.create_task(self._judge(), name="ha.detect.judge"))
-            helpers.append(asyncio.create_task(self._listen(), name="ha.detect.beats"))
+            watching.append(asyncio.create_task(self._listen(), name="ha.detect.beats"))
         try:
             while True:
                 done, _ = await asyncio.wait(watching, return_when=asyncio.FIRST_COMPLETED)
@@ -84,7 +84,7 @@ class Detector:
                 if not watching:
                     await asyncio.Event().wait()
         finally:
-            await end(*watching, *helpers)
+            await end(*watching)
 
     async def _death(self) -> Conviction | None:
         """D2: the process has ended; None when it cannot be watched from here."""
@@ -117,7 +117,7 @@ class Detector:
         while self._obstacles() and self._clock.boottime() < limit_s:
             await self._clock.sleep(_RECONNECT_S)
 
-    async def _listen(self) -> None:
+    async def _listen(self) -> Never:
         """D3, D4: follow the beats for ever, and connect again whenever they end."""
         suspicion = self._suspicion
         while True:
