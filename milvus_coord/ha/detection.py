@@ -154,6 +154,7 @@ class Detector:
             seen = self._changed.mark()
             sign = self._suspicion.sign(self._clock.boottime())
             if sign is None:
+                self._held_back = ""
                 await self._next_look(seen)
                 continue
             if self._is_held_back():

@@ -13,6 +13,7 @@ LAGS_BORNE: Final = 3
 SILENCE_S_MAX: Final = 5.0
 """However long its loop stood still of late, an active that says nothing for so long is asked."""
 
+_TO_CONNECT_S: Final = 0.5
 _UNPROVEN_PART: Final = 0.5
 _LEFT_ALONE_S: Final = 1.0
 
@@ -43,6 +44,7 @@ class Suspicion:
     |---|---|
     | once up, the stream was reset and connecting is refused | UNREACHABLE (D3) |
     | five beats are missing, or three times the worst stall of its loop of late | SILENT (D4) |
+    | no beat ever came, for half a second more, in which to connect | SILENT |
     | beats come, but half its serve lease has passed without a proof in etcd | UNPROVEN |
 
     A sign only asks for a challenge. After one that was answered the active is left alone for a
@@ -100,4 +102,6 @@ class Suspicion:
     @property
     def _silence_s(self) -> float:
         patient_s = max(BEATS_MISSED * self._beat_s, LAGS_BORNE * self._lag_s)
+        if not self._heard_ever:
+            patient_s += _TO_CONNECT_S
         return min(patient_s, max(SILENCE_S_MAX, BEATS_MISSED * self._beat_s))

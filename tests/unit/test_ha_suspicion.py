@@ -34,9 +34,9 @@ def played(*steps: Step, beat_s: float = BEAT_S) -> Suspicion:
 
 TABLE: dict[str, tuple[tuple[Step, ...], float, Cause | None]] = {
     "nothing yet": ((), 0.49, None),
-    "never a beat": ((), 0.51, Cause.SILENT),
+    "never a beat": ((), 1.01, Cause.SILENT),
     "refused before the first beat: it is about to listen": (((0.0, "refused"),), 0.49, None),
-    "refused and never a beat": (((0.0, "refused"),), 0.51, Cause.SILENT),
+    "refused and never a beat": (((0.0, "refused"),), 1.01, Cause.SILENT),
     "a good beat": (((1.0, "beat"),), 1.0, None),
     "four and a half beats missing": (((1.0, "beat"),), 1.45, None),
     "five beats missing": (((1.0, "beat"),), 1.51, Cause.SILENT),
