@@ -120,6 +120,7 @@ def test_addresses_of_other_machines_and_nonsense_are_nobody(
 
 def test_a_port_that_is_bound_or_connected_alone_is_nobody(port: int) -> None:
     with socket.socket() as bound, socket.create_server(("127.0.0.1", 0)) as server:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # after another test's calls
         bound.bind(("127.0.0.1", port))
         assert listener_of(f"127.0.0.1:{port}") is None
         bound.connect(server.getsockname())
