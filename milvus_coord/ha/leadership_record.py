@@ -60,6 +60,6 @@ class LeadershipRecord:
                 serve_lease_ms=int(fields["serve_lease_ms"]),
                 why=str(fields.get("why", "")),
             )
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, OverflowError) as error:
             name = key.decode(errors="replace")
             raise BadValue(f"{name} holds no leadership record: {value[:200]!r}") from error
