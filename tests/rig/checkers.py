@@ -52,13 +52,14 @@ def check_epochs(store: StoreHistory) -> Iterator[str]:
     """Who writes K as a leader says so in the same transaction; who gives it up led before.
 
     A hand-over writes K for the heir and RELEASED for the giver at once; the heir then claims it.
+    A term that ends while the leader before it may still serve says why, but leaves HELD.
     """
     reigns = Reigns(store.reigns())
     for change in store.of(f"{HA}leadership"):
         if change.value is None:
             continue
         said = json.loads(change.value)
-        if said["state"] == "held":
+        if said["state"] == "held" and not said["why"]:
             reign = reigns.begun_at(change.revision)
             if reign is None or reign.server_id != said["server_id"]:
                 yield f"{change} says that its server leads, but K is of {reign}"

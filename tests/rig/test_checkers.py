@@ -28,7 +28,7 @@ def session(server_id: int, address: str) -> bytes:
 
 
 def won(revision: int, server_id: int, address: str) -> list[Change]:
-    said = {"server_id": server_id, "state": "held"}
+    said = {"server_id": server_id, "state": "held", "why": ""}
     return [
         put(revision, K, session(server_id, address)),
         put(revision, f"{HA}leadership", json.dumps(said).encode()),
@@ -88,6 +88,12 @@ def test_good_history() -> None:
     assert list(checkers.check_history(history, ["first", "silent"])) == []
 
 
+def test_term_that_ended_before_it_was_clear() -> None:
+    over = b'{"server_id":2,"state":"held","why":"failed"}'
+    given_up = [Change(10, K, None, 0, 1.0), put(10, f"{HA}leadership", over)]
+    assert list(checkers.check_store(store([*GOOD, *given_up]))) == []
+
+
 PLANTED = {
     "lost revision": (without(5), "revisions 5 to 5"),
     "nothing": ([], "empty"),
@@ -97,6 +103,10 @@ PLANTED = {
     ),
     "ends another's term": (
         [*GOOD, put(10, f"{HA}leadership", b'{"server_id":1,"state":"released"}')],
+        "ends a term",
+    ),
+    "ends another's term unclear": (
+        [*GOOD, put(10, f"{HA}leadership", b'{"server_id":1,"state":"held","why":"failed"}')],
         "ends a term",
     ),
     "deposed mark": ([*GOOD, put(10, f"{META}root-coord/ha/mark", b"1")], "of epoch 1"),
