@@ -100,7 +100,8 @@ class Challenger:
     async def _wait(self, nonce: Nonce) -> float:
         """Until the answer is heard, or the time is up; by how much more we slept, in seconds."""
         key = self._keys.answer(self._session.record.server_id)
-        wait_s = min(max(self._wait_s, _PACES_BORNE * self._pace.worst_s), WAIT_S_MAX)
+        pace_s = max(self._pace.typical_s, self._pace.last_s)  # the last was the asking
+        wait_s = min(max(self._wait_s, _PACES_BORNE * pace_s), WAIT_S_MAX)
         until_s = self._clock.boottime() + wait_s
         waiting = asyncio.create_task(self._heard(key, nonce), name="ha.challenge.heard")
         sleeping = asyncio.create_task(self._clock.sleep(wait_s), name="ha.challenge.time")

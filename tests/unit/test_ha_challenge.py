@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from milvus_coord.etcd.errors import Unavailable
+from milvus_coord.etcd.txn import Txn, TxnResult
 from milvus_coord.ha.challenge import WAIT_S_MAX, Answerer, Challenger, Outcome, Reply
 from milvus_coord.ha.challenge_record import Nonce
 from milvus_coord.ha.pace import Pace
@@ -142,12 +143,42 @@ async def test_void_when_our_own_loop_stood_still(scene: Scene) -> None:
 async def test_a_slow_etcd_gives_the_active_longer(scene: Scene) -> None:
     await scene.listen()
     pace = Pace(scene.clock)
-    await slow(pace, scene, 0.8)
+    for _ in range(3):
+        await slow(pace, scene, 0.8)
     began_s = scene.clock.boottime()
     asking = ask(scene, pace)
     await scene.until(asking.done)
     assert asking.result().outcome is Outcome.UNANSWERED
     assert 1.6 <= scene.clock.boottime() - began_s <= 1.7
+
+
+async def test_one_slow_call_is_no_slow_etcd(scene: Scene) -> None:
+    """The first over a connection that was cut, for instance."""
+    await scene.listen()
+    pace = Pace(scene.clock)
+    for took_s in (0.01, 1.5, 0.01):
+        await slow(pace, scene, took_s)
+    began_s = scene.clock.boottime()
+    asking = ask(scene, pace)
+    await scene.until(asking.done)
+    assert asking.result().outcome is Outcome.UNANSWERED
+    assert scene.clock.boottime() - began_s <= WAIT_S + 0.1
+
+
+async def test_but_a_slow_asking_is(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    await scene.listen()
+    at_once = scene.etcd.txn
+
+    async def slowly(txn: Txn, *, timeout_s: float) -> TxnResult:
+        await scene.clock.sleep(0.8)
+        return await at_once(txn, timeout_s=timeout_s)
+
+    monkeypatch.setattr(scene.etcd, "txn", slowly)
+    began_s = scene.clock.boottime()
+    asking = ask(scene)
+    await scene.until(asking.done)
+    assert asking.result().outcome is Outcome.UNANSWERED
+    assert scene.clock.boottime() - began_s >= 3 * 0.8
 
 
 async def test_but_not_for_ever(scene: Scene) -> None:
