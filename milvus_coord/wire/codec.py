@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, Final, TypeVar, cast
 
 import betterproto
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
-from grpclib.const import Handler, Status
+from grpclib.const import Status
 from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError
 
@@ -84,17 +83,6 @@ class WireCodec(CodecBase):
             return message_type.FromString(_canonical(data, message_type))
         except _DAMAGE as error:
             raise GRPCError(self._on_damage, f"malformed {_name(message_type)}: {error}") from error
-
-
-def rehearse(handlers: Iterable[Handler], codec: CodecBase) -> None:
-    """Take every message of `handlers` through `codec` once.
-
-    betterproto and upb learn a message at its first use, a millisecond each: rather now than while
-    clients wait for a new active.
-    """
-    for handler in handlers:
-        for kind in (handler.request_type, handler.reply_type):
-            codec.decode(codec.encode(kind(), kind), kind)
 
 
 def _serialise(message: Any, message_type: type[Any]) -> bytes:

@@ -20,7 +20,8 @@ from milvus_coord.rpc.limits import Limits
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server import RpcServer
 from milvus_coord.runtime.clock import SystemClock
-from milvus_coord.wire.codec import Encoded, WireCodec, rehearse
+from milvus_coord.wire.codec import Encoded, WireCodec
+from milvus_coord.wire.rehearsal import rehearse
 
 SERVICE = "/milvus.proto.rootcoord.RootCoord"
 TICK = common.MsgType.try_value(common.MsgType.TimeTick)

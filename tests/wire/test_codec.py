@@ -24,8 +24,9 @@ from milvus_coord.pb.milvus.proto.proxy import ProxyBase
 from milvus_coord.pb.milvus.proto.query import QueryCoordBase, QueryNodeBase
 from milvus_coord.pb.milvus.proto.rootcoord import AllocTimestampResponse, RootCoordBase
 from milvus_coord.pb.milvus.proto.schema import ArrayArray, ScalarField
-from milvus_coord.wire.codec import Encoded, WireCodec, encoded, rehearse
+from milvus_coord.wire.codec import Encoded, WireCodec, encoded
 from milvus_coord.wire.descriptors import has_status, message_class, pool
+from milvus_coord.wire.rehearsal import rehearse
 from milvus_coord.wire.status import fail
 from tests.wire.messages import generated_types, upb_of
 

@@ -28,7 +28,8 @@ from milvus_coord.ha.term import Term
 from milvus_coord.mq.connect import load_client
 from milvus_coord.rpc.edge import Service
 from milvus_coord.runtime.patience import Patience
-from milvus_coord.wire.codec import WireCodec, rehearse
+from milvus_coord.wire.codec import WireCodec
+from milvus_coord.wire.rehearsal import rehearse
 
 FAMILIES: Final[tuple[type[RpcFamily], ...]] = (
     AllocatorRpcs,

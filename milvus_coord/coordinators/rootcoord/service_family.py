@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from types import MethodType
 from typing import Final, Protocol
 
 from grpclib.const import Handler
@@ -35,12 +37,10 @@ class RpcFamily(rootcoord.RootCoordBase):
         self.lifecycle = lifecycle
 
     def __mapping__(self) -> dict[str, Handler]:
-        every: dict[str, Handler] = super().__mapping__()
-        return {path: handler for path, handler in every.items() if self._defines(handler)}
-
-    def _defines(self, handler: Handler) -> bool:
-        name = handler.func.__name__.partition("__rpc_")[2]
-        return getattr(type(self), name) is not getattr(rootcoord.RootCoordBase, name)
+        return {
+            path: handler._replace(func=MethodType(handler.func, self))
+            for path, handler in _served_by(type(self)).items()
+        }
 
     def refusal(self) -> Status | None:
         """NotReadyServe while we activate: Go clients repeat such a call on the same connection."""
@@ -48,6 +48,22 @@ class RpcFamily(rootcoord.RootCoordBase):
         if phase is Phase.ACTIVE:
             return None
         return not_serving(ROLE, self.lifecycle.server_id, phase.state_code.name)
+
+
+@functools.cache
+def _served_by(family: type[RpcFamily]) -> dict[str, Handler]:
+    """Path to handler with an unbound function: found out once, a term has no time for it."""
+    every = rootcoord.RootCoordBase.__mapping__(family.__new__(family))
+    return {
+        path: handler._replace(func=handler.func.__func__)
+        for path, handler in every.items()
+        if _defines(family, handler)
+    }
+
+
+def _defines(family: type[RpcFamily], handler: Handler) -> bool:
+    name = handler.func.__name__.partition("__rpc_")[2]
+    return getattr(family, name) is not getattr(rootcoord.RootCoordBase, name)
 
 
 def failure(error: CoordError, prefix: str = "") -> Status:
