@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from enum import Enum
 
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Compare, Op, Txn, TxnResult, get, lease_is, mod_revision_is
@@ -15,15 +17,34 @@ class ConditionFailed(CoordError):
     """A condition of the caller's own did not hold; leadership is fine and nothing was written."""
 
 
+class RefusedBy(Enum):
+    """Who kept a write of a deposed leader from etcd's store: etcd, or we who knew it by then."""
+
+    ETCD = "etcd"
+    US = "us"
+
+
+def _nobody(by: RefusedBy) -> None:
+    """Nobody counts."""
+
+
 class Fence:
     """The comparisons that every write of one term carries.
 
     K must still hang on our lease, and must not have been written since we won it. The second
-    also stops what an earlier term of this same process may have left in the network.
+    also stops what an earlier term of this same process may have left in the network. `refused`
+    is told of each write that was kept out because the term was over.
     """
 
-    def __init__(self, etcd: Etcd, active_key: bytes, lease: int, epoch: int) -> None:
-        self._etcd, self._key = etcd, active_key
+    def __init__(
+        self,
+        etcd: Etcd,
+        active_key: bytes,
+        lease: int,
+        epoch: int,
+        refused: Callable[[RefusedBy], None] = _nobody,
+    ) -> None:
+        self._etcd, self._key, self._refused = etcd, active_key, refused
         self.epoch = epoch
         self.compares = (lease_is(active_key, lease), mod_revision_is(active_key, epoch))
         self.broken = asyncio.Event()
@@ -37,6 +58,7 @@ class Fence:
         etcd's own errors; after `Unavailable` with `sent` the outcome is unknown.
         """
         if self.broken.is_set():
+            self._refused(RefusedBy.US)
             raise FencedOff(f"epoch {self.epoch} is over")
         guarded = Txn((*self.compares, *when), ops, (get(self._key),))
         result = await self._etcd.txn(guarded, timeout_s=timeout_s)
@@ -45,6 +67,7 @@ class Fence:
         if result.kv(0) is not None and self._is_ours(result.kv(0)):
             raise ConditionFailed(f"not written: one of {when} does not hold")
         self.broken.set()
+        self._refused(RefusedBy.ETCD)
         raise FencedOff(f"epoch {self.epoch} is over: {self._key.decode()} is no longer ours")
 
     def _is_ours(self, active: KeyValue | None) -> bool:

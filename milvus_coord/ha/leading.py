@@ -91,7 +91,13 @@ class Leading:
         return Term(
             server_id=server_id,
             epoch=won.epoch,
-            fence=Fence(self._around.etcd, keys.active, self._session.lease, won.epoch),
+            fence=Fence(
+                self._around.etcd,
+                keys.active,
+                self._session.lease,
+                won.epoch,
+                self._around.metrics.refused,
+            ),
             serve=serve,
             clear_at=won.clear_at,
             phases=won.phases,

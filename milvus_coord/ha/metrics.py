@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from milvus_coord.ha.fence import RefusedBy
 from milvus_coord.ha.takeover import Cause
 from milvus_coord.telemetry.metrics import Metrics
 
@@ -23,6 +24,11 @@ class HaMetrics:
         )
         self._answers = metrics.counter(
             "milvus_coord_challenge_answered_count", "challenges that we answered as the active"
+        )
+        self._refusals = metrics.counter(
+            "milvus_coord_deposed_write_count",
+            "writes that were kept out because our term was over",
+            ("by",),
         )
         self._takeovers = metrics.counter(
             "milvus_coord_takeover_count", "times K was won, by cause", ("cause",)
@@ -63,6 +69,10 @@ class HaMetrics:
     def answered(self) -> None:
         """We answered a challenge."""
         self._answers.inc()
+
+    def refused(self, by: RefusedBy) -> None:
+        """A write of ours came after our term."""
+        self._refusals.labels(by.value).inc()
 
     def took_over(self, cause: Cause) -> None:
         """K is ours."""
