@@ -108,9 +108,10 @@ class Board:
                 self.wish = (kv, Switchover.decode(key, kv.value))
         except BadValue as error:
             log.warn("a key of the pair is not readable, its value is ignored", error=str(error))
-            self._delete(key)
             if key == keys.paused:  # somebody meant to pause
                 self._pause(Pause("unknown", 0, "the pause key is not readable"))
+            else:
+                self._delete(key)
 
     def _delete(self, key: bytes) -> None:
         if key == self._keys.paused:
