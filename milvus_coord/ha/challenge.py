@@ -25,7 +25,7 @@ from milvus_coord.runtime.failpoints import failpoint
 from milvus_coord.telemetry.log import log
 
 WAIT_S_MAX: Final = 2.0
-"""However slow etcd is, an active that cannot write for so long is no use."""
+"""However slow etcd is, it lends an active no more: one that cannot write for so long is no use."""
 
 _PACES_BORNE: Final = 2
 _OVERSLEPT_S: Final = 0.2
@@ -101,7 +101,7 @@ class Challenger:
         """Until the answer is heard, or the time is up; by how much more we slept, in seconds."""
         key = self._keys.answer(self._session.record.server_id)
         pace_s = max(self._pace.typical_s, self._pace.last_s)  # the last was the asking
-        wait_s = min(max(self._wait_s, _PACES_BORNE * pace_s), WAIT_S_MAX)
+        wait_s = max(self._wait_s, min(_PACES_BORNE * pace_s, WAIT_S_MAX))
         until_s = self._clock.boottime() + wait_s
         waiting = asyncio.create_task(self._heard(key, nonce), name="ha.challenge.heard")
         sleeping = asyncio.create_task(self._clock.sleep(wait_s), name="ha.challenge.time")
