@@ -8,7 +8,7 @@ import pytest
 
 from tests.rig.play import play
 
-NAMES = ["S10", "S11", "S12", "S12-host", "S13", "S14", "S15", "S16"]
+NAMES = ["S10", "S11", "S12", "S12-host", "S12-late", "S13", "S14", "S15", "S16"]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,6 +8,7 @@ from tests.rig.registry import scenario
 from tests.rig.rig import Rig
 from tests.support.daemon import boottime_s
 from tests.support.etcd import EtcdMember
+from tests.support.ours import NEVER_EARLY
 
 _LAPSED_S = 1.0
 """The serve lease of half a second has certainly lapsed so long after etcd stopped."""
@@ -74,6 +75,27 @@ async def both_leaders_elsewhere(rig: Rig) -> None:
     await member.start()
     await rig.restart(active)
     rig.expect(Cause.FIRST, Cause.UNREACHABLE)
+
+
+@scenario(
+    "S12-late",
+    "the leader of etcd dies a second before the lease of a dead active ends",
+    other_hosts=True,
+    ttl_s=4,
+    env=NEVER_EARLY,
+)
+async def leader_lost_before_the_lease_ends(rig: Rig) -> None:
+    """Nobody may replace it early; etcd's next leader lets the lease live for a TTL more."""
+    active, standby = await rig.pair()
+    member = await rig.etcd.leader()
+    with rig.fault("kill both"):
+        active.kill()
+        await rig.quiet(rig.scenario.ttl_s - 1)
+        member.kill()
+        await rig.leads(standby)
+    await member.start()
+    await rig.restart(active)
+    rig.expect(Cause.FIRST, Cause.LEASE_ENDED)
 
 
 @scenario("S13", "all of etcd stops for less than the TTL")

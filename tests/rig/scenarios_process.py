@@ -96,14 +96,12 @@ async def stutters(rig: Rig) -> None:
     """Short stops change nothing; of the longer ones damping lets one a minute do so."""
     active, _ = await rig.pair()
     async with rig.no_failover():
-        for _ in range(rig.pick(6, 250)):
+        for _ in range(rig.pick(12, 250)):
             active.pause()
             await rig.quiet(rig.random.uniform(0.05, 0.8 * _BEATS_MISSED_S))
             active.resume()
-            await rig.quiet(
-                0.5
-            )  # or two stops could be one: the challenge to the first takes 0.3 s
-            await rig.leads(active)
+            await rig.quiet(rig.random.uniform(0.05, 0.2))
+        await rig.leads(active)
     early_before = len(rig.early_takeovers())
     assert early_before == 0
     for _ in range(rig.pick(4, 250)):

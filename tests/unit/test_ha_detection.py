@@ -274,6 +274,20 @@ async def test_who_recovers_during_its_challenge_is_not_convicted() -> None:
     assert court.asked == [EPOCH]
 
 
+async def test_a_word_older_than_the_challenge_does_not_convict() -> None:
+    """Short stops in a row: what was said before them may be true no longer."""
+    heart, court = Heart(), Court(Outcome.UNANSWERED)
+    heart.unproven_s = 0.9
+    said: list[int] = []
+    court.asking = lambda: said.append(heart.sent)
+    async with (
+        serving_beats(heart, every_s=BEAT_S) as (_, address),
+        convicting(court.detector(holder(address), CALM)) as task,
+    ):
+        assert (await within(3, task)).cause is Cause.UNPROVEN
+        assert heart.sent > said[0]
+
+
 PAST = Takeover(1, 7, "h:7", 8, "h:8", Cause.SILENT, 0)
 
 
