@@ -49,6 +49,9 @@ class LazyLeader:
         leader = await asyncio.shield(self._loaded)
         await leader.activate(term, tasks)
 
+    async def admit(self) -> None:
+        await self._loaded.result().admit()
+
     async def finish(self) -> None:
         if self._loaded.done():
             await self._loaded.result().finish()

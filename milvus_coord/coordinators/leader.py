@@ -95,7 +95,7 @@ class PortLeader:
         await self._coordinator.follow()
 
     async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
-        """Listen, let the role recover, and return when it serves."""
+        """Listen, let the role recover, and return when it could serve."""
         reserved = self._reserve()
         began_s = self._clock.boottime()
         beats = BeatService(self._clock, self._beat_s, lambda: self._beat(term, began_s))
@@ -120,8 +120,14 @@ class PortLeader:
         with suppress(TimeoutError):
             async with asyncio.timeout(_ACCEPT_AFTER_S):
                 await serving.wait()
-        await server.accept()
-        await serving.wait()
+        if not serving.is_set():
+            await server.accept()
+            await serving.wait()
+
+    async def admit(self) -> None:
+        """Who waited while we activated is answered by an active, and need not ask twice."""
+        if self._server is not None:
+            await self._server.accept()
 
     async def finish(self) -> None:
         if self._server is not None:

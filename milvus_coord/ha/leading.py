@@ -57,6 +57,7 @@ class Leading:
                 leader = self._around.leader
                 await until(stop, leader.activate(term, tasks), name="ha.activate")
                 self._serving(term)
+                await leader.admit()
                 await failpoint("after_serve")
                 wish = tasks.create_task(self._switching().accepted(term), name="ha.switchover")
                 await self._until_told(stop, wish)

@@ -58,7 +58,10 @@ class Leader(Protocol):
         """What the role keeps of etcd; None until it is loaded."""
 
     async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
-        """Listen, recover, and start the role's loops in `tasks`; return when Healthy."""
+        """Listen, recover, and start the role's loops in `tasks`; return when it could serve."""
+
+    async def admit(self) -> None:
+        """Answer those who have connected meanwhile, and all who will."""
 
     async def finish(self) -> None:
         """Refuse new work, and return when what runs has ended: nothing unfenced happens after."""

@@ -88,6 +88,9 @@ class Role:
         await self._server.listen(self._reserved)
         await self._clock.sleep(term.clear_at - self._clock.boottime())
 
+    async def admit(self) -> None:
+        """Everybody is let in from the first moment here."""
+
     async def finish(self) -> None:
         self.calls.append("finish")
 
