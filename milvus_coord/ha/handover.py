@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
+from contextlib import suppress
 from typing import Final
 
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Op, Txn, delete, mod_revision_is, put
 from milvus_coord.etcd.values import KeyValue
+from milvus_coord.ha.board import Board
 from milvus_coord.ha.keys import Keys
 from milvus_coord.ha.leadership_record import LeadershipRecord, TermState
 from milvus_coord.ha.sessions_watch import SessionsWatch
@@ -17,9 +18,11 @@ from milvus_coord.ha.takeover import Cause
 from milvus_coord.ha.term import Term
 from milvus_coord.model.errors import FencedOff
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.race import within
 from milvus_coord.telemetry.log import log
 
 ACCEPT_S: Final = 0.5
+HEIR_SERVES_S: Final = 0.25
 RELEASE_S: Final = 1.0
 
 
@@ -56,6 +59,17 @@ class HandOver:
             return True
         return False
 
+    async def see_it_serve(self, term: Term, board: Board) -> None:
+        """Wait until the heir serves, a quarter of a second at most.
+
+        What comes next, tearing down a process for one, would cost the heir processor time just
+        when clients wait for it.
+        """
+        serving = _serving_after(term.epoch, board)
+        with suppress(TimeoutError):
+            await within(HEIR_SERVES_S, serving, clock=self._clock, name="ha.heir_serves")
+            log.info("the heir serves", epoch=term.epoch)
+
     async def release(self, term: Term, why: Cause) -> None:
         """Delete K and note that this term has ended; gives up after a second."""
         ops = delete(self._keys.active), self._note(term, why)
@@ -82,11 +96,9 @@ class HandOver:
 
     async def _see_it_taken(self, heir: KeyValue, given_at: int) -> None:
         """Take K back from an heir that does not react, a frozen one for instance."""
-        roster = self._watch.roster
+        taken = self._taken_after(given_at)
         try:
-            async with asyncio.timeout(ACCEPT_S):
-                while roster.active_revision <= given_at:
-                    await self._watch.changed.wait()
+            await within(ACCEPT_S, taken, clock=self._clock, name="ha.heir_takes")
         except TimeoutError:
             log.warn("the heir did not take over, releasing the ACTIVE key", heir=heir.key.decode())
             back = Txn(
@@ -96,3 +108,12 @@ class HandOver:
                 await self._etcd.txn(back, timeout_s=RELEASE_S)
             except EtcdError as error:
                 log.warn("K stays with the heir's lease", error=str(error))
+
+    async def _taken_after(self, given_at: int) -> None:
+        while self._watch.roster.active_revision <= given_at:
+            await self._watch.changed.wait()
+
+
+async def _serving_after(epoch: int, board: Board) -> None:
+    while not any(later.served and later.epoch > epoch for later in board.history.values()):
+        await board.changed.wait()

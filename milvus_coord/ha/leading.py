@@ -117,7 +117,8 @@ class Leading:
         )
         tasks.create_task(writing, name="ha.history")
         if self._won.before_lease:
-            clearing = clear_lease(around.etcd, around.clock, self._won.before_lease)
+            lease = self._won.before_lease
+            clearing = clear_lease(around.etcd, around.clock, lease, self._served)
             tasks.create_task(clearing, name="ha.clear_lease")
 
     def _mine(self, state: TermState) -> LeadershipRecord:
@@ -178,7 +179,9 @@ class Leading:
             given = await self._hand_over.to_heir(term, heirs, self._why)
             await failpoint("after_hand_over")
         await self._around.leader.abandon()
-        if not given:
+        if given:
+            await self._hand_over.see_it_serve(term, self._board)
+        else:
             await failpoint("before_release")
             why = self._why if in_order else Cause.FAILED
             await self._hand_over.release(term, why)

@@ -45,8 +45,12 @@ async def write_history(
     await patience.outlast(lambda: term.fence.commit(*ops))
 
 
-async def clear_lease(etcd: Etcd, clock: Clock, lease: int) -> None:
-    """End the session lease of one who was replaced, so that its instance key goes."""
+async def clear_lease(etcd: Etcd, clock: Clock, lease: int, served: asyncio.Event) -> None:
+    """End the session lease of one who was replaced, so that its instance key goes.
+
+    Once we serve: until then clients wait, and a term that fails leaves it to the lease's own end.
+    """
+    await served.wait()
     patience = Patience(clock, "end the lease of the one before us", weather=(EtcdError,))
 
     async def revoke() -> None:

@@ -1,10 +1,12 @@
-"""Run something, but not beyond an event."""
+"""Run something, but not beyond an event or a time."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+
+from milvus_coord.runtime.clock import Clock
 
 T = TypeVar("T")
 
@@ -30,6 +32,19 @@ async def until(stop: asyncio.Event, work: Coroutine[Any, Any, T], *, name: str)
         raise Interrupted(name)
     finally:
         await end(task, stopped)
+
+
+async def within(seconds: float, work: Coroutine[Any, Any, T], *, clock: Clock, name: str) -> T:
+    """Return what `work` returns, or cancel it and raise TimeoutError when the time is over."""
+    task = asyncio.create_task(work, name=name)
+    over = asyncio.create_task(clock.sleep(seconds), name=f"{name}.time")
+    try:
+        await asyncio.wait((task, over), return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise TimeoutError(name)
+    finally:
+        await end(task, over)
 
 
 async def end(*tasks: asyncio.Task[Any]) -> None:

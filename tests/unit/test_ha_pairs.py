@@ -13,6 +13,7 @@ from milvus_coord.ha.standby import HEAD_START_S
 from milvus_coord.ha.takeover import Cause
 from milvus_coord.ha.wishes import Pause, Switchover, WishState
 from milvus_coord.model.errors import FencedOff, NotServing
+from milvus_coord.model.states import Phase
 from tests.support.ha_world import BEAT_S, KEYS, SERVE_S, TTL_S, Node, World, a_world, pair
 
 SILENCE_S = 5 * BEAT_S
@@ -86,7 +87,7 @@ async def test_who_was_replaced_has_no_lease_and_writes_nothing(world: World) ->
     deposed = first.term
     first.freeze()
     await world.until(lambda: second.active)
-    assert world.value(KEYS.instance(1)) is None, "its lease was not revoked"
+    await world.until(lambda: world.value(KEYS.instance(1)) is None)  # its lease was revoked
     assert world.value(KEYS.status(1)) is None
     first.thaw()
     with pytest.raises(FencedOff):
@@ -226,6 +227,26 @@ async def test_switching_over_there_and_back(world: World) -> None:
     causes = [entry.cause for entry in world.history()]
     assert causes == [Cause.FIRST, Cause.SWITCHOVER, Cause.SWITCHOVER]
     assert first.role.calls == ["activate", "finish", "abandon", "activate"]
+
+
+async def test_who_hands_over_keeps_quiet_until_the_heir_serves(world: World) -> None:
+    first, second = await pair(world)
+    await world.pass_time(1.5)
+    served: list[bool] = []
+    first.lifecycle.observe(
+        lambda phase: served.append(world.history()[-1].served) if phase is Phase.STANDBY else None
+    )
+    await switched(world, first, second)
+    assert served == [True]
+
+
+async def test_an_heir_that_never_serves_is_not_waited_for(world: World) -> None:
+    first, second = await pair(world)
+    await world.pass_time(1.5)
+    second.role.trouble = NotServing("planted")
+    await wish(world, first)
+    await world.until(lambda: first.standby)
+    assert not world.history()[-1].served
 
 
 async def test_the_chosen_one_of_several_takes_over(world: World) -> None:

@@ -83,12 +83,16 @@ async def test_the_lease_of_the_one_before_is_ended_whatever_etcd_says(world: Wo
     world.etcd.fail_next("lease_revoke", down, times=2)
     world.etcd.fail_next("lease_revoke", down, applied=True)
     ended: list[bool] = []
+    served = asyncio.Event()
 
     async def clear() -> None:
-        await clear_lease(world.etcd, world.clock, lease)
+        await clear_lease(world.etcd, world.clock, lease, served)
         ended.append(True)
 
     task = asyncio.create_task(clear())
+    await world.pass_time(2.0)
+    assert world.value(b"left behind") is not None, "clients come first"
+    served.set()
     await world.until(lambda: bool(ended), within_s=5)
     await task
     assert world.value(b"left behind") is None

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from milvus_coord.runtime.race import Interrupted, to_the_end, until
+from milvus_coord.runtime.clock import ManualClock
+from milvus_coord.runtime.race import Interrupted, to_the_end, until, within
 
 
 async def test_until_returns_what_the_work_returns() -> None:
@@ -49,6 +50,33 @@ async def test_until_raises_what_the_work_raises() -> None:
 
     with pytest.raises(ValueError, match="own"):
         await until(asyncio.Event(), work(), name="work")
+
+
+async def test_within_ends_what_takes_longer_by_the_given_clock() -> None:
+    clock, ended = ManualClock(), asyncio.Event()
+
+    async def work() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    task = asyncio.create_task(within(0.5, work(), clock=clock, name="work"))
+    await asyncio.sleep(0.01)
+    clock.advance(0.49)
+    await asyncio.sleep(0.01)
+    assert not task.done()
+    clock.advance(0.01)
+    with pytest.raises(TimeoutError, match="work"):
+        await task
+    assert ended.is_set()
+
+
+async def test_within_returns_what_the_work_returns() -> None:
+    async def work() -> int:
+        return 7
+
+    assert await within(0.5, work(), clock=ManualClock(), name="work") == 7
 
 
 async def test_a_cancellation_waits_for_the_clean_up_and_is_not_lost() -> None:
