@@ -15,6 +15,7 @@ from milvus_coord.rpc.edge import Service
 from milvus_coord.rpc.guards import Guards
 from milvus_coord.rpc.limits import Limits
 from milvus_coord.rpc.port import PortTaken, ReservedPort
+from milvus_coord.rpc.rehearsal import rehearse_calls
 from milvus_coord.rpc.server import RpcServer
 from milvus_coord.rpc.tls import ServerTls
 from milvus_coord.runtime.clock import Clock
@@ -93,6 +94,18 @@ class PortLeader:
     async def follow(self) -> None:
         """Let the role keep its mirror of etcd; never returns."""
         await self._coordinator.follow()
+
+    async def rehearse(self) -> None:
+        """Go the way of each call once, before clients wait at the end of it."""
+        services = tuple(self._coordinator.waiting())
+        server = RpcServer(
+            services,
+            codec=self._codec,
+            limits=self._limits,
+            guards=Guards(self._cluster, lambda: 0),
+        )
+        methods = [path for service in services for path in service.__mapping__()]
+        await rehearse_calls(server, methods)
 
     async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
         """Listen, let the role recover, and return when it could serve."""

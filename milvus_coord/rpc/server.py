@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -111,6 +112,11 @@ class RpcServer:
             await self._listener.start_serving()
         else:  # stopped meanwhile
             self._listener.close()
+
+    async def adopt(self, connected: socket.socket) -> None:
+        """Serve one connection that was made elsewhere; it passes into our hands."""
+        self._state = ServerState.SERVING
+        await asyncio.get_running_loop().connect_accepted_socket(self._connect, connected)
 
     def serve_with(self, services: Sequence[Service]) -> None:
         """From now on calls go to `services`; those that are running stay where they are."""
