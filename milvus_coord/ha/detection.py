@@ -114,6 +114,8 @@ class Detector:
 
     async def _until_ready(self, limit_s: float) -> None:
         """Leave the dead one's place to a standby that is ready, for a while, when we are not."""
+        if obstacles := self._obstacles():
+            log.warn("not ready, another one is to go first", why="; ".join(obstacles))
         while self._obstacles() and self._clock.boottime() < limit_s:
             await self._clock.sleep(_RECONNECT_S)
 

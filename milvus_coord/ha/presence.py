@@ -31,8 +31,6 @@ class Presence:
     Attributes:
         rest_s: how long we rest after a failed activation before the next try.
         serve: the serve lease of the term that we lead, else None.
-        behind: how many revisions the mirror had not seen a second after they were made; None
-            when it is not synced, or nothing was published yet.
     """
 
     def __init__(
@@ -49,16 +47,26 @@ class Presence:
         self._etcd, self._clock, self._keys, self._settings = etcd, clock, keys, settings
         self._lifecycle, self._leader, self._metrics = lifecycle, leader, metrics
         self._loop_lag_s = loop_lag_s
-        self._beacon_revision = 0
+        self._beacon_revision = self._due_revision = 0
         self.pace = Pace(clock, metrics.wrote)
         self.rest_s = 0.0
         self.serve: ServeLease | None = None
-        self.behind: int | None = None
 
     @property
     def ready(self) -> bool:
         """Whether we would take K over at once if it were given to us."""
         return self._lifecycle.phase is Phase.STANDBY and not self.obstacles()
+
+    @property
+    def behind(self) -> int | None:
+        """How many revisions the mirror has not seen of those made before the last look.
+
+        A look is a second after a beacon. None when it is not synced, or nobody has looked yet.
+        """
+        mirror = self._leader.mirror
+        if mirror is None or not self._due_revision:
+            return None
+        return mirror.lag(self._due_revision)
 
     def obstacles(self) -> tuple[str, ...]:
         """Why we could not lead well at once; empty when we could."""
@@ -106,11 +114,8 @@ class Presence:
             self._beacon_revision = result.revision
 
     def _measure(self, session: Session) -> None:
-        """How far the mirror has come since the last beacon, and the gauges."""
-        mirror = self._leader.mirror
-        self.behind = None
-        if mirror is not None and self._beacon_revision:
-            self.behind = mirror.lag(self._beacon_revision)
+        """Set the gauges; by now the mirror should have seen the last beacon."""
+        self._due_revision = self._beacon_revision
         self._metrics.stands(
             lease_age_ms=self._age_ms(session.renewed_at),
             serve_age_ms=self._serve_age_ms(),
