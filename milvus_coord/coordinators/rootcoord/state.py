@@ -174,11 +174,7 @@ class MetaState:
 
     def channels_in_use(self) -> Counter[str]:
         """Physical channel -> how many collections, in any state, use it."""
-        used: Counter[str] = Counter()
-        for entry in self._entries.values():
-            if entry.record is not None:
-                used.update(set(entry.record.physical_channels))
-        return used
+        return self._names.channels()
 
     def count(self, db_id: int | None = None) -> int:
         """Created collections, damaged ones included, of one database or of all."""

@@ -1,4 +1,4 @@
-"""Which collections carry which name, and how many there are."""
+"""Which collections carry which name, how many there are, and which channels they use."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Names:
         self._ids: dict[int, dict[str, tuple[int, ...]]] = {}
         self._created: Counter[int] = Counter()
         self._unfinished: set[int] = set()
+        self._channels: Counter[str] = Counter()
 
     def change(self, before: Collection | None, after: Collection | None) -> None:
         """A record was replaced, came or went."""
@@ -46,11 +47,16 @@ class Names:
         """Collections in any state but Created, by id."""
         return sorted(self._unfinished)
 
+    def channels(self) -> Counter[str]:
+        """Physical channel -> how many collections, in any state, use it."""
+        return +self._channels
+
     def contents(self) -> tuple[object, ...]:
         """Everything that is indexed, to be compared."""
-        return self._ids, +self._created, self._unfinished
+        return self._ids, +self._created, self._unfinished, self.channels()
 
     def _add(self, collection: Collection) -> None:
+        self._channels.update(set(collection.physical_channels))
         names = self._ids.setdefault(home_of(collection.db_id), {})
         ids = (*names.get(collection.name, ()), collection.id)
         names[collection.name] = tuple(sorted(ids, reverse=True))
@@ -60,6 +66,7 @@ class Names:
             self._unfinished.add(collection.id)
 
     def _remove(self, collection: Collection) -> None:
+        self._channels.subtract(set(collection.physical_channels))
         home = home_of(collection.db_id)
         names = self._ids[home]
         left = tuple(other for other in names[collection.name] if other != collection.id)
