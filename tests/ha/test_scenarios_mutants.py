@@ -26,7 +26,7 @@ Fence._is_ours = lambda self, active: True
 """,
     ),
     "the serve lease never lapses": (
-        "S9",
+        "S9-clients",
         """
 from milvus_coord.ha.serve_lease import ServeLease
 ServeLease.require = lambda self: None

@@ -9,6 +9,6 @@ import pytest
 from tests.rig.play import play
 
 
-@pytest.mark.parametrize("name", ["S6", "S7", "S8", "S9"])
+@pytest.mark.parametrize("name", ["S6", "S7", "S8", "S9", "S9-clients"])
 async def test_scenario(name: str, tmp_path: Path) -> None:
     await play(name, tmp_path)

@@ -63,3 +63,17 @@ async def active_alone(rig: Rig) -> None:
     await rig.ready(active)
     assert active.exit_code is None, "it was to be a standby without a restart"
     rig.expect(Cause.FIRST, Cause.SILENT)
+
+
+@scenario("S9-clients", "the active reaches its clients alone, neither etcd nor the standby")
+async def active_with_clients(rig: Rig) -> None:
+    active, standby = await rig.pair()
+    rest = active.peer.and_(active.etcd)
+    with rig.fault("cut"):
+        await rest.cut()
+        await rig.leads(standby)
+    await rig.quiet(rig.pick(1, 60))  # it is asked all the while, and must refuse
+    await rest.heal()
+    await rig.ready(active)
+    assert active.exit_code is None, "it was to be a standby without a restart"
+    rig.expect(Cause.FIRST, Cause.SILENT)
