@@ -22,12 +22,12 @@ _LEADER: Final = (("hasleader", "true"),)
 _NO_AUTH: Final = "etcdserver: authentication is not enabled"
 
 _OPTIONS: Final = {
-    # etcd sends clients away that ping more often than every 5 s.
+    # etcd sends clients away that ping more often than every 5 s, or while they want nothing.
     "grpc.keepalive_time_ms": 10_000,
     "grpc.keepalive_timeout_ms": 3_000,
     # The timeout that counts: 60 s unless set, whatever the one above says.
     "grpc.http2.ping_timeout_ms": 3_000,
-    "grpc.keepalive_permit_without_calls": 1,
+    "grpc.keepalive_permit_without_calls": 0,
     "grpc.http2.max_pings_without_data": 0,
     "grpc.initial_reconnect_backoff_ms": 100,
     "grpc.max_reconnect_backoff_ms": 1_000,
