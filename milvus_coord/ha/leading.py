@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from milvus_coord.ha.board import Board
 from milvus_coord.ha.challenge import Answerer
@@ -25,6 +26,9 @@ from milvus_coord.runtime.race import Interrupted, to_the_end, until
 from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log
 
+_FIRST_ANSWERS_S: Final = 0.02
+"""How long all that can wait is left to those who have waited for a leader."""
+
 
 class _TermOver(CoordError):
     """The term ended in order, K has been given up."""
@@ -42,7 +46,8 @@ class Leading:
         self._hand_over = HandOver(
             around.etcd, around.clock, around.keys, around.settings, around.watch
         )
-        self._served = asyncio.Event()
+        self._served = False
+        self._settled = asyncio.Event()
         self._why = Cause.FAILED
         self._to = 0
 
@@ -58,16 +63,17 @@ class Leading:
                 await until(stop, leader.activate(term, tasks), name="ha.activate")
                 self._serving(term)
                 await leader.admit()
+                tasks.create_task(self._settle(), name="ha.settle")
                 await failpoint("after_serve")
                 wish = tasks.create_task(self._switching().accepted(term), name="ha.switchover")
                 await self._until_told(stop, wish)
                 await self._finish(hurry)
                 raise _TermOver
         except* (_TermOver, Interrupted):
-            in_order = self._served.is_set()
+            in_order = self._served
         except* (CoordError, OSError) as why:
             causes = "; ".join(str(cause) for cause in leaves(why))
-            served = self._served.is_set()
+            served = self._served
             title = self._around.settings.title
             log.warn("stepping down" if served else f"{title} start failed", error=causes)
         finally:
@@ -75,7 +81,7 @@ class Leading:
             self._lifecycle.to(Phase.STEPPING_DOWN)
             self._around.presence.serve = None
             await to_the_end(self._leave(term, in_order=in_order), name="ha.leave")
-        return self._served.is_set()
+        return self._served
 
     def _begin(self) -> Term:
         won, settings = self._won, self._around.settings
@@ -102,7 +108,7 @@ class Leading:
             serve=serve,
             clear_at=won.clear_at,
             phases=won.phases,
-            served=self._served,
+            settled=self._settled,
         )
 
     def _start_guards(self, term: Term, tasks: asyncio.TaskGroup) -> None:
@@ -113,12 +119,12 @@ class Leading:
         answering = answerer.run(term, self._session.lease, around.metrics.answered)
         tasks.create_task(answering, name="ha.answer")
         writing = write_history(
-            term, around, self._takeover(), self._mine(TermState.CLEAR), self._served
+            term, around, self._takeover(), self._mine(TermState.CLEAR), self._settled
         )
         tasks.create_task(writing, name="ha.history")
         if self._won.before_lease:
             lease = self._won.before_lease
-            clearing = clear_lease(around.etcd, around.clock, lease, self._served)
+            clearing = clear_lease(around.etcd, around.clock, lease, self._settled)
             tasks.create_task(clearing, name="ha.clear_lease")
 
     def _mine(self, state: TermState) -> LeadershipRecord:
@@ -149,11 +155,15 @@ class Leading:
         title = self._around.settings.title
         term.phases.end("serve")
         self._lifecycle.to(Phase.ACTIVE)
-        self._served.set()
+        self._served = True
         self._around.metrics.served(term.phases.took_ms)
         log.info(f"{title} Register Finished")
         log.debug(f"{title} start done ...")
         log.debug(f"{title} successfully started")
+
+    async def _settle(self) -> None:
+        await self._around.clock.sleep(_FIRST_ANSWERS_S)
+        self._settled.set()
 
     async def _until_told(self, stop: asyncio.Event, wish: asyncio.Task[Switchover]) -> None:
         """Until a stop request or a wish that was accepted; notes which."""

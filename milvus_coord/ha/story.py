@@ -26,16 +26,16 @@ async def write_history(
     around: Surroundings,
     begun: Takeover,
     clear: LeadershipRecord,
-    served: asyncio.Event,
+    settled: asyncio.Event,
 ) -> None:
-    """Note that a term has begun, and again when it serves. Raises FencedOff.
+    """Note that a term has begun, and again when it has settled. Raises FencedOff.
 
     With the second goes the word that the leader before has certainly stopped.
     """
     patience = Patience(around.clock, "write the history", weather=(EtcdError,))
     key = around.keys.takeover(term.epoch)
     await patience.outlast(lambda: term.fence.commit(put(key, begun.encode())))
-    await served.wait()
+    await settled.wait()
     ended = replace(begun, phases=dict(term.phases.took_ms), served=True)
     ops = (
         put(around.keys.leadership, clear.encode()),
@@ -45,12 +45,13 @@ async def write_history(
     await patience.outlast(lambda: term.fence.commit(*ops))
 
 
-async def clear_lease(etcd: Etcd, clock: Clock, lease: int, served: asyncio.Event) -> None:
+async def clear_lease(etcd: Etcd, clock: Clock, lease: int, settled: asyncio.Event) -> None:
     """End the session lease of one who was replaced, so that its instance key goes.
 
-    Once we serve: until then clients wait, and a term that fails leaves it to the lease's own end.
+    Once we have settled: until then clients wait, and a term that fails leaves it to the lease's
+    own end.
     """
-    await served.wait()
+    await settled.wait()
     patience = Patience(clock, "end the lease of the one before us", weather=(EtcdError,))
 
     async def revoke() -> None:

@@ -30,7 +30,7 @@ class Term:
 
     `clear_at` is the boot time (s) from which a predecessor can no longer be answering. Until
     then nothing may be done that etcd cannot fence. `phases` tells the history how long it took,
-    `served` is set when the term serves: what can wait begins then.
+    `settled` is set a moment after the term serves: what can wait begins then.
     """
 
     server_id: int
@@ -39,7 +39,7 @@ class Term:
     serve: ServeLease
     clear_at: float
     phases: Phases
-    served: asyncio.Event
+    settled: asyncio.Event
 
 
 class Leader(Protocol):

@@ -125,10 +125,10 @@ async def _elect(etcd: MemoryEtcd, meta_root: str, clock: SystemClock) -> Term:
     won = await etcd.txn(Txn((), (put(active, b"{}"),)))
     fence = Fence(etcd, active, 0, won.revision)
     serve = ServeLease(clock, FOR_EVER_S, clock.boottime())
-    served = asyncio.Event()
-    served.set()
+    settled = asyncio.Event()
+    settled.set()
     return Term(
-        OWN_ID, won.revision, fence, serve, clear_at=0.0, phases=Phases(clock), served=served
+        OWN_ID, won.revision, fence, serve, clear_at=0.0, phases=Phases(clock), settled=settled
     )
 
 

@@ -92,7 +92,7 @@ class Leadership:
                 ddl = self._ddl(tasks, reach)
                 ddl.adopt()
                 serve(self._services(ddl, imports, reach))
-                await self._term.served.wait()
+                await self._term.settled.wait()
                 _start_all(tasks, self._loops(ddl, imports, reach))
         finally:
             await reach.close()
