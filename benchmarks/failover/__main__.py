@@ -6,6 +6,7 @@ they are made; the same command with the same --keep goes on where it was interr
 
     python -m benchmarks.failover --runs 50 --keep runs
     python -m benchmarks.failover --merge runs other-runs
+    python -m benchmarks.failover --merge benchmarks/failover/measured/*.jsonl.gz
 
 Needs root for the cases with hosts of their own (network and process namespaces).
 """
@@ -128,7 +129,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--go-runs", type=int, default=3)
     parser.add_argument("--ttl", type=int, default=60, help="common.session.ttl in seconds")
     parser.add_argument("--keep", type=Path, default=Path("failover-runs"), metavar="FOLDER")
-    parser.add_argument("--merge", type=Path, nargs="+", metavar="FOLDER", help="print, run none")
+    parser.add_argument("--merge", type=Path, nargs="+", metavar="RUNS", help="print, run none")
     options = parser.parse_args()
     if unknown := set(options.cases.split(",")) - set(names):
         parser.error(f"unknown cases {sorted(unknown)}; there are {', '.join(names)}")

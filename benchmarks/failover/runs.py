@@ -103,9 +103,16 @@ class Folder:
         return run
 
 
-def merged(folders: Sequence[Path]) -> list[Run]:
-    """The runs of several folders."""
-    return [run for path in folders for run in Folder.open(path).runs]
+def merged(places: Sequence[Path]) -> list[Run]:
+    """The runs of several folders, or of files that hold just a folder's runs, compressed."""
+    return [run for path in places for run in _runs_in(path)]
+
+
+def _runs_in(path: Path) -> list[Run]:
+    if path.is_dir():
+        return Folder.open(path).runs
+    with gzip.open(path, "rt") as file:
+        return [Run.decode(line) for line in file]
 
 
 def _line(one: Sighting, struck_s: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,9 @@ def test_runs_are_read_back_and_a_torn_line_is_left_out(tmp_path: Path) -> None:
     assert again.of(Key("kill", "go", 0, 60)) == []
     more = again.add(_run(3), [], 0.0)
     assert Folder.open(tmp_path).runs == [*kept, more]
-    assert merged([tmp_path, tmp_path]) == [*kept, more, *kept, more]
+    packed = tmp_path / "packed.jsonl.gz"
+    packed.write_bytes(gzip.compress((tmp_path / RUNS).read_bytes()))
+    assert merged([tmp_path, packed]) == [*kept, more, *kept, more]
 
 
 @pytest.mark.parametrize(

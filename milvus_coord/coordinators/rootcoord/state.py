@@ -188,10 +188,10 @@ class MetaState:
 
     def old_layouts(self) -> Iterator[tuple[Collection, tuple[Partition, ...]]]:
         """Collections whose record holds fields and partitions itself, as before Milvus 2.1."""
-        for collection_id in sorted(self._entries):
-            entry = self._entries[collection_id]
-            if entry.old_layout and (collection := self.collection(collection_id)):
-                yield collection, entry.partitions
+        old = sorted(id_ for id_, entry in self._entries.items() if entry.old_layout)
+        for collection_id in old:
+            if collection := self.collection(collection_id):
+                yield collection, self._entries[collection_id].partitions
 
     def old_aliases(self) -> Iterator[tuple[events.AliasIs, ...]]:
         """Aliases with a record in an old home: each with all records, the one that counts last."""

@@ -125,8 +125,8 @@ class Ticks:
 
     def use(self, channels: Iterable[str]) -> None:
         """One more user (a collection) for each of these physical channels."""
-        for channel in channels:
-            self._used[channel] += 1
+        for channel, users in Counter(channels).items():
+            self._used[channel] += users
             self._channels_late.expect(channel)
 
     def release(self, channels: Iterable[str]) -> None:
