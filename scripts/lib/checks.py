@@ -85,6 +85,11 @@ def end(process: subprocess.Popen[bytes]) -> int:
     return 1
 
 
+def hear_interrupts() -> None:
+    """A shell lets what it puts into the background ignore SIGINT, and so all that it starts."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def adopt_orphans() -> None:
     """Become the parent of every descendant whose own parent ends, sessions of its own or not."""
     if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
@@ -165,6 +170,7 @@ def main(args: list[str]) -> int:
     if args[:1] in (["-h"], ["--help"]):
         print(__doc__)
         return 0
+    hear_interrupts()
     adopt_orphans()
     steps = [] if args else [run(name, argv) for name, argv in STATIC.items()]
     step, counts = pytest_step(args)
