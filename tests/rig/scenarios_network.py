@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from milvus_coord.ha.takeover import Cause
+from tests.rig.coordinator import Coordinator
+from tests.rig.edges import Edge
 from tests.rig.registry import scenario
 from tests.rig.rig import Rig
 
 
 @scenario("S6", "the active is cut off from etcd alone")
 async def active_without_etcd(rig: Rig) -> None:
-    active, standby = await rig.pair()
-    with rig.fault("cut"):
-        await active.etcd.cut()
-        await rig.leads(standby)
-    await rig.quiet(rig.pick(1, 60))
-    await active.etcd.heal()
-    await rig.ready(active)
-    assert active.exit_code is None, "it was to be a standby without a restart"
-    rig.expect(Cause.FIRST, Cause.UNPROVEN)
+    await _replaced_while_cut(rig, lambda it: it.etcd, Cause.UNPROVEN)
 
 
 @scenario("S7", "the standby cannot reach the active, both reach etcd")
@@ -54,26 +50,25 @@ async def standby_without_etcd(rig: Rig) -> None:
 
 @scenario("S9", "the active's host is cut off from everything")
 async def active_alone(rig: Rig) -> None:
-    active, standby = await rig.pair()
-    with rig.fault("cut"):
-        await active.everything.cut()
-        await rig.leads(standby)
-    await rig.quiet(rig.pick(1, 60))
-    await active.everything.heal()
-    await rig.ready(active)
-    assert active.exit_code is None, "it was to be a standby without a restart"
-    rig.expect(Cause.FIRST, Cause.SILENT)
+    await _replaced_while_cut(rig, lambda it: it.everything, Cause.SILENT)
 
 
 @scenario("S9-clients", "the active reaches its clients alone, neither etcd nor the standby")
 async def active_with_clients(rig: Rig) -> None:
+    await _replaced_while_cut(rig, lambda it: it.peer.and_(it.etcd), Cause.SILENT)
+
+
+async def _replaced_while_cut(
+    rig: Rig, edge_of: Callable[[Coordinator], Edge], cause: Cause
+) -> None:
+    """Asked by all clients that reach it the active must refuse; healed it stands by."""
     active, standby = await rig.pair()
-    rest = active.peer.and_(active.etcd)
+    edge = edge_of(active)
     with rig.fault("cut"):
-        await rest.cut()
+        await edge.cut()
         await rig.leads(standby)
-    await rig.quiet(rig.pick(1, 60))  # it is asked all the while, and must refuse
-    await rest.heal()
+    await rig.quiet(rig.pick(1, 60))
+    await edge.heal()
     await rig.ready(active)
     assert active.exit_code is None, "it was to be a standby without a restart"
-    rig.expect(Cause.FIRST, Cause.SILENT)
+    rig.expect(Cause.FIRST, cause)
