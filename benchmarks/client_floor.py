@@ -15,9 +15,9 @@ from contextlib import ExitStack
 
 from benchmarks.report import Series, table
 from benchmarks.stage import Stage, staged
-from tests.support.daemon import Daemon, RoleDaemon
-from tests.support.hammer import Hammer
-from tests.support.sightings import Gap, Method, Sightings
+from testing.daemon import Daemon, RoleDaemon
+from testing.hammer import Hammer
+from testing.sightings import Gap, Method, Sightings
 
 QUANTILES = (50.0, 99.0, 100.0)
 HEAD = (

@@ -31,8 +31,8 @@ from benchmarks.statements import (
     describe_collection,
     has_collection,
 )
-from tests.support.cluster import Kind, cluster
-from tests.support.go_milvus import GoMilvus
+from testing.cluster import Kind, cluster
+from testing.go_milvus import GoMilvus
 
 _NAME: Final = "measured"
 CALLS: Final[dict[str, Callable[[], bytes]]] = {

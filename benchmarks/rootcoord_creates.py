@@ -22,10 +22,10 @@ from typing import Final
 
 from benchmarks.report import Series, comparison
 from benchmarks.statements import call, connected, create_collection, side_by_side
-from tests.support.cluster import Kind, cluster
-from tests.support.cluster_peers import Peers
-from tests.support.daemon import boottime_s
-from tests.support.go_milvus import GoMilvus
+from testing.cluster import Kind, cluster
+from testing.cluster_peers import Peers
+from testing.daemon import boottime_s
+from testing.go_milvus import GoMilvus
 
 CALLERS: Final = (1, 8, 64)
 _WARM_UP: Final = 20

@@ -25,10 +25,10 @@ from benchmarks.statements import (
     describe_collection,
     side_by_side,
 )
-from tests.support.cluster import Cluster, Kind, Troupe, cluster
-from tests.support.daemon import RoleDaemon, boottime_s
-from tests.support.go_milvus import GoMilvus
-from tests.support.grpc_wire import RpcFailed
+from testing.cluster import Cluster, Kind, Troupe, cluster
+from testing.daemon import RoleDaemon, boottime_s
+from testing.go_milvus import GoMilvus
+from testing.grpc_wire import RpcFailed
 
 CALLERS: Final = 32
 MEBIBYTE: Final = 1024 * 1024

@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.daemon import RoleDaemon
-from tests.support.etcd import EtcdMember
-from tests.support.go_milvus import GoMilvus, GoRole, Surroundings
-from tests.support.kafka import KafkaBroker
-from tests.support.ours import OurRole
+from testing.daemon import RoleDaemon
+from testing.etcd import EtcdMember
+from testing.go_milvus import GoMilvus, GoRole, Surroundings
+from testing.kafka import KafkaBroker
+from testing.ours import OurRole
 
 SESSION_TTL_S = 20  # Milvus' default
 

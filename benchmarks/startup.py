@@ -13,7 +13,7 @@ import asyncio
 
 from benchmarks.report import Series, comparison
 from benchmarks.stage import Stage, staged
-from tests.support.daemon import RoleDaemon, boottime_s
+from testing.daemon import RoleDaemon, boottime_s
 
 SETTLE_S = 1.0
 MEBIBYTE = 1024 * 1024

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from tests.support import messages
-from tests.support.grpc_wire import GrpcConnection
+from testing import messages
+from testing.grpc_wire import GrpcConnection
 
 SERVICE: Final = "rootcoord.RootCoord"
 _INT64, _FLOAT_VECTOR = 5, 101

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import pytest
 
-from tests.support.etcd import EtcdCluster, EtcdMember, EtcdOptions
+from testing.etcd import EtcdCluster, EtcdMember, EtcdOptions
 
 StartEtcd: TypeAlias = Callable[..., Awaitable[EtcdCluster]]
 

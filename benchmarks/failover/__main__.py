@@ -30,9 +30,9 @@ from benchmarks.failover.runs import Folder, Key, Run, merged
 from benchmarks.failover.scene import Scene, scene
 from benchmarks.failover.table import tables
 from milvus_coord.model.errors import CoordError
+from testing.daemon import boottime_s
+from testing.go_milvus import GoMilvus
 from tests.rig.netns import Lan
-from tests.support.daemon import boottime_s
-from tests.support.go_milvus import GoMilvus
 
 ETCD_STOPPED_TTL_S_MIN = 10
 FAILED_MAX = 3

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from milvus_coord.ha.takeover import Cause
+from milvus_coord.ha.pair.takeover import Cause
 
 LARGE_EXTRA_MS: Final = 100
 """What 10,000 collections may add to a bound."""

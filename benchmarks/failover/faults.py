@@ -10,9 +10,9 @@ from typing import Final
 
 from benchmarks.failover.scene import Scene
 from milvus_coord.etcd.txn import Txn, put
-from milvus_coord.ha.wishes import Switchover
+from milvus_coord.ha.pair.operator_records import Switchover
+from testing.etcd import EtcdCluster, EtcdMember
 from tests.rig.netns import Net
-from tests.support.etcd import EtcdCluster, EtcdMember
 
 ETCD_STOPPED_S: Final = 3.0
 _WISH_TTL_S: Final = 10

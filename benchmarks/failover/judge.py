@@ -12,10 +12,10 @@ from typing import Any
 
 from benchmarks.failover.cases import Case
 from benchmarks.failover.scene import Scene
-from milvus_coord.ha.takeover import Takeover
-from tests.support.daemon import RoleDaemon
-from tests.support.ours import OurRole
-from tests.support.sightings import ALLOCATIONS, Method, Outcome, Sightings
+from milvus_coord.ha.pair.takeover import Takeover
+from testing.daemon import RoleDaemon
+from testing.ours import OurRole
+from testing.sightings import ALLOCATIONS, Method, Outcome, Sightings
 
 _SERVED_WITHIN_S = 3.0
 _EQUAL_WITHIN_S = 5.0

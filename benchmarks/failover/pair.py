@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from benchmarks.failover.cases import Place
+from testing.daemon import RoleDaemon
+from testing.etcd import EtcdCluster, EtcdMember
 from tests.rig.netns import Host
-from tests.support.daemon import RoleDaemon
-from tests.support.etcd import EtcdCluster, EtcdMember
 
 SESSIONS = "by-dev/meta/session/rootcoord"
 _END_S = 40.0

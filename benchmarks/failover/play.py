@@ -13,10 +13,10 @@ from benchmarks.failover.faults import FAULTS, Fault
 from benchmarks.failover.pair import Pair
 from benchmarks.failover.runs import Folder, Key, Run
 from benchmarks.failover.scene import Scene
-from milvus_coord.ha.takeover import Takeover
-from tests.support.daemon import boottime_s
-from tests.support.hammer import Hammer
-from tests.support.sightings import Method, Sightings
+from milvus_coord.ha.pair.takeover import Takeover
+from testing.daemon import boottime_s
+from testing.hammer import Hammer
+from testing.sightings import Method, Sightings
 
 BEFORE_S = 0.3
 AFTER_S = 0.3

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.support.sightings import Sighting
+from testing.sightings import Sighting
 
 RUNS: Final = "runs.jsonl"
 

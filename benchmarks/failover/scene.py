@@ -12,18 +12,18 @@ from typing import Final
 from benchmarks.failover.cases import Place
 from benchmarks.failover.pair import Pair
 from benchmarks.statements import call, connected, create_collection, side_by_side
-from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.settings import EtcdSettings
-from milvus_coord.ha.keys import Keys
+from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.runtime.clock import SystemClock
+from testing.cluster_peers import Peers
+from testing.daemon import boottime_s
+from testing.etcd import EtcdCluster, EtcdMember
+from testing.go_milvus import GoMilvus, GoRole, Surroundings
+from testing.kafka import KafkaBroker
+from testing.ours import OurRole
 from tests.rig.netns import Host, Lan, Net
 from tests.rig.relay import Relay
-from tests.support.cluster_peers import Peers
-from tests.support.daemon import boottime_s
-from tests.support.etcd import EtcdCluster, EtcdMember
-from tests.support.go_milvus import GoMilvus, GoRole, Surroundings
-from tests.support.kafka import KafkaBroker
-from tests.support.ours import OurRole
 
 ROOT_PATH: Final = "by-dev"
 CALLERS: Final = 32

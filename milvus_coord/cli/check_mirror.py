@@ -64,7 +64,7 @@ def add_to(commands: Any, roles: Sequence[str]) -> None:
 
 def run(words: argparse.Namespace) -> int:
     """Check, print, and return the exit code."""
-    from milvus_coord.app import SHAPES
+    from milvus_coord.app.process import SHAPES
     from milvus_coord.config import ConfigError, load
     from milvus_coord.etcd.errors import EtcdError
 
@@ -84,12 +84,12 @@ def run(words: argparse.Namespace) -> int:
 
 
 async def _check(loaded: Loaded, roles: Sequence[str]) -> list[RoleReport]:
-    from milvus_coord.app import SHAPES
+    from milvus_coord.app.etcd import etcd_settings
+    from milvus_coord.app.process import SHAPES
     from milvus_coord.cli.mirror_members import members_of
     from milvus_coord.cli.mirror_verdict import Judge, among_each_other
-    from milvus_coord.etcd.client import EtcdClient
-    from milvus_coord.etcd_settings import etcd_settings
-    from milvus_coord.ha.keys import Keys
+    from milvus_coord.etcd.client.client import EtcdClient
+    from milvus_coord.ha.pair.keys import Keys
     from milvus_coord.runtime.clock import SystemClock
 
     settings = loaded.settings

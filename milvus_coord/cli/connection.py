@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from milvus_coord.app.etcd import etcd_settings
 from milvus_coord.config import ConfigError, Settings, load
-from milvus_coord.etcd.client import EtcdClient
-from milvus_coord.etcd.datadir import DataDir
+from milvus_coord.etcd.client.client import EtcdClient
+from milvus_coord.etcd.embedded.datadir import DataDir
 from milvus_coord.etcd.errors import AuthFailed, CertificateError, EtcdError, PermissionDenied
-from milvus_coord.etcd_settings import etcd_settings
-from milvus_coord.ha.asking import Refused
-from milvus_coord.ha.keys import Keys
+from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.operator_requests import Refused
 from milvus_coord.runtime.clock import Clock, SystemClock
 from milvus_coord.telemetry.log import FATAL, log
 

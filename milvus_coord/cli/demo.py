@@ -13,10 +13,10 @@ from typing import Final
 
 from milvus_coord.cli.demo_instance import DemoFailed, Instance
 from milvus_coord.cli.demo_show import Show
-from milvus_coord.cli.tether import tether
-from milvus_coord.etcd.embedded import EmbeddedSettings, attach
+from milvus_coord.etcd.embedded.embedded import EmbeddedSettings, attach
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.runtime.clock import SystemClock
+from milvus_coord.runtime.parent_death import tether
 from milvus_coord.runtime.race import Interrupted, end, until
 from milvus_coord.telemetry import logsetup
 from milvus_coord.telemetry.logfile import LogFile

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from milvus_coord.clients.rootcoord import RootCoordClient
 from milvus_coord.model.errors import NotServing
-from milvus_coord.rpc.channel import RpcError
-from milvus_coord.rpc.rootcoord import RootCoordClient
-from milvus_coord.runtime.changed import Changed
+from milvus_coord.rpc.http2.channel import RpcError
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.signal import Changed
 
 EVERY_MS: Final = 5
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 import milvus_coord
-from milvus_coord.cli.tether import tether
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.parent_death import tether
 from milvus_coord.runtime.ports import free_ports
 
 SESSION_TTL_S: Final = 3

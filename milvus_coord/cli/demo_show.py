@@ -9,7 +9,7 @@ from typing import Final
 
 from milvus_coord.cli.demo_client import EVERY_MS, Takeover, TimestampClient
 from milvus_coord.cli.demo_instance import SERVE_LEASE_S, DemoFailed, Instance
-from milvus_coord.etcd.binary import find_binary
+from milvus_coord.etcd.embedded.binary import find_binary
 from milvus_coord.runtime.clock import Clock
 
 _WARM_UP: Final = 250

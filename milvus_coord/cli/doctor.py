@@ -10,9 +10,9 @@ from milvus_coord.cli import doctor_etcd, doctor_pair
 from milvus_coord.cli.connection import CONNECT_S, Connection
 from milvus_coord.cli.doctor_facts import gather
 from milvus_coord.cli.doctor_finding import Finding, Grade, warn
+from milvus_coord.cli.format import printable
 from milvus_coord.cli.ha_status_show import RoleSeen, see
-from milvus_coord.cli.words import printable
-from milvus_coord.ha.looking import Look
+from milvus_coord.ha.pair.role_follower import Look
 from milvus_coord.runtime.race import end
 from milvus_coord.runtime.taskgroup import TaskGroup
 

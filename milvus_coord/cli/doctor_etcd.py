@@ -9,7 +9,7 @@ from typing import Final
 
 from milvus_coord.cli.doctor_facts import EtcdFacts, Latency
 from milvus_coord.cli.doctor_finding import Finding, bad, ok, warn
-from milvus_coord.cli.words import local_time, millis, span
+from milvus_coord.cli.format import local_time, millis, span
 from milvus_coord.etcd.values import MemberStatus
 
 DEFAULT_QUOTA_BYTES: Final = 2 << 30

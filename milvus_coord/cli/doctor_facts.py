@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from milvus_coord.cli.connection import Connection
-from milvus_coord.coordinators.rootcoord.catalog_bounds import BoundKeys, load
+from milvus_coord.coordinators.rootcoord.allocators.catalog import BoundKeys, load
 from milvus_coord.etcd.errors import EtcdError, Unavailable
 from milvus_coord.etcd.values import ClusterMember, KeyValue, MemberStatus
 from milvus_coord.model.errors import BadValue

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from milvus_coord.cli.doctor_finding import Finding, bad, ok, warn
+from milvus_coord.cli.format import printable, span
 from milvus_coord.cli.ha_pause import described
 from milvus_coord.cli.ha_status_show import RoleSeen
-from milvus_coord.cli.words import printable, span
-from milvus_coord.ha.reading import Instance
+from milvus_coord.ha.pair.role_snapshot import Instance
 
 LONG_PAUSE_S: Final = 3600.0
 _SLOW_LEASE: Final = 2 / 3

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from milvus_coord.cli.connection import Connection
+from milvus_coord.cli.format import age, local_time, millis, printable
 from milvus_coord.cli.table import table
-from milvus_coord.cli.words import age, local_time, millis, printable
-from milvus_coord.ha.reading import RoleReading, read_role
-from milvus_coord.ha.takeover import Cause, Takeover
+from milvus_coord.ha.pair.role_snapshot import RoleReading, read_role
+from milvus_coord.ha.pair.takeover import Cause, Takeover
 
 CAUSES: Final[Mapping[Cause, str]] = {
     Cause.FIRST: "first",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from milvus_coord.cli.connection import Connection
-from milvus_coord.cli.words import local_time, myself, printable, span
-from milvus_coord.ha import asking
-from milvus_coord.ha.wishes import Pause
+from milvus_coord.cli.format import local_time, myself, printable, span
+from milvus_coord.ha.pair import operator_requests as asking
+from milvus_coord.ha.pair.operator_records import Pause
 
 
 async def pause(connection: Connection, role: str, reason: str) -> int:

@@ -11,7 +11,7 @@ from typing import Final
 
 from milvus_coord.cli.connection import CONNECT_S, Connection
 from milvus_coord.cli.ha_status_show import RoleSeen, as_json, as_table, essence, exit_code, see
-from milvus_coord.ha.looking import Look
+from milvus_coord.ha.pair.role_follower import Look
 from milvus_coord.runtime.race import Interrupted, end, until
 from milvus_coord.runtime.taskgroup import TaskGroup
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from milvus_coord.cli.format import printable, span
 from milvus_coord.cli.ha_pause import described
 from milvus_coord.cli.table import table
-from milvus_coord.cli.words import printable, span
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.values import LeaseStatus
-from milvus_coord.ha.looking import STALE_S, Look
-from milvus_coord.ha.reading import Instance, RoleReading
+from milvus_coord.ha.pair.role_follower import STALE_S, Look
+from milvus_coord.ha.pair.role_snapshot import Instance, RoleReading
 
 NO_ACTIVE: Final = 3
 NO_READY_STANDBY: Final = 4

@@ -8,15 +8,15 @@ import secrets
 from typing import Final
 
 from milvus_coord.cli.connection import CONNECT_S, DONE, REFUSED, Connection
+from milvus_coord.cli.format import millis, myself
 from milvus_coord.cli.ha_history import CAUSES
-from milvus_coord.cli.words import millis, myself
 from milvus_coord.etcd.errors import Unavailable
-from milvus_coord.ha import asking
-from milvus_coord.ha.asking import Progress, Refused
-from milvus_coord.ha.looking import Look
-from milvus_coord.ha.reading import RoleReading
-from milvus_coord.ha.takeover import Cause
-from milvus_coord.ha.wishes import Switchover, WishState
+from milvus_coord.ha.pair import operator_requests as asking
+from milvus_coord.ha.pair.operator_records import Switchover, WishState
+from milvus_coord.ha.pair.operator_requests import Progress, Refused
+from milvus_coord.ha.pair.role_follower import Look
+from milvus_coord.ha.pair.role_snapshot import RoleReading
+from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.runtime.race import end
 from milvus_coord.runtime.taskgroup import TaskGroup
 

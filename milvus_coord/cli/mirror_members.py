@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from milvus_coord.etcd.protocol import Etcd
-from milvus_coord.ha.instance_status import InstanceStatus
-from milvus_coord.ha.keys import Keys
-from milvus_coord.ha.mirror_dump import Digest, Dump
+from milvus_coord.ha.mirror.dump import Digest, Dump
+from milvus_coord.ha.pair.instance_status import InstanceStatus
+from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.model.errors import BadValue
 
 _ANSWER_S: Final = 20.0

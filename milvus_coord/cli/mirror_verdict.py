@@ -9,10 +9,10 @@ from itertools import islice
 from typing import Final
 
 from milvus_coord.cli.mirror_members import Member, NotAsked, ask_digest, ask_dump
-from milvus_coord.coordinators.shape import Mirrored
 from milvus_coord.etcd.errors import Compacted, InvalidRequest
 from milvus_coord.etcd.protocol import Etcd
-from milvus_coord.ha.mirror_dump import Digest, Dump, from_etcd
+from milvus_coord.ha.mirror.dump import Digest, Dump, from_etcd
+from milvus_coord.role.shape import Mirrored
 
 _ASKED_MAX: Final = 5
 _LINES_MAX: Final = 10

@@ -10,14 +10,14 @@ from typing import Final
 
 import uvloop
 
-from milvus_coord import app
+from milvus_coord.app import process as app
 from milvus_coord.config import ConfigError, load
-from milvus_coord.etcd.embedded import EtcdBinaryMissing, EtcdNotStarted
+from milvus_coord.etcd.embedded.embedded import EtcdBinaryMissing, EtcdNotStarted
 from milvus_coord.etcd.errors import AuthFailed, CertificateError
 from milvus_coord.mq.queue import QueueUnusable
 from milvus_coord.rpc.port import PortTaken
 from milvus_coord.rpc.tls import TlsFileError
-from milvus_coord.runtime.patience import GaveUp
+from milvus_coord.runtime.retry import GaveUp
 from milvus_coord.telemetry.log import log
 
 _GAVE_UP: Final = 1

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from milvus_coord.etcd.client.verdict import NotReady
 from milvus_coord.etcd.errors import CertificateError
 from milvus_coord.etcd.settings import Endpoint, EtcdTls
-from milvus_coord.etcd.verdict import NotReady
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from milvus_coord.ha.fence import RefusedBy
-from milvus_coord.ha.takeover import Cause
+from milvus_coord.ha.election.fence import RefusedBy
+from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.telemetry.metrics import Metrics
 
 _MS: Final = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)

@@ -13,9 +13,9 @@ from typing import Final, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from milvus_coord.mq.broker_health import Trouble
 from milvus_coord.mq.queue import SEND_TIMEOUT_S, QueueError, QueueUnusable
 from milvus_coord.mq.settings import KafkaSettings
-from milvus_coord.mq.trouble import Trouble
 
 _PARTITION: Final = 0  # whatever the topic has: Go 2.2.16 reads and writes this one alone
 _POSITION: Final = Struct("<q")

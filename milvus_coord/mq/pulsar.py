@@ -10,9 +10,9 @@ from typing import Final
 import pulsar
 from pulsar.asyncio import Client, Producer, PulsarException
 
+from milvus_coord.mq.broker_health import Trouble
 from milvus_coord.mq.queue import SEND_TIMEOUT_S, QueueError, QueueUnusable
 from milvus_coord.mq.settings import PulsarSettings
-from milvus_coord.mq.trouble import Trouble
 
 _PENDING_MAX: Final = 10_000
 _CLOSE_S: Final = 1.0

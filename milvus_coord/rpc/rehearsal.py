@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
-from milvus_coord.rpc.peer_call import RpcError, framed, request_headers, timeout_header
-from milvus_coord.rpc.peer_connection import KeepAlive, PeerConnection
-from milvus_coord.rpc.server import RpcServer
+from milvus_coord.rpc.http2.client_connection import KeepAlive, PeerConnection
+from milvus_coord.rpc.http2.unary import RpcError, framed, request_headers, timeout_header
+from milvus_coord.rpc.server.server import RpcServer
 
 _NOBODY: Final = "rehearsal"
 _CALL_S: Final = 1.0

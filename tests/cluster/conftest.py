@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from testing import cluster_pymilvus
+from testing.cluster import SESSION_TTL_S, Cluster, Troupe, cluster, pair_under_test
+from testing.cluster_pymilvus import Pymilvus, User
+from testing.etcd import EtcdMember
+from testing.go_milvus import GoMilvus, Surroundings, Unavailable
+from testing.kafka import KafkaBroker
 from tests.cluster import twins
-from tests.support import cluster_pymilvus
-from tests.support.cluster import SESSION_TTL_S, Cluster, Troupe, cluster, pair_under_test
-from tests.support.cluster_pymilvus import Pymilvus, User
-from tests.support.etcd import EtcdMember
-from tests.support.go_milvus import GoMilvus, Surroundings, Unavailable
-from tests.support.kafka import KafkaBroker
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tests.support.cluster_talk import Talk
+from testing.cluster_talk import Talk
 
 NO: Final = {"error_code": 1, "reason": "not today"}
 ADD, REMOVE = 0, 1

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tests.support import messages
-from tests.support.cluster_talk import Talk
+from testing import messages
+from testing.cluster_talk import Talk
 
 WRONG: Final = {"msg_type": 1200}
 INT64, VARCHAR, BINARY, FLOATS = 5, 21, 100, 101

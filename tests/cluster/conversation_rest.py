@@ -6,9 +6,9 @@ import asyncio
 import time
 from typing import Any, Final
 
-from tests.support.cluster_peers import PROXY_ID
-from tests.support.cluster_talk import Talk
-from tests.support.grpc_wire import unary
+from testing.cluster_peers import PROXY_ID
+from testing.cluster_talk import Talk
+from testing.grpc_wire import unary
 
 STARTED, PERSISTED, FAILED = 2, 5, 1
 FLUSHED: Final = 4

@@ -6,7 +6,7 @@ import base64
 import json
 import os
 
-from tests.support.etcd import EtcdMember
+from testing.etcd import EtcdMember
 
 TIMESTAMPS = "by-dev/kv/tso/timestamp"
 IDS = "by-dev/kv/gid/idTimestamp"

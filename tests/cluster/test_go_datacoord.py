@@ -7,11 +7,11 @@ import time
 
 import pytest
 
+from testing.cluster import Troupe
+from testing.etcd import EtcdMember
+from testing.go_milvus import GoRole
+from testing.grpc_wire import unary
 from tests.cluster.saved_bounds import HOUR_NS, TIMESTAMPS, store
-from tests.support.cluster import Troupe
-from tests.support.etcd import EtcdMember
-from tests.support.go_milvus import GoRole
-from tests.support.grpc_wire import unary
 
 pytestmark = [pytest.mark.etcd, pytest.mark.go]
 

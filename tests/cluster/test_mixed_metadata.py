@@ -8,12 +8,12 @@ from typing import Any, Final
 import pytest
 import pytest_asyncio
 
+from testing.cluster import Cluster, cluster, pair_under_test
+from testing.cluster_peers import Peers
+from testing.cluster_talk import Talk
+from testing.go_milvus import GoMilvus
 from tests.cluster.conversation_access import ADD, GRANT, REMOVE, REVOKE, grant
 from tests.cluster.conversation_names import INT64, TTL, schema, wanted
-from tests.support.cluster import Cluster, cluster, pair_under_test
-from tests.support.cluster_peers import Peers
-from tests.support.cluster_talk import Talk
-from tests.support.go_milvus import GoMilvus
 
 pytestmark = [pytest.mark.etcd, pytest.mark.go, pytest.mark.timeout(120)]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cluster import SESSION_TTL_S, Troupe
-from tests.support.daemon import RoleDaemon, boottime_s
-from tests.support.hammer import Hammer
-from tests.support.sightings import Method
+from testing.cluster import SESSION_TTL_S, Troupe
+from testing.daemon import RoleDaemon, boottime_s
+from testing.hammer import Hammer
+from testing.sightings import Method
 
 pytestmark = [pytest.mark.etcd, pytest.mark.go]
 

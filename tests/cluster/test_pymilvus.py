@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tests.support.cluster import Cluster
-from tests.support.cluster_pymilvus import Pymilvus, PymilvusError, User, import_ended
-from tests.support.cluster_rows import FIELDS, INDEX, at, ids, rows
+from testing.cluster import Cluster
+from testing.cluster_pymilvus import Pymilvus, PymilvusError, User, import_ended
+from testing.cluster_rows import FIELDS, INDEX, at, ids, rows
 
 pytestmark = [
     pytest.mark.etcd,

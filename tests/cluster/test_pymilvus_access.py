@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tests.support.cluster_pymilvus import Pymilvus, PymilvusError, User
-from tests.support.cluster_rows import FIELDS, INDEX, ids, rows
+from testing.cluster_pymilvus import Pymilvus, PymilvusError, User
+from testing.cluster_rows import FIELDS, INDEX, ids, rows
 
 pytestmark = [
     pytest.mark.etcd,

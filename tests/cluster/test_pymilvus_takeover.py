@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.support.cluster import Cluster, Fault, pair_under_test
-from tests.support.cluster_pymilvus import Pymilvus, PymilvusError, User, import_ended
-from tests.support.cluster_rows import FIELDS, INDEX, at, ids, rows
+from testing.cluster import Cluster, Fault, pair_under_test
+from testing.cluster_pymilvus import Pymilvus, PymilvusError, User, import_ended
+from testing.cluster_rows import FIELDS, INDEX, at, ids, rows
 
 pytestmark = [
     pytest.mark.etcd,

@@ -10,24 +10,24 @@ from typing import Any
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord import state_events as events
-from milvus_coord.coordinators.rootcoord.catalog import Catalog
-from milvus_coord.coordinators.rootcoord.catalog_snapshots import TOMBSTONE, Transactions
-from milvus_coord.coordinators.rootcoord.state import MetaState
-from milvus_coord.coordinators.rootcoord.work.metadata_image import MetaImage
-from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.coordinators.rootcoord.metadata import events
+from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
+from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import TOMBSTONE, Transactions
+from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
+from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
+from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.txn import Put, Txn
 from milvus_coord.model.collection import CollectionState
 from milvus_coord.model.database import Alias, Database
 from milvus_coord.model.schema import FLOAT_VECTOR, INT64, CollectionSchema, Field
 from milvus_coord.model.timestamps import Timestamp, compose
 from milvus_coord.wire.schema import encode_schema
+from testing.cluster import Troupe
+from testing.daemon import RoleDaemon
+from testing.etcd import EtcdMember
+from testing.grpc_wire import unary
+from testing.metadata import META_ROOT, collection, partition
 from tests.contract.etcd_helpers import connected
-from tests.support.cluster import Troupe
-from tests.support.daemon import RoleDaemon
-from tests.support.etcd import EtcdMember
-from tests.support.grpc_wire import unary
-from tests.support.metadata import META_ROOT, collection, partition
 
 pytestmark = [pytest.mark.etcd, pytest.mark.go]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cluster import Troupe
-from tests.support.daemon import boottime_s
-from tests.support.hammer import Hammer
-from tests.support.sightings import ALLOCATIONS, Method, Outcome, Sighting, Sightings
+from testing.cluster import Troupe
+from testing.daemon import boottime_s
+from testing.hammer import Hammer
+from testing.sightings import ALLOCATIONS, Method, Outcome, Sighting, Sightings
 
 A, B = "a:1", "b:1"
 LATE_MIN = 4

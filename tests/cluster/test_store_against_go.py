@@ -7,8 +7,8 @@ from typing import Final
 
 import pytest
 
+from testing.cluster import pair_under_test
 from tests.cluster.twins import Both
-from tests.support.cluster import pair_under_test
 
 pytestmark = [pytest.mark.etcd, pytest.mark.go]
 

@@ -6,10 +6,10 @@ import time
 
 import pytest
 
+from testing.cluster import Troupe
+from testing.etcd import EtcdMember
+from testing.grpc_wire import unary
 from tests.cluster.saved_bounds import HOUR_NS, IDS, TIMESTAMPS, store, stored
-from tests.support.cluster import Troupe
-from tests.support.etcd import EtcdMember
-from tests.support.grpc_wire import unary
 
 pytestmark = [pytest.mark.etcd, pytest.mark.go]
 

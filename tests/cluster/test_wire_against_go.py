@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import pytest
 
+from testing.cluster import pair_under_test
+from testing.cluster_talk import REFUSED, rpcs
 from tests.cluster.twins import LATER, Both
-from tests.support.cluster import pair_under_test
-from tests.support.cluster_talk import REFUSED, rpcs
 
 pytestmark = [pytest.mark.etcd, pytest.mark.go]
 

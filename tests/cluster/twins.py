@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from testing import cluster_store
+from testing.cluster import Cluster, Kind, cluster
+from testing.cluster_peers import Peers
+from testing.cluster_talk import Exchange, Talk, rpcs
+from testing.go_milvus import GoMilvus
 from tests.cluster import conversation_access as access
 from tests.cluster import conversation_names as names
 from tests.cluster import conversation_rest as rest
-from tests.support import cluster_store
-from tests.support.cluster import Cluster, Kind, cluster
-from tests.support.cluster_peers import Peers
-from tests.support.cluster_talk import Exchange, Talk, rpcs
-from tests.support.go_milvus import GoMilvus
 
 LATER: Final = (
     *("query.QueryCoord/ReleaseCollection", "index.IndexCoord/DropIndex"),

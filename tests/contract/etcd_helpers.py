@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
-from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.protocol import Watch
 from milvus_coord.etcd.settings import EtcdSettings
 from milvus_coord.etcd.txn import Txn, get, mod_revision_is, put
 from milvus_coord.runtime.clock import SystemClock
-from tests.support.etcd import EtcdMember
+from testing.etcd import EtcdMember
 
 SOON_S: Final = 15.0
 

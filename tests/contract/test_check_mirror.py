@@ -16,17 +16,17 @@ import pytest
 
 from milvus_coord.cli.mirror_members import Member
 from milvus_coord.cli.mirror_verdict import Finding, Judge
-from milvus_coord.coordinators.rootcoord.catalog import Catalog
-from milvus_coord.coordinators.rootcoord.work.metadata_image import MetaImage, mirrored
-from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
+from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage, mirrored
+from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.protocol import Etcd, Watch
 from milvus_coord.etcd.txn import Op, Txn, delete, put
 from milvus_coord.etcd.values import Batch, Event, RangeResult
-from milvus_coord.ha.instance_status import InstanceStatus
-from milvus_coord.ha.keys import Keys
-from milvus_coord.ha.mirror import Mirror
-from milvus_coord.ha.mirror_report import MirrorReport
-from milvus_coord.ha.report import Report
+from milvus_coord.ha.mirror.mirror import Mirror
+from milvus_coord.ha.mirror.report import MirrorReport
+from milvus_coord.ha.pair.instance_status import InstanceStatus
+from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.report import Report
 from milvus_coord.model.collection import CollectionState
 from milvus_coord.model.database import Alias, Database
 from milvus_coord.model.states import Phase
@@ -36,10 +36,10 @@ from milvus_coord.runtime.watchdog import Pulse
 from milvus_coord.telemetry.endpoints import routes
 from milvus_coord.telemetry.management import ManagementServer
 from milvus_coord.telemetry.metrics import Metrics
+from testing.etcd import EtcdMember
+from testing.metadata import META_ROOT, collection, partition, ts
+from testing.ports import free_ports
 from tests.contract.etcd_helpers import SOON_S, connected
-from tests.support.etcd import EtcdMember
-from tests.support.metadata import META_ROOT, collection, partition, ts
-from tests.support.ports import free_ports
 
 pytestmark = pytest.mark.etcd
 

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.txn import Txn, put
-from milvus_coord.ha.takeover import Cause
-from milvus_coord.ha.wishes import WishState
+from milvus_coord.ha.pair.operator_records import WishState
+from milvus_coord.ha.pair.takeover import Cause
+from testing.cli import Said, milvus, start_milvus
+from testing.etcd import EtcdCluster, EtcdMember
+from testing.fake_pair import FakeInstance, fake_pair, saying
 from tests.contract.etcd_helpers import connected
-from tests.support.cli import Said, milvus, start_milvus
-from tests.support.etcd import EtcdCluster, EtcdMember
-from tests.support.fake_pair import FakeInstance, fake_pair, saying
 
 pytestmark = pytest.mark.etcd
 

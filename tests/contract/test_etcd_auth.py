@@ -9,15 +9,15 @@ from typing import Any
 import grpc.aio
 import pytest
 
-from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.etcd.client.client import EtcdClient
+from milvus_coord.etcd.client.rpc import pb
 from milvus_coord.etcd.errors import AuthFailed, PermissionDenied
-from milvus_coord.etcd.rpc import pb
 from milvus_coord.etcd.settings import EtcdSettings
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.runtime.clock import SystemClock
+from testing.etcd import EtcdCluster, EtcdMember, EtcdOptions
 from tests.conftest import StartEtcd
 from tests.contract.etcd_helpers import SOON_S, connected, numbers, write
-from tests.support.etcd import EtcdCluster, EtcdMember, EtcdOptions
 
 pytestmark = pytest.mark.etcd
 

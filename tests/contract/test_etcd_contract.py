@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.errors import (
     Compacted,
     InvalidRequest,
     LeaseNotFound,
     TooManyOperations,
 )
-from milvus_coord.etcd.memory import MemoryEtcd
+from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.settings import EtcdSettings
 from milvus_coord.etcd.txn import (
@@ -39,7 +39,7 @@ from milvus_coord.etcd.txn import (
 )
 from milvus_coord.etcd.values import Batch, Event, EventKind, Listing, RangeResult
 from milvus_coord.runtime.clock import ManualClock, SystemClock
-from tests.support.etcd import EtcdMember
+from testing.etcd import EtcdMember
 
 pytestmark = pytest.mark.etcd
 

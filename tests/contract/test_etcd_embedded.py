@@ -17,21 +17,21 @@ from typing import Final
 
 import pytest
 
-from milvus_coord.etcd.client import EtcdClient
-from milvus_coord.etcd.datadir import DataDir
-from milvus_coord.etcd.embedded import (
+from milvus_coord.etcd.client.client import EtcdClient
+from milvus_coord.etcd.embedded.datadir import DataDir
+from milvus_coord.etcd.embedded.embedded import (
     EmbeddedEtcd,
     EmbeddedSettings,
     EtcdBinaryMissing,
     EtcdNotStarted,
     attach,
 )
-from milvus_coord.etcd.server import EtcdServer
+from milvus_coord.etcd.embedded.server import EtcdServer
 from milvus_coord.etcd.settings import EtcdSettings
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.runtime.clock import SystemClock
-from tests.support.daemon import Daemon
-from tests.support.ports import free_ports
+from testing.daemon import Daemon
+from testing.ports import free_ports
 
 pytestmark = pytest.mark.etcd
 
@@ -39,7 +39,7 @@ CLOCK: Final = SystemClock()
 ROOT: Final = Path(__file__).parents[2]
 USER: Final = """
 import asyncio, signal, sys
-from milvus_coord.etcd.embedded import EmbeddedSettings, attach
+from milvus_coord.etcd.embedded.embedded import EmbeddedSettings, attach
 from milvus_coord.runtime.clock import SystemClock
 
 async def main():

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.etcd.client.client import EtcdClient
+from milvus_coord.etcd.client.watchstream import WatchStream
 from milvus_coord.etcd.errors import ClientClosed, Unavailable
 from milvus_coord.etcd.settings import EtcdSettings
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.etcd.values import Batch, EventKind, Listing
-from milvus_coord.etcd.watchstream import WatchStream
 from milvus_coord.runtime.clock import SystemClock
+from testing.etcd import EtcdCluster, EtcdMember, EtcdOptions
+from testing.ports import free_ports
 from tests.conftest import StartEtcd
 from tests.contract.etcd_helpers import SOON_S, Writer, connected, kill_alone, numbers, write
-from tests.support.etcd import EtcdCluster, EtcdMember, EtcdOptions
-from tests.support.ports import free_ports
 
 pytestmark = pytest.mark.etcd
 

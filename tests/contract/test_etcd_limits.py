@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.errors import AnswerTooLarge, EtcdError, NoSpace, RequestTooLarge
 from milvus_coord.etcd.txn import Txn, get_prefix, put, version_is
+from testing.etcd import EtcdMember, EtcdOptions
 from tests.conftest import StartEtcd
 from tests.contract.etcd_helpers import Writer, connected, write
-from tests.support.etcd import EtcdMember, EtcdOptions
 
 pytestmark = pytest.mark.etcd
 
@@ -53,7 +53,7 @@ async def test_a_page_that_is_too_large_is_cut_smaller(
     etcd: EtcdMember, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "milvus_coord.etcd.member._OPTIONS", {"grpc.max_receive_message_length": 1_000_000}
+        "milvus_coord.etcd.client.member._OPTIONS", {"grpc.max_receive_message_length": 1_000_000}
     )
     async with connected(etcd.endpoints) as client:
         for number in range(20):

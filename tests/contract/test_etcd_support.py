@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from tests.support.etcd import EtcdCluster, EtcdMember
+from testing.etcd import EtcdCluster, EtcdMember
 
 pytestmark = pytest.mark.etcd
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.errors import CertificateError, Unavailable
 from milvus_coord.etcd.settings import EtcdSettings, EtcdTls
 from milvus_coord.runtime.clock import SystemClock
+from testing.certificates import Issued, TestAuthority
+from testing.etcd import EtcdCluster, EtcdMember, EtcdOptions, EtcdTlsFiles
 from tests.conftest import StartEtcd
 from tests.contract.etcd_helpers import connected, numbers, write
-from tests.support.certificates import Issued, TestAuthority
-from tests.support.etcd import EtcdCluster, EtcdMember, EtcdOptions, EtcdTlsFiles
 
 pytestmark = pytest.mark.etcd
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from milvus_coord.etcd.errors import EtcdError
-from milvus_coord.etcd.memory import MemoryEtcd
+from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import (
     Compare,
@@ -25,8 +25,8 @@ from milvus_coord.etcd.txn import (
 )
 from milvus_coord.etcd.values import Event
 from milvus_coord.runtime.clock import ManualClock
+from testing.etcd import EtcdMember
 from tests.contract.etcd_helpers import connected
-from tests.support.etcd import EtcdMember
 
 pytestmark = pytest.mark.etcd
 

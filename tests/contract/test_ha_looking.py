@@ -10,15 +10,15 @@ from pathlib import Path
 import pytest
 
 from milvus_coord.etcd.errors import Unavailable
-from milvus_coord.etcd.memory import MemoryEtcd
+from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.protocol import Etcd
-from milvus_coord.ha.keys import Keys
-from milvus_coord.ha.looking import STALE_S, Look
-from milvus_coord.ha.reading import read_role
+from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.role_follower import STALE_S, Look
+from milvus_coord.ha.pair.role_snapshot import read_role
 from milvus_coord.runtime.clock import SystemClock
+from testing.etcd import EtcdCluster, EtcdMember
+from testing.fake_pair import META_ROOT, FakeInstance, fake_pair, saying, status_of
 from tests.contract.etcd_helpers import connected
-from tests.support.etcd import EtcdCluster, EtcdMember
-from tests.support.fake_pair import META_ROOT, FakeInstance, fake_pair, saying, status_of
 
 ROLES = ("rootcoord", "datacoord")
 

@@ -9,16 +9,16 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.settings import EtcdSettings
 from milvus_coord.etcd.txn import Txn, delete, put
-from milvus_coord.ha.fence import ConditionFailed, Fence
-from milvus_coord.ha.mirror import Mirror
+from milvus_coord.ha.election.fence import ConditionFailed, Fence
+from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.runtime.race import end
+from testing.etcd import EtcdMember
+from testing.link import Link
 from tests.contract.etcd_helpers import SOON_S, connected, write
-from tests.support.etcd import EtcdMember
-from tests.support.link import Link
 
 pytestmark = pytest.mark.etcd
 

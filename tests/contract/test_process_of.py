@@ -17,9 +17,9 @@ import pytest
 from milvus_coord.rpc.process_of import listener_of, listens
 from milvus_coord.runtime.addresses import first_ipv4
 from milvus_coord.runtime.processes import outlive_pid
-from tests.support.etcd import EtcdMember
-from tests.support.go_milvus import GoMilvus, GoRole, Surroundings, Unavailable
-from tests.support.ports import free_ports
+from testing.etcd import EtcdMember
+from testing.go_milvus import GoMilvus, GoRole, Surroundings, Unavailable
+from testing.ports import free_ports
 
 LISTEN = """
 import socket, sys

@@ -11,7 +11,7 @@ from itertools import count
 import pytest
 
 from milvus_coord.mq.queue import SEND_TIMEOUT_S, Queue, QueueError
-from tests.support.queue_places import PLACES, InMemory, Place
+from testing.queue_places import PLACES, InMemory, Place
 
 pytestmark = pytest.mark.timeout(150)  # Pulsar takes 20 s and more to start
 

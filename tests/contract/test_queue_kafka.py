@@ -13,8 +13,8 @@ from confluent_kafka import KafkaError
 from milvus_coord.mq.kafka import KafkaQueue
 from milvus_coord.mq.queue import SEND_TIMEOUT_S, QueueError, QueueUnusable
 from milvus_coord.mq.settings import KafkaSettings, Sasl
-from tests.support.kafka_jvm import JvmKafka, Record, read_topic
-from tests.support.rpc import eventually
+from testing.kafka_jvm import JvmKafka, Record, read_topic
+from testing.rpc import eventually
 
 pytestmark = pytest.mark.timeout(120)
 

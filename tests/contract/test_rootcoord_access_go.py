@@ -9,13 +9,13 @@ from typing import Any, Final
 
 import pytest
 
-from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.etcd.client.client import EtcdClient
+from testing.access import AccessWorld, grant_entity, status_of
+from testing.etcd import EtcdMember
+from testing.go_milvus import GoMilvus, GoRole, Surroundings, Unavailable
+from testing.grpc_wire import unary
+from testing.kafka import KafkaBroker
 from tests.contract.etcd_helpers import connected
-from tests.support.access import AccessWorld, grant_entity, status_of
-from tests.support.etcd import EtcdMember
-from tests.support.go_milvus import GoMilvus, GoRole, Surroundings, Unavailable
-from tests.support.grpc_wire import unary
-from tests.support.kafka import KafkaBroker
 
 pytestmark = [pytest.mark.etcd, pytest.mark.go]
 

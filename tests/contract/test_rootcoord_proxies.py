@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.work.proxies import Proxies
-from milvus_coord.coordinators.rootcoord.work.proxies_errands import READ_ALL_POLICIES
-from milvus_coord.coordinators.rootcoord.work.proxies_member import ProxyError
-from milvus_coord.etcd.memory import MemoryEtcd
-from milvus_coord.ha.serve_lease import ServeLease
+from milvus_coord.coordinators.rootcoord.proxies.member import ProxyError
+from milvus_coord.coordinators.rootcoord.proxies.pending_updates import READ_ALL_POLICIES
+from milvus_coord.coordinators.rootcoord.proxies.work import Proxies
+from milvus_coord.etcd.memory.memory import MemoryEtcd
+from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import NotServing
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.pb.milvus.proto import common, proxy
 from milvus_coord.runtime.clock import ManualClock, SystemClock
-from tests.support.proxies import (
+from testing.proxies import (
     CLUSTER,
     META_ROOT,
     FakeProxy,
@@ -26,7 +26,7 @@ from tests.support.proxies import (
     register,
     unregister,
 )
-from tests.support.rpc import eventually
+from testing.rpc import eventually
 
 TS = Timestamp(470656566506815489)
 DROP = common.MsgType.try_value(common.MsgType.DropCollection)

@@ -8,18 +8,18 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.work.sessions import NodeSession, NodeSessions
-from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.model.errors import BadValue
+from milvus_coord.role.nodes.sessions import NodeSession, NodeSessions
 from milvus_coord.runtime.clock import SystemClock
+from testing.etcd import EtcdMember, EtcdOptions
+from testing.link import Link
+from testing.proxies import META_ROOT, FakeProxy, register, session_key, unregister
+from testing.rpc import eventually
 from tests.conftest import StartEtcd
 from tests.contract.etcd_helpers import SOON_S, connected, write
-from tests.support.etcd import EtcdMember, EtcdOptions
-from tests.support.link import Link
-from tests.support.proxies import META_ROOT, FakeProxy, register, session_key, unregister
-from tests.support.rpc import eventually
 
 pytestmark = pytest.mark.etcd
 

@@ -8,18 +8,18 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.work.proxies import Proxies
-from milvus_coord.coordinators.rootcoord.work.ticks import Ticks
-from milvus_coord.etcd.client import EtcdClient
-from milvus_coord.ha.serve_lease import ServeLease
+from milvus_coord.coordinators.rootcoord.metadata.queue_messages import time_tick
+from milvus_coord.coordinators.rootcoord.proxies.work import Proxies
+from milvus_coord.coordinators.rootcoord.ticks.work import Ticks
+from milvus_coord.etcd.client.client import EtcdClient
+from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.timestamps import Timestamp, compose
-from milvus_coord.mq.messages import time_tick
 from milvus_coord.pb.milvus.proto import internal
 from milvus_coord.runtime.clock import SystemClock
+from testing.etcd import EtcdMember
+from testing.proxies import CLUSTER, META_ROOT, FakeProxy, proxy_servers, register, unregister
+from testing.rpc import eventually
 from tests.contract.etcd_helpers import SOON_S, connected
-from tests.support.etcd import EtcdMember
-from tests.support.proxies import CLUSTER, META_ROOT, FakeProxy, proxy_servers, register, unregister
-from tests.support.rpc import eventually
 
 pytestmark = pytest.mark.etcd
 

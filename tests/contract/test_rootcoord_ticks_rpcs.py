@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.service_ticks import TickRpcs
-from milvus_coord.coordinators.rootcoord.work.proxies_member import ProxyError
-from milvus_coord.ha.lifecycle import Lifecycle
+from milvus_coord.coordinators.rootcoord.proxies.member import ProxyError
+from milvus_coord.coordinators.rootcoord.ticks.rpcs import TickRpcs
+from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.model.errors import CoordError, NotServing, Refused
 from milvus_coord.model.states import Phase
 from milvus_coord.pb.milvus.proto import common, internal, milvus, proxy
-from milvus_coord.rpc.channel import Channel, RpcError, peer_metadata
-from milvus_coord.rpc.guards import Guards
-from milvus_coord.rpc.limits import Limits
+from milvus_coord.rpc.http2.channel import Channel, RpcError, peer_metadata
 from milvus_coord.rpc.port import ReservedPort
-from milvus_coord.rpc.server import RpcServer
+from milvus_coord.rpc.server.guards import Guards
+from milvus_coord.rpc.server.limits import Limits
+from milvus_coord.rpc.server.server import RpcServer
 from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.wire.codec import Encoded, WireCodec
 from milvus_coord.wire.rehearsal import rehearse

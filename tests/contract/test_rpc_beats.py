@@ -13,14 +13,19 @@ import pytest
 
 from milvus_coord.model.errors import NotServing
 from milvus_coord.pb.coord.health import HealthBase
-from milvus_coord.rpc.beat_stream import BeatsEnded, BeatsRefused, BeatStream, BeatsUnreachable
-from milvus_coord.rpc.beats import Beat, BeatService
+from milvus_coord.rpc.heartbeat.service import Beat, BeatService
+from milvus_coord.rpc.heartbeat.subscription import (
+    BeatsEnded,
+    BeatsRefused,
+    BeatStream,
+    BeatsUnreachable,
+)
 from milvus_coord.rpc.port import ReservedPort
-from milvus_coord.rpc.server import RpcServer
+from milvus_coord.rpc.server.server import RpcServer
 from milvus_coord.runtime.clock import ManualClock, SystemClock
-from tests.support.beats import Heart, beat_process, serving_beats
-from tests.support.ports import free_ports
-from tests.support.rpc import Probe, eventually
+from testing.beats import Heart, beat_process, serving_beats
+from testing.ports import free_ports
+from testing.rpc import Probe, eventually
 
 CONNECT_S = 5.0
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from milvus_coord.rpc.beat_stream import BeatStream, BeatsUnreachable
 from milvus_coord.rpc.client_tls import client_tls
+from milvus_coord.rpc.heartbeat.subscription import BeatStream, BeatsUnreachable
 from milvus_coord.rpc.tls import ServerTls, TlsFileError
-from tests.support.beats import Heart, serving_beats
-from tests.support.certificates import Issued, TestAuthority
-from tests.support.rpc import eventually
+from testing.beats import Heart, serving_beats
+from testing.certificates import Issued, TestAuthority
+from testing.rpc import eventually
 
 CONNECT_S = 5.0
 

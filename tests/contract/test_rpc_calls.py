@@ -11,7 +11,7 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from milvus_coord.model.errors import BadValue, FencedOff
-from tests.support.rpc import (
+from testing.rpc import (
     SERVICE,
     CoreClient,
     Served,

@@ -18,13 +18,13 @@ from milvus_coord.pb.milvus.proto.milvus import (
     StringResponse,
 )
 from milvus_coord.pb.milvus.proto.rootcoord import RootCoordBase
-from milvus_coord.rpc.channel import Channel, RpcError, peer_metadata
-from milvus_coord.rpc.guards import Guards
-from milvus_coord.rpc.limits import Limits
+from milvus_coord.rpc.http2.channel import Channel, RpcError, peer_metadata
 from milvus_coord.rpc.port import ReservedPort
-from milvus_coord.rpc.server import RpcServer
+from milvus_coord.rpc.server.guards import Guards
+from milvus_coord.rpc.server.limits import Limits
+from milvus_coord.rpc.server.server import RpcServer
 from milvus_coord.wire.codec import WireCodec
-from tests.support.rpc import SERVICE, RawCodec, Served, serving
+from testing.rpc import SERVICE, RawCodec, Served, serving
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import grpc as untyped_grpc
 import pytest
 from grpclib.const import Status
 
-from milvus_coord.rpc.channel import Channel, RpcError, peer_metadata
-from tests.support.rpc import RawCodec
+from milvus_coord.rpc.http2.channel import Channel, RpcError, peer_metadata
+from testing.rpc import RawCodec
 
 grpc: Any = untyped_grpc
 

@@ -12,10 +12,10 @@ import pytest
 from grpclib.const import Status
 from h2.errors import ErrorCodes
 
-from milvus_coord.rpc.channel import Channel, RpcError
-from milvus_coord.rpc.peer_connection import KeepAlive
-from tests.support.raw_http2 import RawConnection, raw_server
-from tests.support.rpc import SERVICE, RawCodec, eventually
+from milvus_coord.rpc.http2.channel import Channel, RpcError
+from milvus_coord.rpc.http2.client_connection import KeepAlive
+from testing.raw_http2 import RawConnection, raw_server
+from testing.rpc import SERVICE, RawCodec, eventually
 
 
 @contextlib.contextmanager

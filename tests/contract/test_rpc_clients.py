@@ -7,24 +7,24 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from milvus_coord.coordinators.peers import SessionResolver
-from milvus_coord.etcd.memory import MemoryEtcd
+from milvus_coord.clients.active_client import Caller, Peer, PeerError, PeerRefused
+from milvus_coord.clients.datacoord import DataCoordClient, ImportOrder
+from milvus_coord.clients.indexcoord import IndexCoordClient
+from milvus_coord.clients.proxy import ProxyClient
+from milvus_coord.clients.querycoord import QueryCoordClient
+from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
-from milvus_coord.ha.record import SessionRecord
+from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.model.collection import Collection, StartPosition
 from milvus_coord.model.errors import BadValue
 from milvus_coord.model.schema import Field
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.pb.milvus.proto import common, data, index, milvus, proxy, query, schema
 from milvus_coord.pb.milvus.proto.common import ErrorCode, KeyValuePair, MsgBase, SegmentState
-from milvus_coord.rpc.datacoord import DataCoordClient, ImportOrder
-from milvus_coord.rpc.indexcoord import IndexCoordClient
-from milvus_coord.rpc.peers import Caller, Peer, PeerError, PeerRefused
-from milvus_coord.rpc.proxy import ProxyClient
-from milvus_coord.rpc.querycoord import QueryCoordClient
+from milvus_coord.role.nodes.active import SessionResolver
 from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.wire.quota import set_rates
-from tests.support.fake_coords import Fake, Registry, fake, refusal
+from testing.fake_coords import Fake, Registry, fake, refusal
 
 CALLER = Caller(cluster="by-dev", server_id=3)
 COLLECTION = Collection(

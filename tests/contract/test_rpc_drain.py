@@ -12,8 +12,8 @@ from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError, StreamTerminatedError
 
 from milvus_coord.rpc.port import ReservedPort
-from milvus_coord.rpc.server import ServerState
-from tests.support.rpc import (
+from milvus_coord.rpc.server.server import ServerState
+from testing.rpc import (
     SERVICE,
     CoreClient,
     Served,

@@ -16,8 +16,8 @@ import h2.settings
 import pytest
 from grpclib.const import Status
 
-from milvus_coord.rpc.limits import Limits
-from tests.support.rpc import SERVICE, CoreClient, Served, ask, closing_channel, eventually, serving
+from milvus_coord.rpc.server.limits import Limits
+from testing.rpc import SERVICE, CoreClient, Served, ask, closing_channel, eventually, serving
 
 MIB = 1 << 20
 _HEADERS = [

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from milvus_coord.clients.active_client import Caller, Peer, PeerClient, PeerError
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.model.errors import NotServing
 from milvus_coord.pb.milvus.proto.common import ErrorCode
@@ -18,10 +19,9 @@ from milvus_coord.pb.milvus.proto.data import (
     ImportTaskRequest,
     ImportTaskResponse,
 )
-from milvus_coord.rpc.peers import Caller, Peer, PeerClient, PeerError
 from milvus_coord.rpc.port import ReservedPort
-from tests.support.fake_coords import Registry, fake, refusal
-from tests.support.rpc import eventually
+from testing.fake_coords import Registry, fake, refusal
+from testing.rpc import eventually
 
 SERVICE = "milvus.proto.data.DataCoord"
 CALLER = Caller(cluster="by-dev", server_id=3)

@@ -10,11 +10,11 @@ import sys
 
 import pytest
 
-from milvus_coord.rpc.guards import Guards
-from milvus_coord.rpc.limits import Limits
 from milvus_coord.rpc.port import PortTaken, ReservedPort
-from milvus_coord.rpc.server import RpcServer
-from tests.support.rpc import Probe, RawCodec, Served, ask, closing_channel, serving
+from milvus_coord.rpc.server.guards import Guards
+from milvus_coord.rpc.server.limits import Limits
+from milvus_coord.rpc.server.server import RpcServer
+from testing.rpc import Probe, RawCodec, Served, ask, closing_channel, serving
 
 _LISTEN_AND_WAIT = """
 import socket, sys

@@ -11,10 +11,10 @@ from grpclib.exceptions import GRPCError
 
 from milvus_coord.pb.milvus.proto.internal import GetTimeTickChannelRequest
 from milvus_coord.pb.milvus.proto.milvus import StringResponse
-from milvus_coord.rpc.guards import Guards
-from milvus_coord.rpc.limits import Limits
 from milvus_coord.rpc.rehearsal import rehearse_calls
-from milvus_coord.rpc.server import RpcServer, ServerState
+from milvus_coord.rpc.server.guards import Guards
+from milvus_coord.rpc.server.limits import Limits
+from milvus_coord.rpc.server.server import RpcServer, ServerState
 from milvus_coord.wire.codec import WireCodec
 
 

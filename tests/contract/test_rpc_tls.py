@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from grpclib.const import Status
 
-from milvus_coord.rpc.channel import Channel, RpcError
+from milvus_coord.rpc.http2.channel import Channel, RpcError
 from milvus_coord.rpc.tls import ServerTls, TlsFileError
-from tests.support.rpc import SERVICE, CoreClient, RawCodec, Served, eventually, serving
+from testing.rpc import SERVICE, CoreClient, RawCodec, Served, eventually, serving
 
 grpc: Any = untyped_grpc
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import pytest
 
-from tests.support.ours import NEVER_EARLY, OurRole
+from testing.ours import NEVER_EARLY, OurRole
 
 StartRole: TypeAlias = Callable[..., OurRole]
 

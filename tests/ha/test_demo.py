@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from tests.support.daemon import Daemon
+from testing.daemon import Daemon
 
 pytestmark = [pytest.mark.etcd, pytest.mark.timeout(150)]
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from testing.etcd import EtcdCluster, EtcdMember, EtcdOptions
+from testing.hammer import Hammer
+from testing.link import Link
+from testing.ours import OurRole
+from testing.sightings import Method
 from tests.conftest import StartEtcd
 from tests.ha.conftest import StartRole, started_pair
 from tests.ha.test_takeover import K, answers, taken_over
-from tests.support.etcd import EtcdCluster, EtcdMember, EtcdOptions
-from tests.support.hammer import Hammer
-from tests.support.link import Link
-from tests.support.ours import OurRole
-from tests.support.sightings import Method
 
 
 async def epoch_of(role: OurRole) -> int:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from milvus_coord.cli.mirror_verdict import Finding, Verdict
+from testing.ddl_callers import calling, collection
+from testing.ddl_scene import scene
+from testing.etcd import EtcdMember
+from testing.mirror_check import check_mirrors, verdicts_on
+from testing.mirror_faulty import faulty
 from tests.ha.conftest import StartRole, started_pair
-from tests.support.ddl_callers import calling, collection
-from tests.support.ddl_scene import scene
-from tests.support.etcd import EtcdMember
-from tests.support.mirror_check import check_mirrors, verdicts_on
-from tests.support.mirror_faulty import faulty
 
 STATEMENTS = 170
 TAKEOVERS = 3

@@ -10,14 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+from testing.certificates import TestAuthority
+from testing.etcd import EtcdMember, EtcdOptions, EtcdTlsFiles
+from testing.hammer import Hammer
+from testing.ours import OurRole
+from testing.ports import free_ports
 from tests.conftest import StartEtcd
 from tests.ha.conftest import StartRole, started_pair
 from tests.ha.test_takeover import K, answers, taken_over
-from tests.support.certificates import TestAuthority
-from tests.support.etcd import EtcdMember, EtcdOptions, EtcdTlsFiles
-from tests.support.hammer import Hammer
-from tests.support.ours import OurRole
-from tests.support.ports import free_ports
 
 
 async def milvus(*words: str, **env: str) -> tuple[int, str]:

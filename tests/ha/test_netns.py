@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from testing.daemon import Daemon
+from testing.etcd import binary
 from tests.rig.netns import Host, Lan, Net, NoNamespaces
-from tests.support.daemon import Daemon
-from tests.support.etcd import binary
 
 PORT = 15099
 _SERVER = f"""

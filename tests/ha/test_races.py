@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from testing.etcd import EtcdMember
+from testing.hammer import Hammer
+from testing.sightings import Method
 from tests.ha.conftest import StartRole, started_pair
 from tests.ha.test_etcd_trouble import epoch_of, last_try, one_leads
 from tests.ha.test_takeover import K, answers, taken_over
-from tests.support.etcd import EtcdMember
-from tests.support.hammer import Hammer
-from tests.support.sightings import Method
 
 RACES = 50
 

@@ -8,15 +8,15 @@ from typing import TypeAlias
 
 import pytest
 
+from testing.ddl_callers import calling
+from testing.ddl_scene import answers, scene
+from testing.etcd import EtcdCluster, EtcdMember
+from testing.link import Link
+from testing.mirror_check import check_mirrors
+from testing.ours import OurRole
 from tests.ha.conftest import StartRole, started_pair
 from tests.ha.test_etcd_trouble import epoch_of, one_leads
 from tests.ha.test_takeover import K
-from tests.support.ddl_callers import calling
-from tests.support.ddl_scene import answers, scene
-from tests.support.etcd import EtcdCluster, EtcdMember
-from tests.support.link import Link
-from tests.support.mirror_check import check_mirrors
-from tests.support.ours import OurRole
 
 Strike: TypeAlias = Callable[[EtcdMember], Awaitable[None]]
 

@@ -12,15 +12,15 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from milvus_coord.wire.status import fail
+from testing.ddl_callers import calling, collection, partition
+from testing.ddl_client import Outcome, Try
+from testing.ddl_impatient import impatient
+from testing.ddl_scene import PROXY_ID, Scene, scene
+from testing.ddl_stored import Stored
+from testing.etcd import EtcdMember
+from testing.ours import OurRole
+from testing.rpc import eventually
 from tests.ha.conftest import StartRole
-from tests.support.ddl_callers import calling, collection, partition
-from tests.support.ddl_client import Outcome, Try
-from tests.support.ddl_impatient import impatient
-from tests.support.ddl_scene import PROXY_ID, Scene, scene
-from tests.support.ddl_stored import Stored
-from tests.support.etcd import EtcdMember
-from tests.support.ours import OurRole
-from tests.support.rpc import eventually
 
 NAME = "hung"
 INVALIDATE = "InvalidateCollectionMetaCache"

@@ -7,18 +7,18 @@ import re
 from collections import Counter
 from dataclasses import replace
 
-from milvus_coord.coordinators.rootcoord.catalog import Catalog
-from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
+from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.txn import Op, Txn
 from milvus_coord.model.collection import CollectionState
+from testing.daemon import boottime_s
+from testing.ddl_callers import collection as wanted
+from testing.ddl_client import Outcome, RootClient, Try, always
+from testing.ddl_scene import scene
+from testing.ddl_stored import Stored
+from testing.etcd import EtcdMember
+from testing.metadata import META_ROOT, collection, partition, ts
 from tests.ha.conftest import StartRole, started_pair
-from tests.support.daemon import boottime_s
-from tests.support.ddl_callers import collection as wanted
-from tests.support.ddl_client import Outcome, RootClient, Try, always
-from tests.support.ddl_scene import scene
-from tests.support.ddl_stored import Stored
-from tests.support.etcd import EtcdMember
-from tests.support.metadata import META_ROOT, collection, partition, ts
 
 COLLECTIONS = 2_000
 FIRST_ID = 1_000

@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from testing.ddl_callers import Callers, calling
+from testing.ddl_client import Outcome
+from testing.ddl_impatient import impatient
+from testing.ddl_scene import Held, Scene, scene
+from testing.ddl_stored import CREATED, CREATING, Stored
+from testing.etcd import EtcdMember
+from testing.mirror_check import check_mirrors
+from testing.ours import OurRole
 from tests.ha.conftest import Pair, StartRole, started_pair
-from tests.support.ddl_callers import Callers, calling
-from tests.support.ddl_client import Outcome
-from tests.support.ddl_impatient import impatient
-from tests.support.ddl_scene import Held, Scene, scene
-from tests.support.ddl_stored import CREATED, CREATING, Stored
-from tests.support.etcd import EtcdMember
-from tests.support.mirror_check import check_mirrors
-from tests.support.ours import OurRole
 
 STATEMENTS = 200
 

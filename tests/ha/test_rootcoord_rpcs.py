@@ -13,12 +13,12 @@ from grpclib.const import Status
 from milvus_coord.model.timestamps import LOGICAL_MAX, physical_ms
 from milvus_coord.pb.milvus.proto import internal, milvus, rootcoord
 from milvus_coord.pb.milvus.proto.common import ErrorCode, StateCode
-from milvus_coord.rpc.channel import Channel, RpcError
+from milvus_coord.rpc.http2.channel import Channel, RpcError
 from milvus_coord.wire.codec import WireCodec
+from testing.certificates import TestAuthority
+from testing.etcd import EtcdMember
+from testing.ours import OurRole
 from tests.ha.conftest import StartRole
-from tests.support.certificates import TestAuthority
-from tests.support.etcd import EtcdMember
-from tests.support.ours import OurRole
 
 T_S = 5.0
 PATH = "/milvus.proto.rootcoord.RootCoord/"

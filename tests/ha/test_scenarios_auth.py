@@ -13,14 +13,14 @@ from typing import Final
 
 import pytest
 
+from testing.certificates import Issued, TestAuthority
+from testing.etcd import EtcdCluster, EtcdOptions, EtcdTlsFiles
+from testing.hammer import Hammer
 from tests.conftest import StartEtcd
 from tests.ha.conftest import StartRole, started_pair
 from tests.ha.test_etcd_trouble import epoch_of, last_try, still_the_same
 from tests.ha.test_takeover import answers, taken_over
 from tests.rig.extras import PATIENT
-from tests.support.certificates import Issued, TestAuthority
-from tests.support.etcd import EtcdCluster, EtcdOptions, EtcdTlsFiles
-from tests.support.hammer import Hammer
 
 _TOKEN_TTL_S: Final = 1
 _TOKENS: Final = 3

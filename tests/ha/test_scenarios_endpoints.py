@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from testing.etcd import EtcdCluster
+from testing.hammer import Hammer
+from testing.ours import OurRole
 from tests.ha.conftest import StartRole, started_pair
 from tests.ha.test_etcd_trouble import epoch_of, last_try
 from tests.ha.test_takeover import answers, taken_over
 from tests.rig.extras import PATIENT
-from tests.support.etcd import EtcdCluster
-from tests.support.hammer import Hammer
-from tests.support.ours import OurRole
 
 
 async def told(role: OurRole, endpoint: str) -> None:

@@ -16,7 +16,7 @@ _MUTANTS: Final = {
     "writes are not fenced": (
         "S6",
         """
-from milvus_coord.ha.fence import Fence
+from milvus_coord.ha.election.fence import Fence
 begin = Fence.__init__
 def unfenced(self, *args, **more):
     begin(self, *args, **more)
@@ -28,7 +28,7 @@ Fence._is_ours = lambda self, active: True
     "the serve lease never lapses": (
         "S9-clients",
         """
-from milvus_coord.ha.serve_lease import ServeLease
+from milvus_coord.ha.election.serve_lease import ServeLease
 ServeLease.require = lambda self: None
 ServeLease.holds = property(lambda self: True)
 """,

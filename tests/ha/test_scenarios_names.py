@@ -12,15 +12,15 @@ from typing import Final
 
 import pytest
 
+from testing.hammer import Hammer
+from testing.ours import OurRole
+from testing.ports import free_ports
 from tests.conftest import StartEtcd
 from tests.ha.conftest import StartRole
 from tests.ha.test_etcd_trouble import epoch_of, last_try, still_the_same
 from tests.ha.test_takeover import answers, taken_over
 from tests.rig.extras import PATIENT
 from tests.rig.relay import Relay
-from tests.support.hammer import Hammer
-from tests.support.ours import OurRole
-from tests.support.ports import free_ports
 
 _NAME: Final = "etcd.example"
 _HERE, _THERE = "127.0.0.1", "127.0.0.2"

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from testing.etcd import EtcdMember
+from testing.hammer import Hammer
+from testing.ours import OurRole
 from tests.ha.conftest import StartRole, started_pair
 from tests.ha.test_takeover import answers, taken_over
-from tests.support.etcd import EtcdMember
-from tests.support.hammer import Hammer
-from tests.support.ours import OurRole
 
 SESSIONS = "by-dev/meta/session/rootcoord-"
 

@@ -17,10 +17,10 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import RequestReceived
 
+from testing.etcd import EtcdMember
+from testing.grpc_wire import RpcFailed, unary
+from testing.ours import OurRole
 from tests.ha.conftest import StartRole, started_pair
-from tests.support.etcd import EtcdMember
-from tests.support.grpc_wire import RpcFailed, unary
-from tests.support.ours import OurRole
 
 
 async def heard(client: socket.socket, path: str) -> None:

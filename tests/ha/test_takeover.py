@@ -10,12 +10,12 @@ import asyncio
 import re
 from pathlib import Path
 
+from testing.daemon import boottime_s
+from testing.etcd import EtcdCluster, EtcdMember
+from testing.hammer import Hammer
+from testing.ours import OurRole
+from testing.sightings import Method, Sightings
 from tests.ha.conftest import StartRole, started_pair
-from tests.support.daemon import boottime_s
-from tests.support.etcd import EtcdCluster, EtcdMember
-from tests.support.hammer import Hammer
-from tests.support.ours import OurRole
-from tests.support.sightings import Method, Sightings
 
 K = "by-dev/meta/session/rootcoord"
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from testing.cli import Said, milvus
+from testing.etcd import EtcdMember
+from testing.hammer import Hammer
+from testing.sightings import Method
 from tests.ha.conftest import Pair, StartRole, started_pair
-from tests.support.cli import Said, milvus
-from tests.support.etcd import EtcdMember
-from tests.support.hammer import Hammer
-from tests.support.sightings import Method
 
 pytestmark = pytest.mark.etcd
 

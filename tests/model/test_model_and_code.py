@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from milvus_coord.etcd.memory import MemoryEtcd
+from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Compare, lease_is, mod_revision_is
 from milvus_coord.etcd.values import KeyValue
-from milvus_coord.ha.claim import Claim, judge, replace
-from milvus_coord.ha.conviction import Conviction
-from milvus_coord.ha.fence import Fence
-from milvus_coord.ha.keys import Keys
-from milvus_coord.ha.record import SessionRecord
-from milvus_coord.ha.takeover import Cause
+from milvus_coord.ha.detection.replacement import Conviction
+from milvus_coord.ha.election.claim import Claim, judge, replace
+from milvus_coord.ha.election.fence import Fence
+from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.session_record import SessionRecord
+from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.runtime.clock import SystemClock
 from tests.model.etcd import refused
 from tests.model.moves import Table

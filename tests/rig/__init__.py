@@ -26,7 +26,7 @@ skipped), so that a standby cannot see the active's process die.
                               .client  edge clients -> its gRPC port (what the hammer dials)
                               .etcd    edges it -> every etcd member, as one; .etcd.members[i]
                               .epoch() its epoch by GET /role, 0 when it does not lead
-  rig.etcd                    EtcdCluster (tests.support.etcd), rig.client: our EtcdClient, direct
+  rig.etcd                    EtcdCluster (testing.etcd), rig.client: our EtcdClient, direct
   await rig.pair()            start everything; (the active, one ready standby)
   await rig.restart(c)        start a dead one again; returns when it is a ready standby
   await rig.leads(c, within_s=20)   c gives timestamps and acknowledges a statement

@@ -11,12 +11,12 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from milvus_coord.ha.takeover import Cause
+from milvus_coord.ha.pair.takeover import Cause
+from testing.ddl_stored import CREATED
+from testing.messages import message_class
+from testing.sightings import Method, Sightings
 from tests.rig.registers import PROPERTY, Read, Write
 from tests.rig.store_history import HA, KV, META, Change, K, Reigns, StoreHistory
-from tests.support.ddl_stored import CREATED
-from tests.support.messages import message_class
-from tests.support.sightings import Method, Sightings
 
 _COLLECTIONS: Final = f"{META}root-coord/database/collection-info/"
 _TOMBSTONE: Final = b"\xe2\x9b\xbc"

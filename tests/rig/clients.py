@@ -10,11 +10,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.errors import EtcdError
+from testing.ddl_callers import Book, Callers, calling
+from testing.ddl_client import ACTIVE_KEY, Find, RootClient, Try, always
 from tests.rig.registers import NAMES, Registers, registers
-from tests.support.ddl_callers import Book, Callers, calling
-from tests.support.ddl_client import ACTIVE_KEY, Find, RootClient, Try, always
 
 _PACE_S: Final = 0.05
 _WRITERS: Final = 2

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from testing.etcd import EtcdCluster
+from testing.ours import STANDBY, OurRole
+from testing.ports import free_ports
 from tests.rig.edges import Edge, Edges
-from tests.support.etcd import EtcdCluster
-from tests.support.ours import STANDBY, OurRole
-from tests.support.ports import free_ports
 
 FAILPOINTS: Final = "MILVUS_COORD_FAILPOINTS"
 OK: Final = 200

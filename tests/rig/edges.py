@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.support.daemon import POLL_S, Daemon
-from tests.support.ports import free_ports
+from testing.daemon import POLL_S, Daemon
+from testing.ports import free_ports
 
 _ROOT = Path(__file__).parents[2]
 

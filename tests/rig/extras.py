@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from milvus_coord.ha.keys import Keys
+from milvus_coord.ha.pair.keys import Keys
 from tests.rig.coordinator import Coordinator
 from tests.rig.rig import Rig
 from tests.rig.store_history import META, Reign

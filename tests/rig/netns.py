@@ -25,10 +25,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar
 
-from tests.support.daemon import Daemon
-from tests.support.etcd import EtcdMember, EtcdOptions
-from tests.support.ports import free_ports
-from tests.support.tether import tethered
+from testing.daemon import Daemon
+from testing.etcd import EtcdMember, EtcdOptions
+from testing.ports import free_ports
+from testing.tether import tethered
 
 _NEWNS, _NEWNET, _NEWPID = 0x20000, 0x40000000, 0x20000000
 _TOOLS: Final = ("ip", "nsenter", "mount")

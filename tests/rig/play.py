@@ -17,12 +17,12 @@ from typing import Any, Final
 
 import pytest
 
+from testing.mirror_check import check_mirrors
+from testing.sightings import Gap, Method
 from tests.rig import checkers
 from tests.rig.coordinator import Coordinator
 from tests.rig.registry import Scenario, scenarios
 from tests.rig.rig import Rig, rig
-from tests.support.mirror_check import check_mirrors
-from tests.support.sightings import Gap, Method
 
 _ANSWERS_MIN: Final = 20
 

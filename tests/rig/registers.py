@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tests.support.daemon import boottime_s
-from tests.support.ddl_callers import collection
-from tests.support.ddl_client import Outcome, RootClient
+from testing.daemon import boottime_s
+from testing.ddl_callers import collection
+from testing.ddl_client import Outcome, RootClient
 
 PROPERTY: Final = "register"
 NAMES: Final = ("register_0", "register_1")

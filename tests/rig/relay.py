@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from tests.support.daemon import Daemon
+from testing.daemon import Daemon
 
 _ROOT = Path(__file__).parents[2]
 

@@ -12,24 +12,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, TypeVar
 
-from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.settings import EtcdSettings
 from milvus_coord.etcd.txn import Txn, put
-from milvus_coord.ha.keys import Keys
-from milvus_coord.ha.takeover import Cause, Takeover
-from milvus_coord.ha.wishes import Switchover, WishState
+from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.operator_records import Switchover, WishState
+from milvus_coord.ha.pair.takeover import Cause, Takeover
 from milvus_coord.runtime.clock import SystemClock
+from testing.daemon import POLL_S, boottime_s
+from testing.ddl_scene import Scene, scene
+from testing.etcd import EtcdCluster
+from testing.hammer import Hammer
+from testing.sightings import Method
 from tests.rig.checkers import check_same_holder
 from tests.rig.clients import Statements, statements
 from tests.rig.coordinator import Coordinator
 from tests.rig.edges import Edges
 from tests.rig.registry import Scenario
 from tests.rig.store_history import HA, META, StoreRecorder
-from tests.support.daemon import POLL_S, boottime_s
-from tests.support.ddl_scene import Scene, scene
-from tests.support.etcd import EtcdCluster
-from tests.support.hammer import Hammer
-from tests.support.sightings import Method
 
 T = TypeVar("T")
 _LOOK_S: Final = 0.05

@@ -5,12 +5,12 @@ To be played where there is a C compiler: a preloaded library turns the clock of
 
 from __future__ import annotations
 
-from milvus_coord.ha.takeover import Cause
+from milvus_coord.ha.pair.takeover import Cause
+from testing.sightings import Method
 from tests.rig.extras import PATIENT, until
 from tests.rig.registry import scenario
 from tests.rig.rig import Rig
 from tests.rig.wrong_clock import WrongClock, can_compile, compile_library
-from tests.support.sightings import Method
 
 _HOUR_S = 3600.0
 _LOGICAL_BITS = 18

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from testing.ddl_callers import FIELD_IDS, collection
+from testing.ddl_client import RootClient, active_in
+from testing.ddl_impatient import impatient
+from testing.messages import message_class
 from tests.rig.coordinator import Coordinator
 from tests.rig.extras import PATIENT, reign
 from tests.rig.registry import scenario
 from tests.rig.rig import Rig
-from tests.support.ddl_callers import FIELD_IDS, collection
-from tests.support.ddl_client import RootClient, active_in
-from tests.support.ddl_impatient import impatient
-from tests.support.messages import message_class
 
 ACTIVATION: Final[Mapping[str, tuple[str, ...]]] = {
     "S26-claim": ("after_claim", "after_listen", "after_recover_bounds"),

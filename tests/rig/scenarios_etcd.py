@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from milvus_coord.ha.takeover import Cause
+from milvus_coord.ha.pair.takeover import Cause
+from testing.daemon import boottime_s
+from testing.etcd import EtcdMember
+from testing.ours import NEVER_EARLY
 from tests.rig.coordinator import Coordinator
 from tests.rig.registry import scenario
 from tests.rig.rig import Rig
-from tests.support.daemon import boottime_s
-from tests.support.etcd import EtcdMember
-from tests.support.ours import NEVER_EARLY
 
 _LAPSED_S = 1.0
 """The serve lease of half a second has certainly lapsed so long after etcd stopped."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from milvus_coord.ha.takeover import Cause
+from milvus_coord.ha.pair.takeover import Cause
 from tests.rig.checkers import Placed
 from tests.rig.extras import changes_hands, reign, until
 from tests.rig.registry import scenario

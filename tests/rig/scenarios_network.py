@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from milvus_coord.ha.takeover import Cause
+from milvus_coord.ha.pair.takeover import Cause
 from tests.rig.coordinator import Coordinator
 from tests.rig.edges import Edge
 from tests.rig.registry import scenario

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from milvus_coord.ha.takeover import Cause
+from milvus_coord.ha.pair.takeover import Cause
 from tests.rig.registry import scenario
 from tests.rig.rig import Rig
 

@@ -12,11 +12,11 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from testing.kafka import KafkaBroker
+from testing.messages import message_class
 from tests.rig.extras import set_env
 from tests.rig.registry import scenario
 from tests.rig.rig import Rig
-from tests.support.kafka import KafkaBroker
-from tests.support.messages import message_class
 
 _TICK: Final = 1200
 _CHANNELS: Final = 4
@@ -58,7 +58,7 @@ async def producers(rig: Rig) -> None:
 
 
 def _read(address: str, topic: str) -> list[bytes]:
-    from tests.support.kafka_jvm import read_topic
+    from testing.kafka_jvm import read_topic
 
     return [record.value for record in read_topic(address, topic)]
 

@@ -8,13 +8,13 @@ import signal
 import socket
 from pathlib import Path
 
-from milvus_coord.ha.takeover import Cause
+from milvus_coord.ha.pair.takeover import Cause
+from testing.ours import OurRole
 from tests.rig import blockable
 from tests.rig.coordinator import Coordinator
 from tests.rig.extras import PATIENT, run_module, spent, until
 from tests.rig.registry import scenario
 from tests.rig.rig import Rig
-from tests.support.ours import OurRole
 
 
 @scenario(

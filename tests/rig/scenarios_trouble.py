@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.etcd.txn import Txn, delete, put
-from milvus_coord.ha.takeover import Cause
+from milvus_coord.ha.pair.takeover import Cause
+from testing.etcd import EtcdOptions
 from tests.rig.coordinator import Coordinator
 from tests.rig.extras import KEYS, PATIENT, changes_hands, reign, spent
 from tests.rig.registry import scenario
 from tests.rig.rig import Rig
-from tests.support.etcd import EtcdOptions
 
 _QUOTA_BYTES = 6 << 20
 _CHUNK_BYTES = 400_000

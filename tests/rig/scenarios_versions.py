@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 from typing import Final
 
-from milvus_coord.ha.takeover import Cause
+from milvus_coord.ha.pair.takeover import Cause
+from testing.go_milvus import GoMilvus, GoRole, Surroundings, Unavailable
+from testing.kafka import KafkaBroker
 from tests.rig.coordinator import Coordinator
 from tests.rig.extras import PATIENT, changes_hands, reign, set_env, spent
 from tests.rig.registry import scenario
 from tests.rig.rig import Rig
-from tests.support.go_milvus import GoMilvus, GoRole, Surroundings, Unavailable
-from tests.support.kafka import KafkaBroker
 
 _EXIT_S: Final = 40.0
 

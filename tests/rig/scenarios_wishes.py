@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from milvus_coord.etcd.txn import Txn, delete, put
-from milvus_coord.ha.takeover import Cause
-from milvus_coord.ha.wishes import Pause
+from milvus_coord.ha.pair.operator_records import Pause
+from milvus_coord.ha.pair.takeover import Cause
 from tests.rig.extras import KEYS, PATIENT, spent
 from tests.rig.registry import scenario
 from tests.rig.rig import Rig

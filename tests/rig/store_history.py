@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from milvus_coord.etcd.client import EtcdClient
+from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.values import Event, EventKind
-from tests.support.daemon import boottime_s
+from testing.daemon import boottime_s
 
 META: Final = "by-dev/meta/"
 KV: Final = "by-dev/kv/"

@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from testing.messages import message_class
+from testing.sightings import Method, Outcome, Sighting, Sightings
 from tests.rig import checkers
 from tests.rig.registers import PROPERTY, Read, Write
 from tests.rig.store_history import HA, KV, META, Change, K, StoreHistory
-from tests.support.messages import message_class
-from tests.support.sightings import Method, Outcome, Sighting, Sightings
 
 A, B = "127.0.0.1:1", "127.0.0.1:2"
 CLIENT_A, CLIENT_B = "127.0.0.1:11", "127.0.0.1:12"

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from testing.daemon import boottime_s
+from testing.ports import free_ports
 from tests.rig.edges import Edge, Edges
-from tests.support.daemon import boottime_s
-from tests.support.ports import free_ports
 
 Connection: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Dial: TypeAlias = Callable[[Edge], Awaitable[Connection]]

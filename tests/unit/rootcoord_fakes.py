@@ -9,22 +9,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from milvus_coord.coordinators.rootcoord.catalog import Catalog
-from milvus_coord.coordinators.rootcoord.state import MetaState
-from milvus_coord.coordinators.rootcoord.work.cleanup_steps import CleanupTimes
-from milvus_coord.coordinators.rootcoord.work.ddl import Ddl
-from milvus_coord.coordinators.rootcoord.work.ddl_limits import DdlLimits
-from milvus_coord.coordinators.rootcoord.work.ddl_outside import Deadlines, Outside
-from milvus_coord.coordinators.rootcoord.work.ddl_requests import NewCollection
-from milvus_coord.coordinators.rootcoord.work.metadata import Metadata
-from milvus_coord.coordinators.rootcoord.work.metadata_image import MetaImage
+from milvus_coord.coordinators.rootcoord.collections.cleanup_steps import CleanupTimes
+from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
+from milvus_coord.coordinators.rootcoord.collections.ddl_effects import Deadlines, Outside
+from milvus_coord.coordinators.rootcoord.collections.ddl_limits import DdlLimits
+from milvus_coord.coordinators.rootcoord.collections.ddl_requests import NewCollection
+from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
+from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
+from milvus_coord.coordinators.rootcoord.metadata.metadata import Metadata
+from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.etcd.errors import EtcdError
-from milvus_coord.etcd.memory import MemoryEtcd
-from milvus_coord.etcd.memorystore import MemoryStore
+from milvus_coord.etcd.memory.memory import MemoryEtcd
+from milvus_coord.etcd.memory.store import MemoryStore
 from milvus_coord.etcd.txn import Put, Txn, TxnResult, put
-from milvus_coord.ha.fence import Fence
-from milvus_coord.ha.mirror import Mirror
-from milvus_coord.ha.serve_lease import ServeLease
+from milvus_coord.ha.election.fence import Fence
+from milvus_coord.ha.election.serve_lease import ServeLease
+from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.model.collection import Collection
 from milvus_coord.model.database import DEFAULT_DATABASE, DEFAULT_DATABASE_ID, Database
 from milvus_coord.model.errors import CoordError

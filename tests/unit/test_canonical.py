@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_coord.ha import canonical
+from milvus_coord.ha.mirror import canonical
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=4) | st.binary(max_size=4)
 VALUES: st.SearchStrategy[Any] = st.recursive(

@@ -12,15 +12,15 @@ from milvus_coord.cli.doctor import exit_code
 from milvus_coord.cli.doctor_facts import EtcdFacts, Latency
 from milvus_coord.cli.doctor_finding import Finding, Grade, bad, ok, warn
 from milvus_coord.cli.ha_status_show import RoleSeen
-from milvus_coord.etcd.memory import MemoryEtcd
+from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.etcd.values import ClusterMember, MemberStatus
-from milvus_coord.ha.keys import Keys
-from milvus_coord.ha.reading import read_role
-from milvus_coord.ha.wishes import Pause
+from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.operator_records import Pause
+from milvus_coord.ha.pair.role_snapshot import read_role
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.clock import ManualClock
-from tests.support.fake_pair import META_ROOT, FakeInstance, fake_pair, status_of
+from testing.fake_pair import META_ROOT, FakeInstance, fake_pair, status_of
 
 NOW_NS = 1_700_000_000_000_000_000
 S = 1_000_000_000

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from milvus_coord.cli.ha_history import CAUSES, as_json, as_table
-from milvus_coord.ha.reading import RoleReading
-from milvus_coord.ha.takeover import Cause, Takeover
+from milvus_coord.ha.pair.role_snapshot import RoleReading
+from milvus_coord.ha.pair.takeover import Cause, Takeover
 
 AT_MS = 1_795_485_425_148
 PHASES = {"detect": 20133.2, "claim": 1.24, "recover": 12.4, "wait": 998.0, "serve": 3.3}

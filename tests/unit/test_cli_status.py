@@ -8,16 +8,16 @@ from collections.abc import Mapping
 import pytest
 
 from milvus_coord.cli.ha_status_show import RoleSeen, as_json, as_table, essence, exit_code, see
-from milvus_coord.etcd.memory import MemoryEtcd
+from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.etcd.values import LeaseStatus
-from milvus_coord.ha.keys import Keys
-from milvus_coord.ha.looking import STALE_S, Look
-from milvus_coord.ha.reading import UNREADABLE_PAUSE, read_role
-from milvus_coord.ha.wishes import Pause, Switchover
+from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.operator_records import Pause, Switchover
+from milvus_coord.ha.pair.role_follower import STALE_S, Look
+from milvus_coord.ha.pair.role_snapshot import UNREADABLE_PAUSE, read_role
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.clock import ManualClock
-from tests.support.fake_pair import META_ROOT, FakeInstance, fake_pair, status_of
+from testing.fake_pair import META_ROOT, FakeInstance, fake_pair, status_of
 
 NOW_MS = 1_700_000_100_000
 KEYS = Keys(META_ROOT, "rootcoord")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from milvus_coord.cli.format import age, millis, printable, span
 from milvus_coord.cli.table import table
-from milvus_coord.cli.words import age, millis, printable, span
 
 
 @pytest.mark.parametrize(

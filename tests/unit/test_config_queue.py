@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from milvus_coord.app.queue import queue_settings
 from milvus_coord.cli.config_show import show
 from milvus_coord.config import ConfigError, Loaded, check_start, load
-from milvus_coord.coordinators.queue import queue_settings
 from milvus_coord.mq.settings import KafkaSettings, MemorySettings, PulsarSettings, Sasl
 
 PASSWORD = "correct-horse-battery"

@@ -20,35 +20,36 @@ ROWS: Final = (
     ("model",),
     ("wire", "config", "telemetry", "runtime"),
     ("etcd", "rpc", "mq", "storage"),
-    ("ha", "allocator"),
+    ("ha", "clients", "allocator"),
+    ("role",),
     ("coordinators",),
-    ("etcd_settings",),
     ("app",),
     ("cli",),
     ("__main__",),
 )
 LEVEL: Final = {part: level for level, row in enumerate(ROWS) for part in row}
 
-SERVICE: Final = r"coordinators\.\w+\.service(_\w+)?"
-CATALOG: Final = r"coordinators\.\w+\.catalog(_\w+)?"
-PURE: Final = r"coordinators\.(?P<role>\w+)\.(state|policy)(_\w+)?"
+RPCS: Final = r"(role\.rpcs|coordinators\.\w+\.\w+\.rpcs(_\w+)?)"
+CATALOG: Final = r"coordinators\.\w+\.\w+\.catalog(_\w+)?"
+PURE: Final = r"coordinators\.(?P<role>\w+)\.\w+\.((state|rules)(_\w+)?|events)"
 
 # Where each of these may be imported; the patterns match a module or a package and all in it.
 HOMES: Final = {
-    f"{PACKAGE}.pb": ("pb", "wire", "rpc", "mq", SERVICE, CATALOG),
+    f"{PACKAGE}.pb": ("pb", "wire", "rpc", "clients", "mq", RPCS, CATALOG),
     "aetcd": ("etcd",),
     "grpc": ("etcd",),
-    "grpclib": ("rpc", "wire", "pb", SERVICE),
+    "grpclib": ("rpc", "clients", "wire", "pb", RPCS),
 }
 # Metadata is written through the fence alone; the other files write the keys of ha itself.
 TXN_METHODS: Final = ("txn", "txn_in_parts")
 TXN_HOMES: Final = (
     "etcd",
-    r"ha\.fence",
-    r"ha\.(session|server_id|standby|handover|presence|challenge|asking)",
+    r"ha\.election\.(fence|session|server_id|standby|handover)",
+    r"ha\.pair\.(status_publisher|operator_requests)",
+    r"ha\.detection\.challenge",
 )
 FOR_ALL: Final = "telemetry.log"
-NOT_SHIPPED: Final = ("tests", "benchmarks", "scripts")
+NOT_SHIPPED: Final = ("testing", "tests", "benchmarks", "scripts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +144,11 @@ def why_not(module: Module, target: Import) -> str | None:
     if not module.name:
         return "the package itself imports no part"
     if pure := re.match(rf"{PURE}(\.|$)", module.name):
-        rooms = rf"coordinators\.{pure['role']}\.(state|policy)(_\w+)?"
-        return None if lies_in(ours, "model", rooms) else "state and policy import the model alone"
+        pure_too = re.match(rf"{PURE}(\.|$)", ours)
+        same_role = pure_too is not None and pure_too["role"] == pure["role"]
+        if lies_in(ours, "model") or same_role:
+            return None
+        return "state, events and rules import the model alone"
     return _why_not_level(module, ours) or _why_not_role(module, ours)
 
 
@@ -162,7 +166,7 @@ def _why_not_level(module: Module, ours: str) -> str | None:
 
 
 def _why_not_role(module: Module, ours: str) -> str | None:
-    """Roles do not see each other; what they share (shape.py) sees no role."""
+    """Roles do not see each other; what they share, `role`, sees no role by the rows."""
     mine, theirs = module.name.split("."), ours.split(".")
     if mine[:1] != ["coordinators"] or theirs[:1] != ["coordinators"]:
         return None
@@ -214,25 +218,28 @@ ALLOWED: Final = [
     ("wire/codec.py", "import milvus_coord.pb.milvus.proto.common"),
     ("etcd/client.py", "import aetcd, grpc.aio"),
     ("rpc/server.py", "from grpclib.server import Server"),
-    ("ha/fence.py", "async def f(client): await client.txn([], [])"),
-    ("ha/challenge.py", "async def f(client): await client.txn([], [])"),
-    ("allocator/window.py", "from milvus_coord.etcd.client import Client"),
-    ("coordinators/rootcoord/state.py", "from milvus_coord.model.ids import CollectionId"),
-    ("coordinators/rootcoord/state.py", "import milvus_coord.coordinators.rootcoord.policy.quota"),
-    ("coordinators/rootcoord/service_ddl.py", "import milvus_coord.pb, grpclib"),
-    ("coordinators/rootcoord/catalog.py", "import milvus_coord.pb.milvus"),
-    ("coordinators/rootcoord/role.py", "from milvus_coord.coordinators.shape import Role"),
-    ("coordinators/rootcoord/work/ddl.py", "def f():\n    return 'client.txn()'"),
-    ("etcd_settings.py", "import milvus_coord.config, milvus_coord.etcd.settings"),
-    ("app.py", "from milvus_coord.coordinators.rootcoord.role import build"),
-    ("app.py", "from milvus_coord.etcd_settings import etcd_settings"),
-    ("cli/main.py", "def run():\n    from milvus_coord.app import serve"),
+    ("ha/election/fence.py", "async def f(client): await client.txn([], [])"),
+    ("ha/detection/challenge.py", "async def f(client): await client.txn([], [])"),
+    ("allocator/window.py", "from milvus_coord.etcd.client.client import Client"),
+    ("coordinators/rootcoord/metadata/state.py", "from milvus_coord.model.ids import CollectionId"),
+    (
+        "coordinators/rootcoord/metadata/state.py",
+        "import milvus_coord.coordinators.rootcoord.quota.rules",
+    ),
+    ("coordinators/rootcoord/access/rpcs.py", "import milvus_coord.pb, grpclib"),
+    ("coordinators/rootcoord/metadata/catalog.py", "import milvus_coord.pb.milvus"),
+    ("coordinators/rootcoord/role.py", "from milvus_coord.role.shape import Role"),
+    ("coordinators/rootcoord/collections/ddl.py", "def f():\n    return 'client.txn()'"),
+    ("app/etcd.py", "import milvus_coord.config, milvus_coord.etcd.settings"),
+    ("app/process.py", "from milvus_coord.coordinators.rootcoord.role import build"),
+    ("app/process.py", "from milvus_coord.app.etcd import etcd_settings"),
+    ("cli/main.py", "def run():\n    from milvus_coord.app.process import serve"),
     ("cli/main.py", "from milvus_coord import __version__"),
 ]
 
 FORBIDDEN: Final = [
     ("model/names.py", "from milvus_coord.telemetry.log import log", "model may not"),
-    ("runtime/loops.py", "import milvus_coord.etcd.client", "runtime may not import etcd"),
+    ("runtime/loops.py", "import milvus_coord.etcd.client.client", "runtime may not import etcd"),
     ("runtime/loops.py", "import milvus_coord.telemetry.metrics", "runtime may not import telem"),
     ("wire/codec.py", "import milvus_coord.config.sections", "wire may not import config"),
     ("etcd/client.py", "from milvus_coord.ha import fence", "etcd may not import ha"),
@@ -240,41 +247,53 @@ FORBIDDEN: Final = [
     ("etcd/__init__.py", "from ..ha import fence", "etcd may not import ha"),
     ("etcd/client.py", "import milvus_coord.rpc.client", "etcd may not import rpc"),
     ("ha/fence.py", "import milvus_coord.coordinators.rootcoord.role", "ha may not"),
-    ("ha/fence.py", "if 0:\n    from milvus_coord import app", "ha may not import app"),
-    ("ha/peers.py", "import importlib as i\ni.import_module('milvus_coord.app')", "ha may not"),
+    ("ha/fence.py", "if 0:\n    from milvus_coord.app import process", "ha may not import app"),
+    (
+        "ha/peers.py",
+        "import importlib as i\ni.import_module('milvus_coord.app.process')",
+        "ha may not",
+    ),
     ("ha/peers.py", "import milvus_coord.pb.milvus", "milvus_coord.pb belongs to"),
     ("ha/peers.py", "import grpclib.client", "grpclib belongs to rpc"),
     ("rpc/server.py", "from grpc import aio", "grpc belongs to etcd"),
     ("ha/election.py", "from aetcd import Client", "aetcd belongs to etcd"),
     ("ha/election.py", "async def f(self): await self._etcd.txn([], [])", ":1 sends a transaction"),
     ("ha/claim.py", "async def f(client): await client.txn([], [])", ":1 sends a transaction"),
-    ("ha/fence.py", "import milvus_coord.etcd_settings", "ha may not import etcd_settings"),
-    ("coordinators/rootcoord/work/ddl.py", "import milvus_coord.pb.milvus", "pb belongs to"),
+    ("ha/fence.py", "import milvus_coord.app.etcd", "ha may not import app"),
+    ("coordinators/rootcoord/collections/ddl.py", "import milvus_coord.pb.milvus", "pb belongs to"),
     (
-        "coordinators/rootcoord/work/ddl.py",
+        "coordinators/rootcoord/collections/ddl.py",
         "x = lambda c: c.txn_in_parts()",
         ":1 sends a transaction",
     ),
     ("coordinators/rootcoord/role.py", "import milvus_coord.coordinators.datacoord", "never"),
-    ("coordinators/shape.py", "import milvus_coord.coordinators.datacoord.role", "never"),
+    ("role/shape.py", "import milvus_coord.coordinators.datacoord.role", "role may not"),
     ("coordinators/__init__.py", "import milvus_coord.coordinators.rootcoord", "app's"),
-    ("coordinators/rootcoord/state.py", "from milvus_coord.ha.fence import Fence", "alone"),
-    ("coordinators/rootcoord/state.py", "import milvus_coord.telemetry.log", "alone"),
-    ("coordinators/rootcoord/policy/quota.py", "import milvus_coord.config", "alone"),
-    ("coordinators/rootcoord/policy/quota.py", "import milvus_coord.coordinators.shape", "alone"),
-    ("coordinators/rootcoord/loops.py", "import milvus_coord.cli.main", "may not import cli"),
+    (
+        "coordinators/rootcoord/metadata/state.py",
+        "from milvus_coord.ha.election.fence import Fence",
+        "alone",
+    ),
+    ("coordinators/rootcoord/metadata/state.py", "import milvus_coord.telemetry.log", "alone"),
+    ("coordinators/rootcoord/quota/rules.py", "import milvus_coord.config", "alone"),
+    ("coordinators/rootcoord/quota/rules.py", "import milvus_coord.role.shape", "alone"),
+    (
+        "coordinators/rootcoord/allocators/work.py",
+        "import milvus_coord.cli.main",
+        "may not import cli",
+    ),
     ("pb/__init__.py", "import milvus_coord.model.errors", "generated code"),
     ("attic/old.py", "import milvus_coord.model.errors", "attic has no row"),
     ("ha/fence.py", "import milvus_coord.attic", "attic has no row"),
-    ("ha/fence.py", "from tests.support import etcd", "is not shipped"),
-    ("__init__.py", "from milvus_coord.app import serve", "imports no part"),
+    ("ha/fence.py", "from testing import etcd", "is not shipped"),
+    ("__init__.py", "from milvus_coord.app.process import serve", "imports no part"),
 ]
 
 
 def sample(tmp_path: Path, path: str, source: str) -> Path:
     """A package with one file of substance; the modules that others name as modules exist too."""
     root = tmp_path / PACKAGE
-    for name in ("telemetry/log.py", "ha/fence.py", "app.py", path):
+    for name in ("telemetry/log.py", "ha/election/fence.py", "app/process.py", path):
         file = root / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(source if name == path else "")

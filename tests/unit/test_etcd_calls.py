@@ -10,11 +10,11 @@ import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Metadata
 
-from milvus_coord.etcd.calls import Calls, Ring
+from milvus_coord.etcd.client.calls import Calls, Ring
+from milvus_coord.etcd.client.member import Member
+from milvus_coord.etcd.client.verdict import NotReady
 from milvus_coord.etcd.errors import AuthFailed, InvalidRequest, Unavailable
-from milvus_coord.etcd.member import Member
 from milvus_coord.etcd.settings import EtcdSettings
-from milvus_coord.etcd.verdict import NotReady
 from milvus_coord.runtime.clock import ManualClock
 
 

@@ -11,7 +11,7 @@ import pytest
 from milvus_coord.etcd.errors import CertificateError
 from milvus_coord.etcd.settings import EtcdTls
 from milvus_coord.etcd.tls import channel_credentials, check_certificates
-from tests.support.certificates import Issued, TestAuthority
+from testing.certificates import Issued, TestAuthority
 
 
 @pytest.fixture
@@ -66,5 +66,5 @@ def test_missing_and_unreadable_files_are_named(authority: TestAuthority, which:
 
 
 def test_cryptography_is_loaded_only_when_needed() -> None:
-    code = "import sys, milvus_coord.etcd.client; sys.exit('cryptography' in sys.modules)"
+    code = "import sys, milvus_coord.etcd.client.client; sys.exit('cryptography' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=30)

@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from milvus_coord.etcd.errors import LeaseNotFound, NoSpace, Unavailable
-from milvus_coord.etcd.memory import MemoryEtcd
+from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.etcd.values import Batch, EventKind, Listing
 from milvus_coord.runtime.clock import ManualClock

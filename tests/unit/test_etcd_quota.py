@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from milvus_coord.etcd.messages import quota_bytes
-from milvus_coord.etcd.rpc import pb
+from milvus_coord.etcd.client.messages import quota_bytes
+from milvus_coord.etcd.client.rpc import pb
 
 
 def test_etcd_3_6_tells_it() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_coord.etcd.memorystore import within
+from milvus_coord.etcd.memory.store import within
 from milvus_coord.etcd.parts import in_parts
 from milvus_coord.etcd.prefix import range_end, range_start
 from milvus_coord.etcd.settings import Endpoint, EtcdSettings, EtcdTls

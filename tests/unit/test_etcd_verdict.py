@@ -8,6 +8,7 @@ import pytest
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Metadata
 
+from milvus_coord.etcd.client.verdict import Course, NotReady, StreamEnded, judge, judge_words
 from milvus_coord.etcd.errors import (
     AnswerTooLarge,
     AuthFailed,
@@ -20,7 +21,6 @@ from milvus_coord.etcd.errors import (
     RequestTooLarge,
     TooManyOperations,
 )
-from milvus_coord.etcd.verdict import Course, NotReady, StreamEnded, judge, judge_words
 
 
 def rpc_error(code: StatusCode, details: str) -> AioRpcError:

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.failover.runs import RUNS, Folder, Key, Run, merged
 from benchmarks.failover.table import tables
 from benchmarks.failover_timeline import middle_run
-from tests.support.sightings import Method, Outcome, Sighting
+from testing.sightings import Method, Outcome, Sighting
 
 TAKEOVER: Mapping[str, Any] = {"cause": "process-died", "at_ms": 5, "phases": {"detect": 1.5}}
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from milvus_coord.etcd.memory import MemoryEtcd
+from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, put
-from milvus_coord.ha import asking
-from milvus_coord.ha.asking import CHANGED_MEANWHILE, Refused, progress, why_not
-from milvus_coord.ha.keys import Keys
-from milvus_coord.ha.reading import UNREADABLE_PAUSE, RoleReading, read_role
-from milvus_coord.ha.takeover import Cause
-from milvus_coord.ha.wishes import Pause, Switchover, WishState
+from milvus_coord.ha.pair import operator_requests as asking
+from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.operator_records import Pause, Switchover, WishState
+from milvus_coord.ha.pair.operator_requests import CHANGED_MEANWHILE, Refused, progress, why_not
+from milvus_coord.ha.pair.role_snapshot import UNREADABLE_PAUSE, RoleReading, read_role
+from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.clock import ManualClock
-from tests.support.fake_pair import META_ROOT, FakeInstance, fake_pair, status_of
+from testing.fake_pair import META_ROOT, FakeInstance, fake_pair, status_of
 
 KEYS = Keys(META_ROOT, "rootcoord")
 PAUSE = Pause("ann@here", 5, "why not")

@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from milvus_coord.ha.board import FRESH_S
-from milvus_coord.ha.challenge_record import Nonce
-from milvus_coord.ha.takeover import Cause, Takeover
-from milvus_coord.ha.wishes import Pause, Switchover
-from tests.support.fake_pair import status_of
-from tests.support.ha_term import KEYS, Scene, a_scene
+from milvus_coord.ha.detection.challenge_record import Nonce
+from milvus_coord.ha.pair.operator_records import Pause, Switchover
+from milvus_coord.ha.pair.pair_state import FRESH_S
+from milvus_coord.ha.pair.takeover import Cause, Takeover
+from testing.fake_pair import status_of
+from testing.ha_term import KEYS, Scene, a_scene
 
 PAUSE = Pause("ann", 5)
 WISH = Switchover("n", 7, 0, "ann")

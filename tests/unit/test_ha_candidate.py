@@ -8,12 +8,12 @@ import pytest
 
 from milvus_coord.etcd.errors import NoSpace, Unavailable
 from milvus_coord.etcd.txn import Txn, put, version_is
-from milvus_coord.ha.leadership_record import LeadershipRecord, TermState
-from milvus_coord.ha.record import SessionRecord
+from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
+from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.model.errors import CoordError, FencedOff, NotServing
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.processes import ProcessIdentity
-from tests.support.ha_world import KEYS, SERVE_S, TTL_S, World, a_world, pair
+from testing.ha_world import KEYS, SERVE_S, TTL_S, World, a_world, pair
 
 
 @pytest.fixture

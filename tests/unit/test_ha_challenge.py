@@ -9,11 +9,11 @@ import pytest
 
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import Txn, TxnResult
-from milvus_coord.ha.challenge import WAIT_S_MAX, Answerer, Challenger, Outcome, Reply
-from milvus_coord.ha.challenge_record import Nonce
-from milvus_coord.ha.pace import Pace
+from milvus_coord.ha.detection.challenge import WAIT_S_MAX, Answerer, Challenger, Outcome, Reply
+from milvus_coord.ha.detection.challenge_record import Nonce
+from milvus_coord.ha.detection.etcd_latency import Pace
 from milvus_coord.model.errors import FencedOff
-from tests.support.ha_term import KEYS, ME, Scene, a_scene
+from testing.ha_term import KEYS, ME, Scene, a_scene
 
 WAIT_S = 0.3
 DOWN = Unavailable("no leader", sent=False)

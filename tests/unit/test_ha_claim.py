@@ -6,12 +6,12 @@ import pytest
 
 from milvus_coord.etcd.txn import Compare, lease_is, mod_revision_is, version_is
 from milvus_coord.etcd.values import Event, EventKind, KeyValue
-from milvus_coord.ha.claim import Claim, Held, judge, replace
-from milvus_coord.ha.conviction import Conviction
-from milvus_coord.ha.keys import Keys
-from milvus_coord.ha.record import SessionRecord
-from milvus_coord.ha.roster import Roster
-from milvus_coord.ha.takeover import Cause
+from milvus_coord.ha.detection.replacement import Conviction
+from milvus_coord.ha.election.claim import Claim, Held, judge, replace
+from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.roster import Roster
+from milvus_coord.ha.pair.session_record import SessionRecord
+from milvus_coord.ha.pair.takeover import Cause
 
 KEYS = Keys("by-dev/meta", "rootcoord")
 HOLDER = SessionRecord(7, "rootcoord", "h:1", fenced=True)

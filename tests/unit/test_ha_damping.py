@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_coord.ha.damping import Damping
-from milvus_coord.ha.takeover import Cause, Takeover
+from milvus_coord.ha.detection.replacement_limits import Damping
+from milvus_coord.ha.pair.takeover import Cause, Takeover
 
 MINUTE_MS = 60_000
 NOW_MS = 1_800_000_000_000

@@ -15,23 +15,23 @@ from typing import Any
 import pytest
 
 from milvus_coord.etcd.values import KeyValue
-from milvus_coord.ha.board import Board
-from milvus_coord.ha.challenge import Outcome, Reply
-from milvus_coord.ha.conviction import Conviction
-from milvus_coord.ha.detection import Detector
+from milvus_coord.ha.detection.challenge import Outcome, Reply
+from milvus_coord.ha.detection.detector import Detector
+from milvus_coord.ha.detection.replacement import Conviction
 from milvus_coord.ha.metrics import HaMetrics
-from milvus_coord.ha.record import SessionRecord
+from milvus_coord.ha.pair.operator_records import Pause
+from milvus_coord.ha.pair.pair_state import Board
+from milvus_coord.ha.pair.session_record import SessionRecord
+from milvus_coord.ha.pair.takeover import Cause, Takeover
 from milvus_coord.ha.settings import HaSettings
-from milvus_coord.ha.takeover import Cause, Takeover
-from milvus_coord.ha.wishes import Pause
-from milvus_coord.rpc.beats import Beat
+from milvus_coord.rpc.heartbeat.service import Beat
 from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.runtime.processes import ProcessIdentity
 from milvus_coord.telemetry.metrics import Metrics
-from tests.support.beats import serving_beats
-from tests.support.ha_term import KEYS
-from tests.support.ports import free_ports
-from tests.support.tether import tethered
+from testing.beats import serving_beats
+from testing.ha_term import KEYS
+from testing.ports import free_ports
+from testing.tether import tethered
 
 ROOT = Path(__file__).parents[2]
 EPOCH = 30

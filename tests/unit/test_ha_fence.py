@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from milvus_coord.etcd.txn import put, value_is
-from milvus_coord.ha.fence import ConditionFailed, Fence, RefusedBy
+from milvus_coord.ha.election.fence import ConditionFailed, Fence, RefusedBy
 from milvus_coord.model.errors import FencedOff
-from tests.support.ha_term import KEYS, Scene, a_scene
+from testing.ha_term import KEYS, Scene, a_scene
 
 KEY = b"by-dev/meta/root-coord/x"
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_coord.ha import json_record
-from milvus_coord.ha.challenge_record import Nonce
-from milvus_coord.ha.instance_status import InstanceStatus
-from milvus_coord.ha.takeover import Cause, Takeover
-from milvus_coord.ha.wishes import Pause, Switchover, WishState
+from milvus_coord.ha.detection.challenge_record import Nonce
+from milvus_coord.ha.pair import json_record
+from milvus_coord.ha.pair.instance_status import InstanceStatus
+from milvus_coord.ha.pair.operator_records import Pause, Switchover, WishState
+from milvus_coord.ha.pair.takeover import Cause, Takeover
 from milvus_coord.model.errors import BadValue
 from milvus_coord.model.states import Phase
 

@@ -9,11 +9,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from milvus_coord.etcd.errors import PermissionDenied, Unavailable
-from milvus_coord.etcd.memory import MemoryEtcd
+from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
-from milvus_coord.ha.fence import ConditionFailed, Fence
-from milvus_coord.ha.mirror import SLICE_KEYS, Mirror
-from milvus_coord.ha.mirror_dump import MirrorDump, NotSynced, from_etcd
+from milvus_coord.ha.election.fence import ConditionFailed, Fence
+from milvus_coord.ha.mirror.dump import MirrorDump, NotSynced, from_etcd
+from milvus_coord.ha.mirror.mirror import SLICE_KEYS, Mirror
 from milvus_coord.model.errors import FencedOff
 from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.runtime.race import end

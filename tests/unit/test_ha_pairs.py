@@ -9,12 +9,12 @@ from dataclasses import replace
 import pytest
 
 from milvus_coord.etcd.txn import put
-from milvus_coord.ha.standby import HEAD_START_S
-from milvus_coord.ha.takeover import Cause
-from milvus_coord.ha.wishes import Pause, Switchover, WishState
+from milvus_coord.ha.election.standby import HEAD_START_S
+from milvus_coord.ha.pair.operator_records import Pause, Switchover, WishState
+from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.model.errors import FencedOff, NotServing
 from milvus_coord.model.states import Phase
-from tests.support.ha_world import BEAT_S, KEYS, SERVE_S, TTL_S, Node, World, a_world, pair
+from testing.ha_world import BEAT_S, KEYS, SERVE_S, TTL_S, Node, World, a_world, pair
 
 SILENCE_S = 5 * BEAT_S
 CHALLENGE_S = 0.3

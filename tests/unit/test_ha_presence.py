@@ -10,11 +10,11 @@ import pytest
 
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import put
-from milvus_coord.ha.instance_status import InstanceStatus
-from milvus_coord.ha.presence import EVERY_S, LOOK_S
+from milvus_coord.ha.pair.instance_status import InstanceStatus
+from milvus_coord.ha.pair.status_publisher import EVERY_S, LOOK_S
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.states import Phase
-from tests.support.ha_world import KEYS, Node, World, a_world, pair
+from testing.ha_world import KEYS, Node, World, a_world, pair
 
 ODD = "port 53100 is taken: held by process 12"
 

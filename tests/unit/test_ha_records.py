@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from milvus_coord.ha.keys import Keys
-from milvus_coord.ha.leadership_record import LeadershipRecord, TermState
-from milvus_coord.ha.record import SessionRecord
+from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
+from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.model.errors import BadValue
 
 GO = (

@@ -10,11 +10,11 @@ import pytest
 
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import Txn, put
-from milvus_coord.ha.standby import HEAD_START_S
-from milvus_coord.ha.story import KEPT, clear_lease
-from milvus_coord.ha.takeover import Cause, Takeover
+from milvus_coord.ha.election.standby import HEAD_START_S
+from milvus_coord.ha.pair.takeover import Cause, Takeover
+from milvus_coord.ha.pair.takeover_history import KEPT, clear_lease
 from milvus_coord.model.errors import CoordError
-from tests.support.ha_world import KEYS, World, a_world, pair
+from testing.ha_world import KEYS, World, a_world, pair
 
 OLD = Takeover(1, 7, "h:7", 8, "h:8", Cause.STOPPED, 3, served=True)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_coord.ha.suspicion import BEATS_MISSED, LAGS_BORNE, SILENCE_S_MAX, Suspicion
-from milvus_coord.ha.takeover import Cause
+from milvus_coord.ha.detection.suspicion import BEATS_MISSED, LAGS_BORNE, SILENCE_S_MAX, Suspicion
+from milvus_coord.ha.pair.takeover import Cause
 
 BEAT_S, SERVE_S = 0.1, 1.0
 BEGAN_S = 1000.0

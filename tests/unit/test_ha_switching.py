@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from milvus_coord.etcd.errors import Unavailable
-from milvus_coord.ha.switching import Switching, first_of
-from milvus_coord.ha.wishes import Pause, Switchover, WishState
+from milvus_coord.ha.election.switchover import Switching, first_of
+from milvus_coord.ha.pair.operator_records import Pause, Switchover, WishState
 from milvus_coord.model.errors import FencedOff
-from tests.support.fake_pair import status_of
-from tests.support.ha_term import ACTIVE, KEYS, Scene, a_scene
+from testing.fake_pair import status_of
+from testing.ha_term import ACTIVE, KEYS, Scene, a_scene
 
 HEIR = 8
 

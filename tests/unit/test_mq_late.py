@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from milvus_coord.mq.late import LateQueue
+from milvus_coord.mq.lazy import LateQueue
 from milvus_coord.mq.memory import MemoryQueue
 from milvus_coord.mq.queue import Queue, QueueError
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from milvus_coord.coordinators.rootcoord.metadata import queue_messages as messages
 from milvus_coord.model.collection import Collection, Partition
 from milvus_coord.model.schema import FLOAT_VECTOR, INT64, JSON, Field
 from milvus_coord.model.timestamps import Timestamp
-from milvus_coord.mq import messages
 from milvus_coord.wire.descriptors import message_class
 
 TS = Timestamp(470656885581152265)

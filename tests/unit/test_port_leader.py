@@ -9,19 +9,19 @@ from typing import Any
 
 from grpclib.const import Cardinality, Handler
 
-from milvus_coord.coordinators.leader import PortLeader
 from milvus_coord.pb.milvus.proto.internal import GetTimeTickChannelRequest
 from milvus_coord.pb.milvus.proto.milvus import StringResponse
-from milvus_coord.rpc.edge import Service
-from milvus_coord.rpc.limits import Limits
+from milvus_coord.role.lead import PortLeader
 from milvus_coord.rpc.port import ReservedPort
+from milvus_coord.rpc.server.dispatcher import Service
+from milvus_coord.rpc.server.limits import Limits
 from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.runtime.race import end
 from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.runtime.watchdog import Pulse
 from milvus_coord.wire.codec import WireCodec
-from tests.support.grpc_wire import GrpcConnection
-from tests.support.ha_term import Scene, a_scene
+from testing.grpc_wire import GrpcConnection
+from testing.ha_term import Scene, a_scene
 
 METHOD = "rootcoord.RootCoord/GetTimeTickChannel"
 

@@ -10,9 +10,9 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from milvus_coord.coordinators.rootcoord.catalog_access import AccessCatalog
-from tests.support.access import META, ROOM, AccessTerm, AccessWorld, grant_entity, status_of
-from tests.support.messages import method_types
+from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog
+from testing.access import META, ROOM, AccessTerm, AccessWorld, grant_entity, status_of
+from testing.messages import method_types
 
 CODES: Final = {
     "CreateCredential": 29,

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_coord.coordinators.rootcoord import state_access_events as events
-from milvus_coord.coordinators.rootcoord.catalog_access import AccessCatalog, new_grantee_id
+from milvus_coord.coordinators.rootcoord.access import events
+from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog, new_grantee_id
 from milvus_coord.etcd.txn import Delete, Put
 from milvus_coord.model.access import Grant, Grantee, User
 from milvus_coord.model.errors import BadValue
-from tests.support.access import META, ROOM
+from testing.access import META, ROOM
 
 CATALOG = AccessCatalog(META)
 

@@ -7,10 +7,10 @@ import json
 import bcrypt
 import pytest
 
-from milvus_coord.coordinators.rootcoord.work.access import AccessLimits
+from milvus_coord.coordinators.rootcoord.access.work import AccessLimits
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.model.errors import CoordError, FencedOff
-from tests.support.access import AccessWorld
+from testing.access import AccessWorld
 
 WITHOUT_ROOT = {
     "grantee-id/250dd41b686083b0/PrivilegeDescribeCollection": b"root",

@@ -10,7 +10,7 @@ import pytest
 from milvus_coord.etcd.errors import EtcdError, NoSpace, Unavailable
 from milvus_coord.model.errors import FencedOff, NotServing
 from milvus_coord.model.states import Phase
-from tests.support.access import LEASE_S, AccessTerm, AccessWorld, grant_entity, status_of
+from testing.access import LEASE_S, AccessTerm, AccessWorld, grant_entity, status_of
 
 LOST = Unavailable("etcd txn: no answer", sent=True)
 REFUSED = Unavailable("etcd txn: connection refused", sent=False)

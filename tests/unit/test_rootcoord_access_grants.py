@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.policy.privileges import PRIVILEGES, shown_name
+from milvus_coord.coordinators.rootcoord.access.rules_privileges import PRIVILEGES, shown_name
 from milvus_coord.pb.milvus.proto.common import ObjectPrivilege, ObjectType
-from tests.support.access import AccessTerm, AccessWorld, grant_entity
+from testing.access import AccessTerm, AccessWorld, grant_entity
 
 FAILED = "fail to execute task when operating the privilege"
 NO_ROLE = "not found the role, maybe the role isn't existed or internal system error"

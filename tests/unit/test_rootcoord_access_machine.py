@@ -10,12 +10,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from milvus_coord.coordinators.rootcoord.catalog_access import AccessCatalog
-from milvus_coord.coordinators.rootcoord.state_access import AccessState
-from milvus_coord.coordinators.rootcoord.work.access import AccessLimits
+from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog
+from milvus_coord.coordinators.rootcoord.access.state import AccessState
+from milvus_coord.coordinators.rootcoord.access.work import AccessLimits
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.model.database import DEFAULT_DATABASE
-from tests.support.access import META, ROOM, AccessTerm, AccessWorld, grant_entity, status_of
+from testing.access import META, ROOM, AccessTerm, AccessWorld, grant_entity, status_of
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.work.access import AccessLimits
-from tests.support.access import AccessTerm, AccessWorld, grant_entity, status_of
+from milvus_coord.coordinators.rootcoord.access.work import AccessLimits
+from testing.access import AccessTerm, AccessWorld, grant_entity, status_of
 
 NO_ROLE = "not found the role, maybe the role isn't existed or internal system error"
 NO_USER = "not found the user, maybe the user isn't existed or internal system error"

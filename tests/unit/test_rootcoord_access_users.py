@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.work.access import AccessLimits
+from milvus_coord.coordinators.rootcoord.access.work import AccessLimits
 from milvus_coord.model.errors import CoordError
-from tests.support.access import AccessTerm, AccessWorld, status_of
+from testing.access import AccessTerm, AccessWorld, status_of
 
 HASH = "$2a$04$ycOF8hv1kRaed8tJay10q.KxUVPFXXMgfwTlr0qgL2tOiVh0m0xjO"
 

@@ -8,23 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_coord.coordinators.rootcoord import catalog_values as values
-from milvus_coord.coordinators.rootcoord.catalog import Catalog
-from milvus_coord.coordinators.rootcoord.catalog_snapshots import (
+from milvus_coord.coordinators.rootcoord.access.events import UserIs
+from milvus_coord.coordinators.rootcoord.metadata import catalog_values as values
+from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
+from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import (
     BYTES_PER_TXN,
     TOMBSTONE,
     Transactions,
 )
-from milvus_coord.coordinators.rootcoord.state_access_events import UserIs
-from milvus_coord.coordinators.rootcoord.state_events import AliasHome, AliasIs, Damaged
-from milvus_coord.coordinators.rootcoord.work.metadata_image import MetaImage
+from milvus_coord.coordinators.rootcoord.metadata.events import AliasHome, AliasIs, Damaged
+from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
 from milvus_coord.etcd.txn import MAX_OPS, Put
 from milvus_coord.etcd.values import KeyValue
 from milvus_coord.model.collection import Collection, CollectionState, PartitionState
 from milvus_coord.model.database import Alias, Database
 from milvus_coord.model.schema import INT64, Field
 from milvus_coord.model.timestamps import Timestamp
-from tests.support.metadata import META_ROOT, collection, partition, ts
+from testing.metadata import META_ROOT, collection, partition, ts
 from tests.unit.test_rootcoord_state_machine import view
 
 CATALOG = Catalog(META_ROOT)

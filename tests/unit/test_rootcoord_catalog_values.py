@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_coord.coordinators.rootcoord import catalog_keys as keys
-from milvus_coord.coordinators.rootcoord import catalog_values as values
-from milvus_coord.coordinators.rootcoord import state_events as events
+from milvus_coord.coordinators.rootcoord.metadata import catalog_keys as keys
+from milvus_coord.coordinators.rootcoord.metadata import catalog_values as values
+from milvus_coord.coordinators.rootcoord.metadata import events
 from milvus_coord.model.collection import (
     Collection,
     CollectionState,

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.work.ddl_tasks import TermTasks, abreast
 from milvus_coord.model.errors import NotServing
+from milvus_coord.role.tasks.term_tasks import TermTasks, abreast
 from tests.unit.rootcoord_fakes import Broken
 
 

@@ -8,8 +8,8 @@ from typing import Final
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.work.ddl import Ddl
-from milvus_coord.coordinators.rootcoord.work.ddl_outside import Deadlines, TooLate
+from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
+from milvus_coord.coordinators.rootcoord.collections.ddl_effects import Deadlines, TooLate
 from milvus_coord.etcd.errors import EtcdError, Unavailable
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.model.errors import CoordError, FencedOff, NotServing
@@ -199,7 +199,7 @@ async def test_datacoord_that_does_not_hear_of_an_alteration() -> None:
 async def test_etcd_that_cannot_even_be_asked_what_became_of_it(
     monkeypatch: pytest.MonkeyPatch, applied: bool
 ) -> None:
-    monkeypatch.setattr("milvus_coord.coordinators.rootcoord.work.ddl_store.SETTLE_S", 0.05)
+    monkeypatch.setattr("milvus_coord.coordinators.rootcoord.metadata.store.SETTLE_S", 0.05)
     world = World()
     async with world.term() as term:
         await a_collection(term.ddl)

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_coord.coordinators.rootcoord.policy.channels import ChannelPool, pool_size
-from milvus_coord.coordinators.rootcoord.policy.equality import same_definition
-from milvus_coord.coordinators.rootcoord.policy.schema_rules import (
+from milvus_coord.coordinators.rootcoord.collections.rules_channels import ChannelPool, pool_size
+from milvus_coord.coordinators.rootcoord.collections.rules_schema import (
     SYSTEM_FIELDS,
     assembled,
     check_schema,
     partition_names,
 )
+from milvus_coord.coordinators.rootcoord.metadata.rules_equality import same_definition
 from milvus_coord.model.collection import Collection, Partition
 from milvus_coord.model.errors import Refused
 from milvus_coord.model.schema import (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 
 from milvus_coord.coordinators.rootcoord.role import FAMILIES
-from milvus_coord.coordinators.rootcoord.service_waiting import WaitingRpcs
 from milvus_coord.pb.milvus.proto import rootcoord
+from milvus_coord.role.rpcs.waiting import WaitingRpcs
 
 EVERY_RPC = set(rootcoord.RootCoordBase().__mapping__())
 

@@ -6,14 +6,14 @@ import asyncio
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.policy.imports import ImportState
+from milvus_coord.clients.active_client import PeerError
+from milvus_coord.coordinators.rootcoord.imports.rules import ImportState
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import Txn, put
-from milvus_coord.ha.serve_lease import ServeLease
+from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import FencedOff, NotServing, Refused
-from milvus_coord.rpc.peers import PeerError
 from milvus_coord.runtime.race import end
-from tests.support.imports import ImportBench, job, lost, report
+from testing.imports import ImportBench, job, lost, report
 
 PENDING, FAILED, STARTED = ImportState.PENDING, ImportState.FAILED, ImportState.STARTED
 PERSISTED, COMPLETED = ImportState.PERSISTED, ImportState.COMPLETED

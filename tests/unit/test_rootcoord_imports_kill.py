@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.policy.imports import FAILURES, ImportState
-from milvus_coord.etcd.memory import MemoryEtcd
+from milvus_coord.coordinators.rootcoord.imports.rules import FAILURES, ImportState
+from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.model.errors import Refused
-from tests.support.imports import ImportBench, job, report
+from testing.imports import ImportBench, job, report
 
 STEPS = 34
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from milvus_coord.coordinators.rootcoord.catalog_imports import ImportCatalog, encode
-from milvus_coord.coordinators.rootcoord.policy import imports as policy
-from milvus_coord.coordinators.rootcoord.policy.imports import (
+from milvus_coord.coordinators.rootcoord.imports import rules as policy
+from milvus_coord.coordinators.rootcoord.imports.catalog import ImportCatalog, encode
+from milvus_coord.coordinators.rootcoord.imports.rules import (
     MOVES,
     ImportReport,
     ImportState,
@@ -20,7 +20,7 @@ from milvus_coord.coordinators.rootcoord.policy.imports import (
 from milvus_coord.model.errors import BadValue, IllegalMove, Refused
 from milvus_coord.model.schema import Field
 from milvus_coord.wire.descriptors import message_class
-from tests.support.ddl_rpcs import FIELDS, collection
+from testing.ddl_rpcs import FIELDS, collection
 
 CATALOG = ImportCatalog("by-dev/kv")
 TASK = ImportTask(7, 10, 100, ("v0",), ("a.json",), created_s=1000)

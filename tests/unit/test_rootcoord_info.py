@@ -8,8 +8,8 @@ import pytest
 
 from milvus_coord.config import Settings
 from milvus_coord.config.listing import listing
-from milvus_coord.coordinators.rootcoord.work.system_info import Self, SystemInfo
 from milvus_coord.model.errors import Refused
+from milvus_coord.role.rpcs.system_info import Self, SystemInfo
 from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.telemetry.hardware import Hardware, look
 

@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 
-from milvus_coord.coordinators.rootcoord import catalog_keys as keys
-from milvus_coord.coordinators.rootcoord import catalog_values as values
-from milvus_coord.coordinators.rootcoord.catalog_snapshots import TOMBSTONE
-from milvus_coord.coordinators.rootcoord.state_events import AliasHome
+from milvus_coord.coordinators.rootcoord.metadata import catalog_keys as keys
+from milvus_coord.coordinators.rootcoord.metadata import catalog_values as values
+from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import TOMBSTONE
+from milvus_coord.coordinators.rootcoord.metadata.events import AliasHome
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import Txn, delete, put, version_is
-from milvus_coord.ha.fence import ConditionFailed
+from milvus_coord.ha.election.fence import ConditionFailed
 from milvus_coord.model.collection import CollectionState
 from milvus_coord.model.database import Alias
 from milvus_coord.model.errors import FencedOff
 from milvus_coord.wire.descriptors import message_class
-from tests.support.metadata import META_ROOT, collection, partition, ts
-from tests.support.metadata_world import MetaWorld, meta_world, turns
+from testing.metadata import META_ROOT, collection, partition, ts
+from testing.metadata_world import MetaWorld, meta_world, turns
 
 LOST = Unavailable("the answer was lost", sent=True)
 

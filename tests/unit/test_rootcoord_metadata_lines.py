@@ -13,22 +13,22 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from milvus_coord.coordinators.rootcoord import catalog_keys as keys
-from milvus_coord.coordinators.rootcoord import catalog_values as values
-from milvus_coord.coordinators.rootcoord.catalog import Catalog
-from milvus_coord.coordinators.rootcoord.catalog_access import AccessCatalog
-from milvus_coord.coordinators.rootcoord.state_access import AccessState
-from milvus_coord.coordinators.rootcoord.state_aliases import Aliases
-from milvus_coord.coordinators.rootcoord.state_collection import CollectionEntry
-from milvus_coord.coordinators.rootcoord.state_events import AliasHome
-from milvus_coord.coordinators.rootcoord.work.metadata_image import MetaImage
+from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog
+from milvus_coord.coordinators.rootcoord.access.state import AccessState
+from milvus_coord.coordinators.rootcoord.metadata import catalog_keys as keys
+from milvus_coord.coordinators.rootcoord.metadata import catalog_values as values
+from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
+from milvus_coord.coordinators.rootcoord.metadata.events import AliasHome
+from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
+from milvus_coord.coordinators.rootcoord.metadata.state_aliases import Aliases
+from milvus_coord.coordinators.rootcoord.metadata.state_collection import CollectionEntry
 from milvus_coord.etcd.txn import Put
 from milvus_coord.model.access import Grantee
 from milvus_coord.model.collection import CollectionState, PartitionState
 from milvus_coord.model.database import Alias, Database
 from milvus_coord.wire.descriptors import message_class
-from tests.support.metadata import FIELDS, META_ROOT, collection, partition, ts
-from tests.support.mutants import attribute_names, mutants
+from testing.metadata import FIELDS, META_ROOT, collection, partition, ts
+from testing.mutants import attribute_names, mutants
 from tests.unit.test_rootcoord_state_machine import Metadata
 
 CATALOG = Catalog(META_ROOT)

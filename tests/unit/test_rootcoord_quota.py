@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milvus_coord.config.limits import QuotaAndLimits
-from milvus_coord.coordinators.rootcoord.policy.quota import Levels, QuotaRules, decide
-from milvus_coord.coordinators.rootcoord.policy.quota_readings import (
+from milvus_coord.coordinators.rootcoord.quota.rules import Levels, QuotaRules, decide
+from milvus_coord.coordinators.rootcoord.quota.rules_readings import (
     BadReport,
     Binlogs,
     NodeReading,

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.catalog import Catalog
-from milvus_coord.coordinators.rootcoord.policy.request_limits import (
+from milvus_coord.coordinators.rootcoord.collections.rules_requests import (
     FIELDS_MAX,
     NAME_BYTES_MAX,
     RECORD_BYTES_MAX,
@@ -16,6 +15,7 @@ from milvus_coord.coordinators.rootcoord.policy.request_limits import (
     check_name,
     check_record,
 )
+from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.etcd.txn import Op, Put
 from milvus_coord.model.collection import Collection, CollectionState, Partition
 from milvus_coord.model.database import Alias
@@ -23,7 +23,7 @@ from milvus_coord.model.errors import Refused
 from milvus_coord.model.schema import CollectionSchema, Field, Pairs
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.wire.schema import encode_schema
-from tests.support.ddl_rpcs import collection
+from testing.ddl_rpcs import collection
 
 ETCD_REQUEST_BYTES_MAX = 1_572_864
 """`--max-request-bytes`, 1.5 MiB, as is."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord import state_events as events
+from milvus_coord.coordinators.rootcoord.metadata import events
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.model.collection import CollectionState
 from milvus_coord.model.database import Alias
 from milvus_coord.model.timestamps import physical_ms
-from tests.support.ddl_rpcs import CREATED, DdlBench, collection
-from tests.support.messages import new
+from testing.ddl_rpcs import CREATED, DdlBench, collection
+from testing.messages import new
 
 MAX = 2**64 - 1
 HAS = {"msg_type": 102}

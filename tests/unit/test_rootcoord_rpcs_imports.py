@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord import state_events as events
-from milvus_coord.coordinators.rootcoord.service_import import ImportRpcs
-from milvus_coord.coordinators.rootcoord.work.imports import Imports
+from milvus_coord.coordinators.rootcoord.imports.rpcs import ImportRpcs
+from milvus_coord.coordinators.rootcoord.imports.work import Imports
+from milvus_coord.coordinators.rootcoord.metadata import events
 from milvus_coord.model.errors import NotServing
 from milvus_coord.model.schema import Field
 from milvus_coord.model.states import Phase
-from tests.support.ddl_rpcs import DdlBench, collection
-from tests.support.imports import ImportBench
+from testing.ddl_rpcs import DdlBench, collection
+from testing.imports import ImportBench
 
 PENDING, STARTED, PERSISTED, COMPLETED = 0, 2, 5, 6
 

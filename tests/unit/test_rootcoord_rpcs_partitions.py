@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from milvus_coord.model.timestamps import Timestamp, physical_ms
-from tests.support.ddl_rpcs import CREATED, DdlBench
-from tests.support.messages import new
+from testing.ddl_rpcs import CREATED, DdlBench
+from testing.messages import new
 
 HAS = {"msg_type": 202}
 SHOW = {"msg_type": 204}

@@ -8,8 +8,8 @@ from grpclib.exceptions import GRPCError
 
 from milvus_coord.model.errors import NotServing
 from milvus_coord.model.states import Phase
-from tests.support.ddl_rpcs import CREATED, LEASE_S, SERVICE, DdlBench
-from tests.support.messages import method_types
+from testing.ddl_rpcs import CREATED, LEASE_S, SERVICE, DdlBench
+from testing.messages import method_types
 
 TYPES = {
     "CreateCollection": ("CreateCollection", ""),

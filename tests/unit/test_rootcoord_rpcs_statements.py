@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.policy.request_limits import (
+from milvus_coord.coordinators.rootcoord.collections.ddl_requests import NewCollection
+from milvus_coord.coordinators.rootcoord.collections.rules_requests import (
     FIELDS_MAX,
     NAME_BYTES_MAX,
     RECORD_BYTES_MAX,
 )
-from milvus_coord.coordinators.rootcoord.work.ddl_requests import NewCollection
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.model.errors import FencedOff, NotServing, Refused
 from milvus_coord.model.schema import CollectionSchema, Field
-from tests.support.ddl_rpcs import DdlBench
-from tests.support.messages import message_class, new
+from testing.ddl_rpcs import DdlBench
+from testing.messages import message_class, new
 
 SCHEMA = message_class("schema.CollectionSchema")(
     name="films",

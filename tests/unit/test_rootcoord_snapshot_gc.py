@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.catalog_snapshots import TOMBSTONE
-from milvus_coord.coordinators.rootcoord.work.snapshot_gc import EVERY_S, SnapshotGc
+from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import TOMBSTONE
+from milvus_coord.coordinators.rootcoord.metadata.snapshot_gc import EVERY_S, SnapshotGc
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import Delete, Txn, put
 from milvus_coord.model.collection import CollectionState
@@ -17,8 +17,8 @@ from milvus_coord.model.database import Alias
 from milvus_coord.model.errors import FencedOff
 from milvus_coord.model.timestamps import Timestamp, compose, physical_ms
 from milvus_coord.runtime.race import end
-from tests.support.metadata import collection, partition, ts
-from tests.support.metadata_world import MetaWorld, meta_world, turns
+from testing.metadata import collection, partition, ts
+from testing.metadata_world import MetaWorld, meta_world, turns
 
 ALIAS = "root-coord/database/aliases/1/a"
 

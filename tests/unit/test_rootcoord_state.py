@@ -8,16 +8,16 @@ from dataclasses import replace
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord import state_events as events
-from milvus_coord.coordinators.rootcoord.state import MetaState
-from milvus_coord.coordinators.rootcoord.state_access import AccessState
-from milvus_coord.coordinators.rootcoord.state_access_events import UserIs
-from milvus_coord.coordinators.rootcoord.state_events import AliasHome
+from milvus_coord.coordinators.rootcoord.access.events import UserIs
+from milvus_coord.coordinators.rootcoord.access.state import AccessState
+from milvus_coord.coordinators.rootcoord.metadata import events
+from milvus_coord.coordinators.rootcoord.metadata.events import AliasHome
+from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.model.access import User
 from milvus_coord.model.collection import Collection, CollectionState, PartitionState
 from milvus_coord.model.database import Alias, Database, DatabaseNotFound
 from milvus_coord.model.errors import CollectionNotFound
-from tests.support.metadata import FIELDS, collection, partition, ts
+from testing.metadata import FIELDS, collection, partition, ts
 
 DEFAULT = Database(1, "default", 1)
 OTHER = Database(9, "other", 2)

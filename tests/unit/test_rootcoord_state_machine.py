@@ -9,17 +9,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from milvus_coord.coordinators.rootcoord import catalog_keys as keys
-from milvus_coord.coordinators.rootcoord import catalog_values as values
-from milvus_coord.coordinators.rootcoord.catalog import Catalog
-from milvus_coord.coordinators.rootcoord.catalog_snapshots import TOMBSTONE
-from milvus_coord.coordinators.rootcoord.state import MetaState
-from milvus_coord.coordinators.rootcoord.state_events import AliasHome
-from milvus_coord.coordinators.rootcoord.work.metadata_image import MetaImage
+from milvus_coord.coordinators.rootcoord.metadata import catalog_keys as keys
+from milvus_coord.coordinators.rootcoord.metadata import catalog_values as values
+from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
+from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import TOMBSTONE
+from milvus_coord.coordinators.rootcoord.metadata.events import AliasHome
+from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
+from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.model.collection import CollectionState, PartitionState
 from milvus_coord.model.database import Alias, Database
 from milvus_coord.model.errors import CollectionNotFound
-from tests.support.metadata import FIELDS, META_ROOT, collection, partition, ts
+from testing.metadata import FIELDS, META_ROOT, collection, partition, ts
 
 CATALOG = Catalog(META_ROOT)
 

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.work.ticks import Ticks
-from milvus_coord.ha.serve_lease import ServeLease
+from milvus_coord.coordinators.rootcoord.ticks.work import Ticks
+from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import CoordError, Refused
 from milvus_coord.model.timestamps import Timestamp, compose, physical_ms
 from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.telemetry.log import log
-from tests.support.rpc import eventually
+from testing.rpc import eventually
 
 A, B = "by-dev-rootcoord-dml_0", "by-dev-rootcoord-dml_1"
 INTERVAL_S = 0.2

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from milvus_coord.coordinators.rootcoord.policy.ticks import Hold, TickBoard
+from milvus_coord.coordinators.rootcoord.ticks.rules import Hold, TickBoard
 from milvus_coord.model.errors import IllegalMove, Refused
 from milvus_coord.model.timestamps import Timestamp
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord import catalog_keys as keys
-from milvus_coord.coordinators.rootcoord.work.time_travel import MAX_TIMESTAMP, TimeTravel
+from milvus_coord.coordinators.rootcoord.metadata import catalog_keys as keys
+from milvus_coord.coordinators.rootcoord.metadata.time_travel import MAX_TIMESTAMP, TimeTravel
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.model.collection import CollectionState, PartitionState
 from milvus_coord.model.database import Alias, Database, DatabaseNotFound
 from milvus_coord.model.errors import BadValue, CollectionNotFound
 from milvus_coord.model.timestamps import Timestamp
-from tests.support.metadata import collection, partition, ts
-from tests.support.metadata_world import MetaWorld, meta_world
+from testing.metadata import collection, partition, ts
+from testing.metadata_world import MetaWorld, meta_world
 
 NOW = [Timestamp(0), MAX_TIMESTAMP]
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from grpclib.metadata import Deadline
 
-from milvus_coord.rpc.context import CallContext, current_call, enter_call, trace_id_of
+from milvus_coord.rpc.server.context import CallContext, current_call, enter_call, trace_id_of
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from grpclib.exceptions import GRPCError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_coord.rpc.guards import Guards
+from milvus_coord.rpc.server.guards import Guards
 
 GUARDS = Guards("by-dev", lambda: 7)
 INT64 = st.integers(-(2**63), 2**63 - 1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from milvus_coord.rpc.limits import Limits
+from milvus_coord.rpc.server.limits import Limits
 
 
 def test_defaults_are_what_go_clients_can_take() -> None:

@@ -7,8 +7,8 @@ from hpack import Decoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_coord.rpc.peer_call import request_headers, timeout_header
-from milvus_coord.rpc.peer_headers import LiteralEncoder
+from milvus_coord.rpc.http2.header_cache import LiteralEncoder
+from milvus_coord.rpc.http2.unary import request_headers, timeout_header
 
 _TEXT = st.binary(max_size=20) | st.binary(min_size=120, max_size=300)
 

@@ -8,16 +8,16 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 
-from milvus_coord.coordinators.rootcoord.catalog import Catalog
-from milvus_coord.coordinators.rootcoord.work.metadata_image import MetaImage
-from milvus_coord.rpc.guards import Guards
-from milvus_coord.rpc.limits import Limits
+from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
+from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
 from milvus_coord.rpc.port import ReservedPort
-from milvus_coord.rpc.server import RpcServer
+from milvus_coord.rpc.server.guards import Guards
+from milvus_coord.rpc.server.limits import Limits
+from milvus_coord.rpc.server.server import RpcServer
 from milvus_coord.wire.codec import WireCodec
 from milvus_coord.wire.descriptors import pool
-from tests.support import messages
-from tests.support.grpc_wire import GrpcConnection, RpcFailed
+from testing import messages
+from testing.grpc_wire import GrpcConnection, RpcFailed
 from tests.wire.whole_rootcoord import OWN_ID, WholeRootCoord, whole_rootcoord
 
 SERVICE: Final = "rootcoord.RootCoord"

@@ -17,8 +17,8 @@ from milvus_coord.wire import collections as replies
 from milvus_coord.wire.codec import Encoded
 from milvus_coord.wire.describe_cache import DescribeCache
 from milvus_coord.wire.schema import encode_schema, parse_schema
-from tests.support.ddl_rpcs import CREATED, FIELDS, collection
-from tests.support.messages import message_class
+from testing.ddl_rpcs import CREATED, FIELDS, collection
+from testing.messages import message_class
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8)
 INT32 = st.integers(-(2**31), 2**31 - 1)

@@ -8,15 +8,15 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from milvus_coord.coordinators.rootcoord.service_family import RpcFamily
-from milvus_coord.ha.lifecycle import Lifecycle
+from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.pb.milvus.proto import milvus
+from milvus_coord.role.rpcs.family import RpcFamily
 from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.wire.codec import WireCodec
 from milvus_coord.wire.rehearsal import rehearse
 from milvus_coord.wire.requests import UpbRequest, read_by_upb
-from tests.support.ddl_rpcs import DdlBench
-from tests.support.messages import new
+from testing.ddl_rpcs import DdlBench
+from testing.messages import new
 
 PATH = "/milvus.proto.rootcoord.RootCoord/DescribeCollection"
 

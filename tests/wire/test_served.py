@@ -14,14 +14,14 @@ from milvus_coord.pb.milvus.proto.milvus import (
     ShowCollectionsResponse,
 )
 from milvus_coord.pb.milvus.proto.rootcoord import RootCoordBase
-from milvus_coord.rpc.edge import Service
-from milvus_coord.rpc.guards import Guards
-from milvus_coord.rpc.limits import Limits
 from milvus_coord.rpc.port import ReservedPort
-from milvus_coord.rpc.server import RpcServer
+from milvus_coord.rpc.server.dispatcher import Service
+from milvus_coord.rpc.server.guards import Guards
+from milvus_coord.rpc.server.limits import Limits
+from milvus_coord.rpc.server.server import RpcServer
 from milvus_coord.wire.codec import WireCodec, encoded
 from milvus_coord.wire.descriptors import message_class
-from tests.support.rpc import CoreClient
+from testing.rpc import CoreClient
 
 SEND_MAX_BYTES = 4096
 

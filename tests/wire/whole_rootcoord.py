@@ -12,26 +12,27 @@ from grpclib.const import Handler
 
 from milvus_coord.config import Settings
 from milvus_coord.coordinators.rootcoord.role import RootCoord
-from milvus_coord.coordinators.shape import Surroundings
-from milvus_coord.etcd.memory import MemoryEtcd
+from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, put
-from milvus_coord.ha.fence import Fence
-from milvus_coord.ha.keys import Keys
-from milvus_coord.ha.lifecycle import Lifecycle
-from milvus_coord.ha.phases import Phases
-from milvus_coord.ha.record import SessionRecord
-from milvus_coord.ha.serve_lease import ServeLease
-from milvus_coord.ha.term import Term
+from milvus_coord.ha.election.fence import Fence
+from milvus_coord.ha.election.lifecycle import Lifecycle
+from milvus_coord.ha.election.phases import Phases
+from milvus_coord.ha.election.serve_lease import ServeLease
+from milvus_coord.ha.election.term import Term
+from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.model.states import Phase
+from milvus_coord.mq.settings import MemorySettings
 from milvus_coord.pb.milvus.proto.common import Status
 from milvus_coord.pb.milvus.proto.data import DataCoordBase
 from milvus_coord.pb.milvus.proto.index import IndexCoordBase
 from milvus_coord.pb.milvus.proto.query import QueryCoordBase
-from milvus_coord.rpc.edge import Service
-from milvus_coord.rpc.guards import Guards
-from milvus_coord.rpc.limits import Limits
+from milvus_coord.role.shape import Surroundings
 from milvus_coord.rpc.port import ReservedPort
-from milvus_coord.rpc.server import RpcServer
+from milvus_coord.rpc.server.dispatcher import Service
+from milvus_coord.rpc.server.guards import Guards
+from milvus_coord.rpc.server.limits import Limits
+from milvus_coord.rpc.server.server import RpcServer
 from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.runtime.race import end
 from milvus_coord.telemetry.metrics import Metrics
@@ -96,7 +97,11 @@ async def whole_rootcoord(stored: Mapping[bytes, bytes]) -> AsyncIterator[WholeR
     lifecycle = Lifecycle(clock)
     lifecycle.server_id = OWN_ID
     async with _others(etcd, meta_root):
-        role = RootCoord(Surroundings(settings, "127.0.0.1:1", etcd, clock, Metrics(), lifecycle))
+        role = RootCoord(
+            Surroundings(
+                settings, "127.0.0.1:1", etcd, clock, Metrics(), lifecycle, MemorySettings()
+            )
+        )
         following = asyncio.create_task(role.follow(), name="bench.follow")
         try:
             term = await _elect(etcd, meta_root, clock)

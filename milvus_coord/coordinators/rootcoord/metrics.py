@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from milvus_coord.coordinators.rootcoord.state import MetaState
+from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.model.quota import DenyReason
 from milvus_coord.telemetry.metrics import Metrics
 

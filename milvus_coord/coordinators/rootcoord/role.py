@@ -5,29 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from milvus_coord.coordinators.queue import queue_settings
-from milvus_coord.coordinators.rootcoord.catalog import Catalog
-from milvus_coord.coordinators.rootcoord.leadership import Leadership
+from milvus_coord.coordinators.rootcoord.access.rpcs import AccessRpcs
+from milvus_coord.coordinators.rootcoord.allocators.rpcs import AllocatorRpcs
+from milvus_coord.coordinators.rootcoord.collections.rpcs_aliases import AliasRpcs
+from milvus_coord.coordinators.rootcoord.collections.rpcs_collections import CollectionRpcs
+from milvus_coord.coordinators.rootcoord.collections.rpcs_databases import DatabaseRpcs
+from milvus_coord.coordinators.rootcoord.collections.rpcs_partitions import PartitionRpcs
+from milvus_coord.coordinators.rootcoord.imports.rpcs import ImportRpcs
+from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
+from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
 from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
-from milvus_coord.coordinators.rootcoord.service_access import AccessRpcs
-from milvus_coord.coordinators.rootcoord.service_aliases import AliasRpcs
-from milvus_coord.coordinators.rootcoord.service_allocators import AllocatorRpcs
-from milvus_coord.coordinators.rootcoord.service_collections import CollectionRpcs
-from milvus_coord.coordinators.rootcoord.service_databases import DatabaseRpcs
-from milvus_coord.coordinators.rootcoord.service_family import RpcFamily
-from milvus_coord.coordinators.rootcoord.service_import import ImportRpcs
-from milvus_coord.coordinators.rootcoord.service_info import InfoRpcs
-from milvus_coord.coordinators.rootcoord.service_partitions import PartitionRpcs
-from milvus_coord.coordinators.rootcoord.service_ticks import TickRpcs
-from milvus_coord.coordinators.rootcoord.service_waiting import WaitingRpcs
-from milvus_coord.coordinators.rootcoord.work.metadata_image import MetaImage
-from milvus_coord.coordinators.shape import Surroundings
+from milvus_coord.coordinators.rootcoord.term import Leadership
+from milvus_coord.coordinators.rootcoord.ticks.rpcs import TickRpcs
 from milvus_coord.etcd.errors import EtcdError
-from milvus_coord.ha.mirror import Mirror
-from milvus_coord.ha.term import Term
+from milvus_coord.ha.election.term import Term
+from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.mq.connect import load_client
-from milvus_coord.rpc.edge import Service
-from milvus_coord.runtime.patience import Patience
+from milvus_coord.role.rpcs.family import RpcFamily
+from milvus_coord.role.rpcs.info import InfoRpcs
+from milvus_coord.role.rpcs.waiting import WaitingRpcs
+from milvus_coord.role.shape import Surroundings
+from milvus_coord.rpc.server.dispatcher import Service
+from milvus_coord.runtime.retry import Patience
 from milvus_coord.wire.codec import WireCodec
 from milvus_coord.wire.rehearsal import rehearse
 
@@ -48,7 +47,7 @@ class RootCoord:
     """Implements `coordinators.shape.Coordinator`. Raises QueueUnusable without its client."""
 
     def __init__(self, around: Surroundings) -> None:
-        load_client(queue_settings(around.settings))
+        load_client(around.queue)
         self._around = around
         self._metrics = RootCoordMetrics(around.metrics)
         self._catalog = Catalog(around.settings.etcd.meta_root)

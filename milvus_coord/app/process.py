@@ -1,0 +1,378 @@
+"""The composition root: from settings to a running role. The only file that knows every package."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from ssl import SSLContext
+from typing import TYPE_CHECKING, Final
+
+from milvus_coord import __version__
+from milvus_coord.app.etcd import etcd_settings
+from milvus_coord.app.queue import queue_settings
+from milvus_coord.config import Loaded, Settings, check_start, load
+from milvus_coord.etcd.client.client import EtcdClient
+from milvus_coord.etcd.embedded.embedded import EmbeddedSettings, attach
+from milvus_coord.etcd.errors import EtcdError, Unavailable
+from milvus_coord.ha.election.lifecycle import Lifecycle
+from milvus_coord.ha.election.runner import Candidate
+from milvus_coord.ha.metrics import HaMetrics
+from milvus_coord.ha.mirror.report import MirrorReport
+from milvus_coord.ha.pair.report import Report
+from milvus_coord.ha.settings import HaSettings
+from milvus_coord.model.states import Phase
+from milvus_coord.role.lazy import LazyLeader
+from milvus_coord.role.shape import Coordinator, Mirrored, Shape, Surroundings
+from milvus_coord.rpc.client_tls import client_tls
+from milvus_coord.rpc.port import ReservedPort
+from milvus_coord.rpc.server.limits import Limits
+from milvus_coord.rpc.tls import ServerTls
+from milvus_coord.runtime import failpoints, signals
+from milvus_coord.runtime.addresses import LOOPBACK, first_ipv4
+from milvus_coord.runtime.clock import SystemClock
+from milvus_coord.runtime.notify import Notifier
+from milvus_coord.runtime.race import Interrupted, end, until
+from milvus_coord.runtime.retry import Patience
+from milvus_coord.runtime.taskgroup import TaskGroup
+from milvus_coord.runtime.watchdog import Pulse, run_pulse, watch_progress
+from milvus_coord.telemetry import logsetup
+from milvus_coord.telemetry.endpoints import routes
+from milvus_coord.telemetry.log import log
+from milvus_coord.telemetry.logfile import LogFile
+from milvus_coord.telemetry.logsetup import LogSettings
+from milvus_coord.telemetry.management import ManagementServer
+from milvus_coord.telemetry.metrics import Metrics
+
+if TYPE_CHECKING:
+    from milvus_coord.role.lead import PortLeader
+
+
+def _rootcoord(around: Surroundings) -> Coordinator:
+    from milvus_coord.coordinators.rootcoord.role import RootCoord
+
+    return RootCoord(around)
+
+
+def _rootcoord_mirrored(meta_root: str) -> Mirrored:
+    from milvus_coord.coordinators.rootcoord.metadata.image import mirrored
+
+    return mirrored(meta_root)
+
+
+SHAPES: Final[Mapping[str, Shape]] = {
+    "rootcoord": Shape("rootcoord", "RootCoord", _rootcoord, _rootcoord_mirrored),
+}
+
+PROGRESS_S: Final = 1.5
+"""How old the main loop's pulse may be while the session lease is still renewed."""
+
+CONNECT_S: Final = 3.0
+"""How long one attempt to reach etcd may take before the process says that it cannot."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What the command line says about one process.
+
+    `etcd_timeout_s` is how long to wait for an etcd that does not answer at start, None for ever.
+    """
+
+    role: str
+    config: Path | None
+    environ: Mapping[str, str]
+    etcd_timeout_s: float | None = None
+
+
+async def run(start: Start, loaded: Loaded) -> None:
+    """Run one role until a signal stops it.
+
+    Raises what a person must mend: ConfigError, PortTaken, AuthFailed, CertificateError,
+    EtcdBinaryMissing, QueueUnusable, TlsFileError, OSError for the log folder; GaveUp after
+    `etcd_timeout_s`.
+    """
+    request = signals.StopRequest()
+    clock = SystemClock()
+    pulse = Pulse(clock)
+    notifier = Notifier.from_environ(start.environ)
+    signals.handle(request, lambda: _reload(notifier))
+    _log_to(loaded.settings, start.role, server_id=None)
+    config = str(loaded.file or "built-in defaults")
+    log.info(f"milvus-coord {__version__} starts", role=start.role, config=config)
+    failpoints.check()
+    for line in loaded.warnings:
+        log.warn(line)
+    async with TaskGroup() as tasks:
+        beating = tasks.create_task(run_pulse(pulse), name="app.pulse")
+        fed = tasks.create_task(watch_progress(notifier, pulse), name="app.watchdog")
+        async with AsyncExitStack() as opened:
+            process = _Process(start, loaded, clock, pulse, notifier, opened)
+            try:
+                await process.run(request)
+            except Interrupted:
+                log.info("stopped before etcd was reached")
+            notifier.stopping()
+        await end(beating, fed)
+    log.info("Milvus components graceful stop done")
+
+
+class _Process:
+    """The parts of one process, made in the order in which they depend on each other."""
+
+    def __init__(
+        self,
+        start: Start,
+        loaded: Loaded,
+        clock: SystemClock,
+        pulse: Pulse,
+        notifier: Notifier,
+        opened: AsyncExitStack,
+    ) -> None:
+        self._start, self._loaded = start, loaded
+        self._clock, self._pulse, self._notifier, self._opened = clock, pulse, notifier, opened
+        self._shape = SHAPES[start.role]
+        self._metrics = Metrics()
+        self._report = Report(start.role, clock, pulse)
+        self._mirror = MirrorReport(start.role)
+        self._management_port = 0
+
+    async def run(self, request: signals.StopRequest) -> None:
+        await self._manage()
+        etcd = await until(request.stop, self._connect(), name="app.connect")
+        overlaid = await until(request.stop, self._overlaid(etcd), name="app.overlay")
+        check_start(overlaid)
+        settings = overlaid.settings
+        lifecycle = Lifecycle(self._clock)
+        self._watch(lifecycle)
+        election = _ha(self._shape, settings, self._management_port)
+        leader = self._leader(settings, election.address, etcd, lifecycle)
+        candidate = Candidate(
+            etcd,
+            self._clock,
+            election,
+            leader,
+            lifecycle,
+            lambda: self._pulse.age_s() < PROGRESS_S,
+            lambda: max(self._pulse.worst_lag_s, self._pulse.age_s()),
+            HaMetrics(self._metrics),
+        )
+        self._report.candidate = candidate
+        server_id = await until(request.stop, candidate.take_server_id(), name="app.server_id")
+        _log_to(settings, self._shape.name, server_id=server_id)
+        async with TaskGroup() as tasks:
+            loading = tasks.create_task(self._load(leader, lifecycle), name="app.load_role")
+            await candidate.run(request.stop, request.hurry)
+            await end(loading)
+
+    async def _load(self, leader: LazyLeader, lifecycle: Lifecycle) -> None:
+        """Load the role's code as soon as the process stands by, then follow etcd for ever."""
+        standing_by = asyncio.Event()
+        lifecycle.observe(lambda _: standing_by.set())
+        await standing_by.wait()
+        loaded = await leader.load()
+        gc.freeze()  # classes and modules live as long as we do: never look through them again
+        self._mirror.has(loaded.mirror)
+        await loaded.follow()
+
+    async def _manage(self) -> None:
+        """Open the management port; as in Go, a process lives without it."""
+        server = ManagementServer(routes(self._report, self._metrics, self._mirror))
+        port = self._loaded.settings.metrics_port
+        try:
+            bound = await server.start("", port)
+        except OSError as error:
+            log.warn("no management port", port=port, error=str(error))
+            return
+        self._opened.push_async_callback(server.close)
+        self._management_port = bound
+        log.info("management port listens", port=bound)
+
+    async def _connect(self) -> EtcdClient:
+        """Reach etcd, however long it takes."""
+        settings = self._loaded.settings.etcd
+        endpoints = settings.endpoints
+        if settings.use_embed:
+            embedded = await attach(
+                EmbeddedSettings(
+                    data_dir=settings.data_dir,
+                    config_path=settings.config_path,
+                    log_level=settings.log_level,
+                    log_path=settings.log_path,
+                ),
+                self._clock,
+            )
+            self._opened.push_async_callback(embedded.close)
+            endpoints = (embedded.endpoint,)
+        client = EtcdClient(etcd_settings(self._loaded.settings, endpoints), self._clock)
+        self._opened.push_async_callback(client.close)
+        patience = Patience(self._clock, "reach etcd", weather=(Unavailable,), cap_s=5.0)
+        give_up_s = self._start.etcd_timeout_s
+        attempt_s = CONNECT_S if give_up_s is None else min(CONNECT_S, max(give_up_s, 0.1))
+        await patience.outlast(
+            lambda: client.connect(timeout_s=attempt_s), give_up_after_s=give_up_s
+        )
+        log.info("Session connect to etcd success", endpoints=",".join(endpoints))
+        return client
+
+    async def _overlaid(self, etcd: EtcdClient) -> Loaded:
+        """The settings with what is stored in etcd over them. Raises ConfigError."""
+        prefix = f"{self._loaded.settings.etcd.meta_root}/config/".encode()
+        patience = Patience(self._clock, "read the settings in etcd", weather=(EtcdError,))
+        found = await patience.outlast(lambda: etcd.range(prefix))
+        if not found.kvs:
+            return self._loaded
+        overlay = {
+            kv.key[len(prefix) :].decode(errors="replace"): kv.value.decode(errors="replace")
+            for kv in found.kvs
+        }
+        log.info("settings in etcd go before the environment and the file", keys=sorted(overlay))
+        start = self._start
+        loaded = load(start.role, config=start.config, environ=start.environ, overlay=overlay)
+        for line in set(loaded.warnings) - set(self._loaded.warnings):
+            log.warn(line)
+        return loaded
+
+    def _leader(
+        self, settings: Settings, address: str, etcd: EtcdClient, lifecycle: Lifecycle
+    ) -> LazyLeader:
+        """Take hold of the port now, and load the role's code later. Raises PortTaken, OSError."""
+        role = settings.role(self._shape.name)
+        reserved = ReservedPort.bind("", role.port)
+        self._opened.callback(reserved.close)
+        tls = _tls(settings)
+        around = Surroundings(
+            settings,
+            address,
+            etcd,
+            self._clock,
+            self._metrics,
+            lifecycle,
+            queue_settings(settings),
+        )
+
+        def load() -> PortLeader:
+            from milvus_coord.role.lead import PortLeader
+
+            return PortLeader(
+                self._shape.build(around),
+                self._clock,
+                reserved=reserved,
+                cluster=settings.common.chan_name_prefix.cluster,
+                limits=Limits(
+                    receive_bytes_max=role.server_max_recv_size,
+                    send_bytes_max=role.server_max_send_size,
+                ),
+                tls=tls,
+                finish_s=min(
+                    role.grpc_graceful_stop_timeout_s, settings.common.graceful_stop_timeout_s
+                ),
+                pulse=self._pulse,
+                beat_s=settings.ha.beat_interval_ms / 1000,
+            )
+
+        return LazyLeader(load)
+
+    def _watch(self, lifecycle: Lifecycle) -> None:
+        """Let metrics and the service manager know each phase."""
+        self._report.lifecycle = lifecycle
+        active = self._metrics.gauge(
+            "milvus_num_node", "active coordinators", ("node_id", "role_name")
+        )
+        epoch = self._metrics.gauge("milvus_coord_epoch", "epoch of our term, 0 when not leading")
+        terms = self._metrics.counter("milvus_coord_term_count", "terms that came to serve")
+        refused = self._metrics.counter(
+            "milvus_coord_fenced_off_count", "terms that ended by a refused write"
+        )
+
+        def on(phase: Phase) -> None:
+            labels = (str(lifecycle.server_id), self._shape.name)
+            epoch.set(lifecycle.epoch)
+            self._notifier.status(f"{phase.value}, server id {lifecycle.server_id}")
+            if phase is Phase.ACTIVE:
+                active.labels(*labels).set(1)
+                terms.inc()
+            elif phase is Phase.STEPPING_DOWN:
+                active.remove(*labels)
+                refused.inc(lifecycle.fenced_off)
+            elif phase is Phase.STANDBY:
+                self._notifier.ready()
+
+        lifecycle.observe(on)
+
+
+def _ha(shape: Shape, settings: Settings, management_port: int) -> HaSettings:
+    role = settings.role(shape.name)
+    host = first_ipv4()
+    if host is None and role.advertise is None:
+        log.warn("no address but loopback found, advertising that", address=LOOPBACK)
+    address = role.advertise or f"{host or LOOPBACK}:{role.port}"
+    return HaSettings(
+        role=shape.name,
+        title=shape.title,
+        meta_root=settings.etcd.meta_root,
+        address=address,
+        active_standby=role.enable_active_standby,
+        session_ttl_s=settings.common.session.ttl,
+        serve_lease_s=settings.ha.serve_lease_ms / 1000,
+        beat_s=settings.ha.beat_interval_ms / 1000,
+        challenge_s=settings.ha.challenge_timeout_ms / 1000,
+        early_per_minute=settings.ha.early_replacements_per_minute,
+        early_per_ten_minutes=settings.ha.early_replacements_per_ten_minutes,
+        management=f"{address.rpartition(':')[0]}:{management_port}" if management_port else "",
+        version=__version__,
+        tls=_active_tls(settings),
+    )
+
+
+def _active_tls(settings: Settings) -> SSLContext | None:
+    """How to reach the active of the pair, whose port is as ours; Raises TlsFileError."""
+    mode, files = settings.common.security.tls_mode, settings.tls
+    if mode == 0:
+        return None
+    ca = files.ca_pem_path if mode == 2 or Path(files.ca_pem_path).is_file() else None
+    return client_tls(files.server_pem_path, files.server_key_path, ca)
+
+
+def _tls(settings: Settings) -> ServerTls | None:
+    mode, files = settings.common.security.tls_mode, settings.tls
+    if mode == 0:
+        return None
+    return ServerTls(
+        files.server_pem_path, files.server_key_path, files.ca_pem_path, mutual=mode == 2
+    )
+
+
+def _log_to(settings: Settings, role: str, *, server_id: int | None) -> None:
+    """Log as configured; the file's name holds the server id, so it begins when that is known."""
+    wanted = settings.log
+    file = None
+    if wanted.file.root_path and server_id is not None:
+        file = LogFile(
+            root_path=wanted.file.root_path,
+            name=f"{role}-{server_id}.log",
+            max_size_mb=wanted.file.max_size_mb,
+            max_age_days=wanted.file.max_age_days,
+            max_backups=wanted.file.max_backups,
+        )
+    logsetup.configure(
+        LogSettings(
+            level=wanted.level,
+            format=wanted.format,
+            stdout=wanted.stdout or file is None,
+            file=file,
+        )
+    )
+
+
+def _reload(notifier: Notifier) -> None:
+    """SIGHUP: open the log file anew."""
+    notifier.reloading()
+    try:
+        logsetup.reopen()
+    except OSError as error:
+        log.warn("log file not reopened", error=str(error))
+    log.info("reloaded on SIGHUP: log file reopened")
+    notifier.ready()

@@ -1,0 +1,1 @@
+"""Clients of the other processes of a Milvus cluster."""

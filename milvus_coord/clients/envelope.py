@@ -1,0 +1,44 @@
+"""What requests and replies have in common: the base of the ones, the status of the others."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from milvus_coord.clients.active_client import PeerRefused
+from milvus_coord.pb.milvus.proto.common import ErrorCode, MsgBase, MsgType
+
+
+class StatusLike(Protocol):
+    """A `milvus.proto.common.Status` of whichever class."""
+
+    @property
+    def error_code(self) -> int: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
+def base(kind: int, source_id: int) -> MsgBase:
+    """The base of a request; `kind` is a MsgType, `source_id` our own server id."""
+    return MsgBase(msg_type=MsgType.try_value(kind), source_id=source_id)
+
+
+def require(status: StatusLike, failed: str = "") -> None:
+    """Raise PeerRefused unless `status` says Success.
+
+    The text is the reason; with `failed` it is `<failed>, code: <name>, reason: <reason>`.
+    """
+    if status.error_code == ErrorCode.Success:
+        return
+    if not failed:
+        raise PeerRefused(status.reason, status.error_code)
+    word = code_name(status.error_code)
+    raise PeerRefused(f"{failed}, code: {word}, reason: {status.reason}", status.error_code)
+
+
+def code_name(code: int) -> str:
+    """The word for an ErrorCode, as Go prints it; the number when it has none."""
+    try:
+        return str(ErrorCode(int(code)).name)
+    except ValueError:
+        return str(int(code))

@@ -1,0 +1,128 @@
+"""What a rootcoord tells and asks one proxy."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+from milvus_coord.clients.codec import ClientCodec
+from milvus_coord.clients.component_state import PeerState, state_over
+from milvus_coord.clients.envelope import base, require
+from milvus_coord.pb.milvus.proto.common import MsgType
+from milvus_coord.pb.milvus.proto.milvus import GetMetricsRequest, GetMetricsResponse
+from milvus_coord.pb.milvus.proto.proxy import (
+    InvalidateCredCacheRequest,
+    RefreshPolicyInfoCacheRequest,
+    UpdateCredCacheRequest,
+)
+from milvus_coord.rpc.http2.channel import Channel, peer_metadata
+from milvus_coord.wire.codec import Encoded
+from milvus_coord.wire.descriptors import message_class
+
+Reply = TypeVar("Reply")
+
+_SERVICE: Final = "milvus.proto.proxy.Proxy"
+_INVALIDATE: Final = "milvus.proto.proxy.InvalidateCollMetaCacheRequest"
+_STATUS: Final = "milvus.proto.common.Status"
+
+
+class ProxyClient:
+    """One proxy at its internal port. No repeats. Close it.
+
+    Methods raise RpcError, and PeerError with the proxy's reason for a refusal.
+
+    Args:
+        address: `ip:port` of its session.
+        server_id: of its session; another process at this address refuses our calls.
+        cluster: our `common.chanNamePrefix.cluster`.
+        timeout_s: of each call.
+    """
+
+    def __init__(
+        self, address: str, server_id: int, cluster: str, *, timeout_s: float = 10.0
+    ) -> None:
+        self.address, self.server_id = address, server_id
+        self._timeout_s = timeout_s
+        self._channel = Channel(
+            address,
+            codec=ClientCodec(),
+            metadata=peer_metadata(cluster, server_id),
+        )
+
+    async def invalidate_collection_meta_cache(
+        self,
+        db_name: str,
+        collection_name: str,
+        collection_id: int,
+        ts: int,
+        source_id: int,
+        msg_type: int = MsgType.Undefined,
+    ) -> None:
+        """Forget a collection by its id, or with id 0 by one of its names.
+
+        With `msg_type` 101 (DropCollection) it also drops its producer for the collection.
+        """
+        request: Any = message_class(_INVALIDATE)()
+        head = request.base
+        head.msg_type, head.timestamp, head.sourceID = int(msg_type), ts, source_id
+        request.db_name, request.collection_name = db_name, collection_name
+        request.collectionID = collection_id
+        await self._tell("InvalidateCollectionMetaCache", request)
+
+    async def forward(self, request: bytes) -> None:
+        """Pass an InvalidateCollMetaCacheRequest on as it came."""
+        await self._tell("InvalidateCollectionMetaCache", Encoded(request))
+
+    async def update_credential_cache(
+        self, username: str, password: str, source_id: int = 0
+    ) -> None:
+        """Remember a user; `password` is the sha256 that its client has sent."""
+        head = base(MsgType.Undefined, source_id)
+        request = UpdateCredCacheRequest(base=head, username=username, password=password)
+        await self._tell("UpdateCredentialCache", request)
+
+    async def invalidate_credential_cache(self, username: str, source_id: int = 0) -> None:
+        """Forget a user."""
+        request = InvalidateCredCacheRequest(
+            base=base(MsgType.Undefined, source_id), username=username
+        )
+        await self._tell("InvalidateCredentialCache", request)
+
+    async def refresh_policy_info_cache(self, op_type: int, op_key: str) -> None:
+        """Change what it knows of privileges.
+
+        1 AddUserToRole, 2 RemoveUserFromRole, 3 GrantPrivilege, 4 RevokePrivilege, 5 DeleteUser,
+        6 DropRole, 7 read everything anew, without a key.
+        """
+        request = RefreshPolicyInfoCacheRequest(op_type=op_type, op_key=op_key)
+        await self._tell("RefreshPolicyInfoCache", request)
+
+    async def set_rates(self, request: bytes) -> None:
+        """Replace its limits; `request` is an encoded SetRatesRequest."""
+        await self._tell("SetRates", Encoded(request))
+
+    async def metrics(self, request_json: str) -> str:
+        """The JSON that it answers."""
+        reply = await self._call(
+            "GetProxyMetrics",
+            GetMetricsRequest(base=base(MsgType.SystemInfo, 0), request=request_json),
+            GetMetricsResponse,
+        )
+        require(reply.status)
+        return reply.response
+
+    async def component_state(self) -> PeerState:
+        """How it is; raises no PeerError."""
+        return await state_over(self._channel, _SERVICE, timeout_s=self._timeout_s)
+
+    def close(self) -> None:
+        """Drop the connection; calls in flight fail."""
+        self._channel.close()
+
+    async def _tell(self, method: str, request: object) -> None:
+        reply: Any = await self._call(method, request, message_class(_STATUS))
+        require(reply)
+
+    async def _call(self, method: str, request: object, reply_type: type[Reply]) -> Reply:
+        return await self._channel.unary(
+            f"/{_SERVICE}/{method}", request, reply_type, timeout_s=self._timeout_s
+        )

@@ -1,0 +1,367 @@
+"""Statements that change users, roles and grants."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from milvus_coord.coordinators.rootcoord.access import rules_privileges as privileges
+from milvus_coord.coordinators.rootcoord.access.catalog import (
+    AccessCatalog,
+    Transactions,
+    new_grantee_id,
+    together,
+)
+from milvus_coord.coordinators.rootcoord.access.rules_privileges import (
+    GrantWanted,
+    check_new_name,
+    check_target,
+    is_blank,
+)
+from milvus_coord.coordinators.rootcoord.access.state import AccessState
+from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
+from milvus_coord.etcd.txn import Op
+from milvus_coord.model.access import ANY, Grantee, PolicyOp, User, policy
+from milvus_coord.model.database import DEFAULT_DATABASE
+from milvus_coord.model.errors import CoordError, NotFound, NotServing, Refused
+from milvus_coord.runtime.locks import KeyedLocks
+from milvus_coord.telemetry.log import log
+
+T = TypeVar("T")
+
+
+class Store(Protocol):
+    """Who holds the metadata of this term."""
+
+    @property
+    def state(self) -> MetaState:
+        """What is stored as far as we know; to be asked anew after every await."""
+
+    @property
+    def current(self) -> MetaState:
+        """What is stored right now. Raises NotServing without the serve lease."""
+
+    async def write(
+        self, transactions: Sequence[tuple[Op, ...]], *, applied: Callable[[MetaState], bool]
+    ) -> None:
+        """Write in order and return when `state` shows it.
+
+        `applied` decides where etcd does not say what became of it. Raises CoordError.
+        """
+
+
+class Statements(Protocol):
+    """Who runs statements to their end, also when their callers are gone."""
+
+    async def run(self, name: str, work: Coroutine[Any, Any, T]) -> T:
+        """Return what `work` returns, raise what it raises."""
+
+
+class Proxies(Protocol):
+    """Who tells the proxies. What is told later is told in the order of these calls."""
+
+    async def update_credential(self, username: str, sha256_password: str) -> None:
+        """All know the new password now. Raises CoordError."""
+
+    def invalidate_credential_later(self, username: str) -> None:
+        """Let all forget the user's password."""
+
+    def refresh_policy_later(self, op_type: int, op_key: str) -> None:
+        """Let all know of a change of roles or privileges; `op_type` is a PolicyOp."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessLimits:
+    """Keys of Milvus' configuration, with the defaults of its milvus.yaml 2.2.16."""
+
+    max_users: int = 100  # proxy.maxUserNum
+    max_roles: int = 10  # proxy.maxRoleNum, `admin` and `public` count
+
+
+class Access:
+    """One term's changes, one at a time, each checked against all that were made before.
+
+    Every method raises NotServing when the term is over, Refused in the words of Go 2.2.16, and
+    other CoordErrors for trouble in etcd. Passwords come in hashed, and no hash is ever logged.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        catalog: AccessCatalog,
+        statements: Statements,
+        proxies: Proxies,
+        limits: AccessLimits,
+    ) -> None:
+        self._store, self._catalog = store, catalog
+        self._statements, self._proxies, self._limits = statements, proxies, limits
+        self._writing = asyncio.Lock()
+        # While one of them changes a password and tells the proxies, no other may: the proxies
+        # would end up with the older one, or with that of a user who is gone.
+        self._passwords: KeyedLocks[str] = KeyedLocks()
+
+    @property
+    def state(self) -> AccessState:
+        """What is stored right now; to be asked anew after every await. Raises NotServing."""
+        return self._store.current.access
+
+    def password_hash(self, name: str) -> str:
+        """What proxies compare passwords with. Raises NotFound, CoordError for a damaged record."""
+        user = self.state.user(name)
+        if user is None:
+            raise NotFound(f"there is no value on key = {self._catalog.user_path(name)}")
+        if user.password_hash is None:
+            raise CoordError(f"unmarshal credential info err:the record of {name} is damaged")
+        return user.password_hash
+
+    async def create_user(self, name: str, password_hash: str, sha256_password: str) -> None:
+        """Add a user; that a proxy could not be told is no failure, it will ask."""
+        await self._statements.run(
+            "CreateCredential", self._create_user(User(name, password_hash), sha256_password)
+        )
+
+    async def update_user(self, name: str, password_hash: str, sha256_password: str) -> None:
+        """Set a user's password, as in Go also that of a user who is not there yet."""
+        await self._statements.run(
+            "UpdateCredential", self._update_user(User(name, password_hash), sha256_password)
+        )
+
+    async def delete_user(self, name: str) -> None:
+        """Take a user and his roles away; fine when he is not there."""
+        await self._statements.run("DeleteCredential", self._delete_user(name))
+
+    async def create_role(self, name: str) -> None:
+        """Add a role."""
+        await self._statements.run("CreateRole", self._create_role(name))
+
+    async def drop_role(self, name: str) -> None:
+        """Take a role away, also from its users.
+
+        As in Go, privileges in the database `default` must be revoked first. Those in others stay,
+        and a new role of this name will have them.
+        """
+        await self._statements.run("DropRole", self._drop_role(name))
+
+    async def operate_user_role(self, user: str, role: str, operation: int) -> None:
+        """Give a user a role (0) or take it away (1); fine when that is so already."""
+        await self._statements.run(
+            "OperateUserRole", self._operate_user_role(user, role, operation)
+        )
+
+    async def grant(self, wanted: GrantWanted) -> None:
+        """Let a role do something; fine when it may already."""
+        await self._statements.run("OperatePrivilege", self._change(wanted, PolicyOp.GRANT))
+
+    async def revoke(self, wanted: GrantWanted) -> None:
+        """Let a role do something no more; fine when it may not anyway."""
+        await self._statements.run("OperatePrivilege", self._change(wanted, PolicyOp.REVOKE))
+
+    async def _create_user(self, user: User, sha256_password: str) -> None:
+        if not user.name:
+            raise Refused("username is empty")
+        async with self._passwords.hold(user.name):
+            async with self._alone():
+                if self.state.user_count >= self._limits.max_users:
+                    raise Refused(
+                        "unable to add user because the number of users has reached the limit"
+                    )
+                if self.state.has_user(user.name):
+                    raise Refused(f"user already exists: {user.name}")
+                await self._put_user(user)
+            log.info("user created", username=user.name)
+            try:
+                await self._tell_password(user.name, sha256_password)
+            except CoordError as error:
+                log.warn("proxies not told of the new user", username=user.name, error=str(error))
+
+    async def _update_user(self, user: User, sha256_password: str) -> None:
+        if not user.name:
+            raise Refused("username is empty")
+        async with self._passwords.hold(user.name):
+            async with self._alone():
+                await self._put_user(user)
+            log.info("password changed", username=user.name)
+            await self._tell_password(user.name, sha256_password)
+
+    async def _tell_password(self, name: str, sha256_password: str) -> None:
+        try:
+            await self._proxies.update_credential(name, sha256_password)
+        except CoordError:
+            # Unlike Go: whoever missed it must not go on to accept the former password.
+            self._proxies.invalidate_credential_later(name)
+            raise
+
+    async def _put_user(self, user: User) -> None:
+        if not self.state.has_user(user.name):
+            check_new_name("user", user.name)
+        try:
+            await self._store.write(
+                self._catalog.put_user(user.name, user.password_hash or ""),
+                applied=lambda state: state.access.user(user.name) == user,
+            )
+        except CoordError:
+            self._proxies.invalidate_credential_later(user.name)
+            raise
+
+    async def _delete_user(self, name: str) -> None:
+        failed = "fail to execute task when deleting the user"
+        if is_blank(name):
+            raise Refused(failed)
+        async with self._passwords.hold(name), self._alone(failed, username=name):
+            try:
+                if self.state.has_user(name) or self.state.roles_of(name):
+                    await self._write(
+                        self._catalog.drop_user(name, self.state.roles_of(name)),
+                        lambda access: not access.has_user(name) and not access.roles_of(name),
+                    )
+                    log.info("user deleted", username=name)
+            finally:
+                self._proxies.invalidate_credential_later(name)
+            self._tell(PolicyOp.DELETE_USER, name)
+
+    async def _create_role(self, name: str) -> None:
+        if is_blank(name):
+            raise Refused("the role name in the role info is empty")
+        async with self._alone():
+            if self.state.role_count >= self._limits.max_roles:
+                raise Refused(
+                    "unable to create role because the number of roles has reached the limit"
+                )
+            if self.state.has_role(name):
+                raise Refused(f"the key[{self._catalog.role_path(name)}] has existed")
+            check_new_name("role", name)
+            await self._write(self._catalog.create_role(name), lambda access: access.has_role(name))
+            log.info("role created", role=name)
+
+    async def _drop_role(self, name: str) -> None:
+        async with self._alone("fail to execute task when dropping the role", role=name):
+            if not self.state.has_role(name):
+                raise Refused(privileges.NO_ROLE)
+            if any(g.grantee.db_name == DEFAULT_DATABASE for g in self.state.grants_of(name)):
+                raise Refused(
+                    "fail to drop the role that it has privileges."
+                    " Use REVOKE API to revoke privileges"
+                )
+            await self._write(
+                self._catalog.drop_role(name, self.state.users_of(name)),
+                lambda access: not access.has_role(name),
+            )
+            log.info("role dropped", role=name)
+            self._tell(PolicyOp.DROP_ROLE, name)
+
+    async def _operate_user_role(self, user: str, role: str, operation: int) -> None:
+        failed = "fail to execute task when operate the user and role"
+        async with self._alone(failed, username=user, role=role):
+            if not self.state.has_role(role):
+                raise Refused(privileges.NO_ROLE)
+            if operation != 1 and not self.state.has_user(user):
+                raise Refused(privileges.NO_USER)
+            if operation not in (0, 1) or is_blank(user):
+                raise Refused(failed)
+            if operation == 0:
+                await self._add_to_role(user, role)
+                self._tell(PolicyOp.ADD_USER_TO_ROLE, f"{user}/{role}")
+            else:
+                await self._remove_from_role(user, role)
+                self._tell(PolicyOp.REMOVE_USER_FROM_ROLE, f"{user}/{role}")
+
+    async def _add_to_role(self, user: str, role: str) -> None:
+        if self.state.has_mapping(user, role):
+            return
+        check_new_name("user", user)  # one that Go has let in must not break a key in two
+        await self._write(
+            self._catalog.add_mapping(user, role), lambda access: access.has_mapping(user, role)
+        )
+        log.info("user added to role", username=user, role=role)
+
+    async def _remove_from_role(self, user: str, role: str) -> None:
+        if not self.state.has_mapping(user, role):
+            return
+        await self._write(
+            self._catalog.remove_mapping(user, role),
+            lambda access: not access.has_mapping(user, role),
+        )
+        log.info("user removed from role", username=user, role=role)
+
+    async def _change(self, wanted: GrantWanted, operation: PolicyOp) -> None:
+        failed = "fail to execute task when operating the privilege"
+        async with self._alone(failed, role=wanted.role):
+            reason = privileges.why_not(wanted, self.state)
+            if reason is not None:
+                raise Refused(reason)
+            object_name = ANY if wanted.object_type == privileges.GLOBAL else wanted.object_name
+            if is_blank(object_name):
+                raise Refused(failed)
+            role, object_type = wanted.role or "", wanted.object_type or ""
+            db_name = wanted.db_name or DEFAULT_DATABASE
+            named = Grantee.of(role, object_type, db_name, object_name)
+            found = self.state.find_grantee(role, object_type, db_name, object_name)
+            grantor, asked = _grantor(wanted)
+            privilege = privileges.stored_name(asked)
+            if operation is PolicyOp.GRANT:
+                check_target(role, db_name, object_name)
+                await self._grant(found or named, privilege, grantor)
+            elif found is not None:
+                await self._revoke(found, privilege)
+            self._tell(operation, policy(named, privilege))
+
+    async def _grant(self, grantee: Grantee, privilege: str, grantor: str) -> None:
+        grantee_id = self.state.grantee_id(grantee)
+        if self.state.has_privilege(grantee_id, privilege):
+            return
+        steps = [] if grantee_id else [self._catalog.file_grantee(grantee)]
+        grantee_id = grantee_id or new_grantee_id(grantee)
+        await self._write(
+            together(*steps, self._catalog.grant(grantee_id, privilege, grantor)),
+            lambda access: (
+                access.grantee_id(grantee) == grantee_id
+                and access.has_privilege(grantee_id, privilege)
+            ),
+        )
+        log.info("privilege granted", to=grantee.path, privilege=privilege, grantor=grantor)
+
+    async def _revoke(self, grantee: Grantee, privilege: str) -> None:
+        grantee_id = self.state.grantee_id(grantee)
+        if not self.state.has_privilege(grantee_id, privilege):
+            return
+        await self._write(
+            self._catalog.revoke(grantee_id, privilege),
+            lambda access: not access.has_privilege(grantee_id, privilege),
+        )
+        log.info("privilege revoked", to=grantee.path, privilege=privilege)
+
+    @asynccontextmanager
+    async def _alone(self, failed: str = "", **about: object) -> AsyncIterator[None]:
+        """No other change is made meanwhile. `failed` is what Go says of all trouble in etcd."""
+        async with self._writing:
+            try:
+                yield
+            except (NotServing, Refused):
+                raise
+            except CoordError as error:
+                if not failed:
+                    raise
+                log.warn(failed, error=str(error), **about)
+                raise CoordError(failed) from error
+
+    async def _write(
+        self, transactions: Transactions, applied: Callable[[AccessState], bool]
+    ) -> None:
+        try:
+            await self._store.write(transactions, applied=lambda state: applied(state.access))
+        except CoordError:
+            # It may have been applied after all: let the proxies read what there is.
+            self._tell(PolicyOp.EVERYTHING, "")
+            raise
+
+    def _tell(self, operation: PolicyOp, key: str) -> None:
+        self._proxies.refresh_policy_later(operation, key)
+
+
+def _grantor(wanted: GrantWanted) -> tuple[str, str]:
+    """User and privilege of a request that has been checked."""
+    assert wanted.grantor is not None
+    return wanted.grantor.user or "", wanted.grantor.privilege or ""

@@ -1,0 +1,1 @@
+"""Databases, collections, partitions and aliases."""

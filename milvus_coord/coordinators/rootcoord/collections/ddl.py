@@ -1,0 +1,133 @@
+"""All DDL statements of one term."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Protocol
+
+from milvus_coord.coordinators.rootcoord.collections.cleanup import Cleanup
+from milvus_coord.coordinators.rootcoord.collections.cleanup_steps import CleanupTimes
+from milvus_coord.coordinators.rootcoord.collections.cleanup_steps import Ticks as Stamps
+from milvus_coord.coordinators.rootcoord.collections.ddl_aliases import AliasStatements
+from milvus_coord.coordinators.rootcoord.collections.ddl_channels import DmlChannels
+from milvus_coord.coordinators.rootcoord.collections.ddl_channels import Ticks as ChannelTicks
+from milvus_coord.coordinators.rootcoord.collections.ddl_collections import CollectionStatements
+from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlParts, Ids
+from milvus_coord.coordinators.rootcoord.collections.ddl_create import CreateCollection
+from milvus_coord.coordinators.rootcoord.collections.ddl_databases import DatabaseStatements
+from milvus_coord.coordinators.rootcoord.collections.ddl_effects import Outside
+from milvus_coord.coordinators.rootcoord.collections.ddl_in_flight import InFlight
+from milvus_coord.coordinators.rootcoord.collections.ddl_limits import DdlLimits
+from milvus_coord.coordinators.rootcoord.collections.ddl_locks import DdlLocks
+from milvus_coord.coordinators.rootcoord.collections.ddl_partitions import PartitionStatements
+from milvus_coord.coordinators.rootcoord.collections.ddl_requests import NewCollection
+from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
+from milvus_coord.coordinators.rootcoord.metadata.store import Metadata, Store, Timestamps
+from milvus_coord.model.schema import Pairs
+from milvus_coord.role.tasks.jobs import IN_FLIGHT_MAX, Statements
+from milvus_coord.role.tasks.term_tasks import TermTasks
+from milvus_coord.runtime.clock import Clock
+
+
+class Ticks(Stamps, ChannelTicks, Protocol):
+    """All that DDL asks of the time ticks."""
+
+
+class Ddl:
+    """One statement a method: returns when it is done, raises CoordError with Go's text.
+
+    There is no queue as in Go 2.2.16: statements wait for each other only where they touch the
+    same names or the same collection. Each is a task of the term; see `Statements`. A database
+    name "" means the default one.
+
+    To be made when `metadata` has caught up. From then on the channels of all stored collections
+    get ticks; call `adopt` once, when the other parts of the term work.
+    """
+
+    def __init__(
+        self,
+        tasks: asyncio.TaskGroup,
+        *,
+        metadata: Metadata,
+        catalog: Catalog,
+        timestamps: Timestamps,
+        ids: Ids,
+        ticks: Ticks,
+        outside: Outside,
+        limits: DdlLimits,
+        clock: Clock,
+        cleanup_times: CleanupTimes | None = None,
+        in_flight_max: int = IN_FLIGHT_MAX,
+    ) -> None:
+        store = Store(metadata, catalog, timestamps, outside.require)
+        locks = DdlLocks(store)
+        self.channels = DmlChannels(ticks, limits, metadata.state.channels_in_use())
+        term_tasks = TermTasks(tasks)
+        self.cleanup = Cleanup(
+            term_tasks,
+            store=store,
+            locks=locks,
+            channels=self.channels,
+            outside=outside,
+            ticks=ticks,
+            clock=clock,
+            times=cleanup_times,
+        )
+        self.statements = Statements(term_tasks, in_flight_max=in_flight_max)
+        self.locks = locks
+        parts = DdlParts(
+            store, locks, self.channels, ticks, ids, outside, self.cleanup, limits, clock
+        )
+        in_flight = InFlight(limits)
+        self._create = CreateCollection(parts, in_flight)
+        self._collections = CollectionStatements(parts)
+        self._partitions = PartitionStatements(parts)
+        self._aliases = AliasStatements(parts)
+        self._databases = DatabaseStatements(parts, in_flight)
+
+    def adopt(self) -> None:
+        """Finish or undo, in the background, what earlier terms left half done."""
+        self.cleanup.adopt_all()
+
+    async def create_collection(self, wanted: NewCollection) -> None:
+        name = f"create collection {wanted.collection_name}"
+        await self.statements.run(name, self._create.run(wanted))
+
+    async def drop_collection(self, db_name: str, name: str) -> None:
+        work = self._collections.drop(db_name, name)
+        await self.statements.run(f"drop collection {name}", work)
+
+    async def alter_collection(self, db_name: str, name: str, properties: Pairs) -> None:
+        work = self._collections.alter(db_name, name, properties)
+        await self.statements.run(f"alter collection {name}", work)
+
+    async def rename_collection(self, db_name: str, old: str, new_db_name: str, new: str) -> None:
+        work = self._collections.rename(db_name, old, new_db_name, new)
+        await self.statements.run(f"rename collection {old}", work)
+
+    async def create_partition(
+        self, db_name: str, collection_name: str, partition_name: str
+    ) -> None:
+        work = self._partitions.create(db_name, collection_name, partition_name)
+        await self.statements.run(f"create partition {partition_name}", work)
+
+    async def drop_partition(self, db_name: str, collection_name: str, partition_name: str) -> None:
+        work = self._partitions.drop(db_name, collection_name, partition_name)
+        await self.statements.run(f"drop partition {partition_name}", work)
+
+    async def create_alias(self, db_name: str, collection_name: str, alias: str) -> None:
+        work = self._aliases.create(db_name, collection_name, alias)
+        await self.statements.run(f"create alias {alias}", work)
+
+    async def alter_alias(self, db_name: str, collection_name: str, alias: str) -> None:
+        work = self._aliases.alter(db_name, collection_name, alias)
+        await self.statements.run(f"alter alias {alias}", work)
+
+    async def drop_alias(self, db_name: str, alias: str) -> None:
+        await self.statements.run(f"drop alias {alias}", self._aliases.drop(db_name, alias))
+
+    async def create_database(self, name: str) -> None:
+        await self.statements.run(f"create database {name}", self._databases.create(name))
+
+    async def drop_database(self, name: str) -> None:
+        await self.statements.run(f"drop database {name}", self._databases.drop(name))

@@ -1,0 +1,101 @@
+"""CREATE, ALTER and DROP ALIAS."""
+
+from __future__ import annotations
+
+from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlParts
+from milvus_coord.coordinators.rootcoord.collections.ddl_locks import named
+from milvus_coord.model.collection import Collection
+from milvus_coord.model.database import Alias, Database
+from milvus_coord.model.errors import Refused
+from milvus_coord.model.timestamps import Timestamp
+from milvus_coord.telemetry.log import log
+
+
+class AliasStatements:
+    """Changes of aliases. As in Go 2.2.16 the proxies forget the names before anything is checked.
+
+    Unlike Go, which keeps the names of dropped collections until their data is gone or it is
+    started anew, a name is free for an alias as soon as its collection is dropped.
+    """
+
+    def __init__(self, parts: DdlParts) -> None:
+        self._parts, self._store = parts, parts.store
+
+    async def create(self, db_name: str, collection_name: str, name: str) -> None:
+        """The collection goes by the alias too; fine when it did already. Raises Refused."""
+        alone, shared = named(db_name, name), named(db_name, collection_name)
+        async with self._parts.locks.names(alone, shared=(shared,)):
+            ts = await self._store.now()
+            await self._parts.outside.forget_names(alone[0], (name, collection_name), ts)
+            state = self._store.current
+            database = state.database(db_name)
+            if database is None:
+                raise Refused(f"database {alone[0]} not found")
+            if state.named(database.id, name) is not None:
+                raise Refused(
+                    f"cannot create alias, collection already exists with same name: {name}"
+                )
+            collection = self._target(database, collection_name)
+            existing = state.alias(database.id, name)
+            if existing is None:
+                await self._put(database, collection, name, ts)
+            elif existing.collection_id != collection.id:
+                other = state.collection(existing.collection_id)
+                raise Refused(
+                    "alias exists and already aliased to another collection, "
+                    f"alias: {name}, collection: {collection_name}, "
+                    f"other collection: {other.name if other else existing.collection_id}"
+                )
+
+    async def alter(self, db_name: str, collection_name: str, name: str) -> None:
+        """Let the alias mean this collection from now on. Raises Refused."""
+        alone, shared = named(db_name, name), named(db_name, collection_name)
+        async with self._parts.locks.names(alone, shared=(shared,)):
+            ts = await self._store.now()
+            await self._parts.outside.forget_names(alone[0], (name,), ts)
+            state = self._store.current
+            database = state.database(db_name)
+            if database is None:
+                raise Refused(f"database not found: {alone[0]}")
+            if state.named(database.id, name) is not None:
+                raise Refused(
+                    f"cannot alter alias, collection already exists with same name: {name}"
+                )
+            collection = self._target(database, collection_name)
+            if state.alias(database.id, name) is None:
+                raise Refused(f"failed to alter alias, alias does not exist: {name}")
+            await self._put(database, collection, name, ts)
+
+    async def drop(self, db_name: str, name: str) -> None:
+        """Nothing goes by the alias any more; fine when nothing did. Raises DatabaseNotFound."""
+        alone = named(db_name, name)
+        async with self._parts.locks.names(alone):
+            ts = await self._store.now()
+            await self._parts.outside.forget_names(alone[0], (name,), ts)
+            database = self._store.current.require_database(db_name)
+            alias = self._store.current.alias(database.id, name)
+            if alias is None:
+                return
+            # Go buries every alias that begins like this one, and finds that out when restarted.
+            await self._store.write(
+                self._store.catalog.drop_alias(database.id, name, ts),
+                applied=lambda state: state.alias(database.id, name) is None,
+            )
+        log.info("alias dropped", db=alone[0], alias=name)
+
+    def _target(self, database: Database, name: str) -> Collection:
+        """A collection by its own name: an alias of an alias there is not. Raises Refused."""
+        collection = self._store.current.named(database.id, name)
+        if collection is None:
+            raise Refused(f"collection not exists: {name}")
+        return collection
+
+    async def _put(
+        self, database: Database, collection: Collection, name: str, ts: Timestamp
+    ) -> None:
+        alias = Alias(name, database.id, collection.id, ts)
+        await self._store.write(
+            self._store.catalog.put_alias(alias, ts),
+            applied=lambda state: state.alias(database.id, name) == alias,
+        )
+        log.info("alias set", db=database.name, alias=name, collection=collection.name)

@@ -1,0 +1,214 @@
+"""RPCs about collections."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from milvus_coord.coordinators.rootcoord.collections.ddl_requests import NewCollection
+from milvus_coord.coordinators.rootcoord.collections.rpcs_ddl import (
+    DdlRpcs,
+    Metadata,
+    require_any,
+    require_type,
+)
+from milvus_coord.coordinators.rootcoord.collections.rules_requests import (
+    check_field_count,
+    check_name,
+    check_record,
+)
+from milvus_coord.coordinators.rootcoord.metadata.time_travel import CollectionAt, is_now
+from milvus_coord.ha.election.lifecycle import Lifecycle
+from milvus_coord.ha.election.serve_lease import ServeLease
+from milvus_coord.model.collection import Collection
+from milvus_coord.model.errors import NotFound
+from milvus_coord.model.schema import Pairs
+from milvus_coord.model.timestamps import Timestamp
+from milvus_coord.pb.milvus.proto import milvus
+from milvus_coord.pb.milvus.proto.common import MsgType, Status
+from milvus_coord.role.rpcs.answers import answers
+from milvus_coord.wire.collections import describe_collection, exists, show_collections
+from milvus_coord.wire.describe_cache import DescribeCache
+from milvus_coord.wire.requests import UpbRequest
+from milvus_coord.wire.schema import pairs_of, parse_schema
+from milvus_coord.wire.status import ok
+
+
+class CollectionStatements(Protocol):
+    """Who changes collections; each raises CoordError."""
+
+    async def create_collection(self, wanted: NewCollection) -> None:
+        """The collection is there, as wanted."""
+
+    async def drop_collection(self, db_name: str, name: str) -> None:
+        """The collection is not there any more; what it leaves behind goes later."""
+
+    async def alter_collection(self, db_name: str, name: str, properties: Pairs) -> None:
+        """These properties are set; others stay."""
+
+    async def rename_collection(self, db_name: str, old: str, new_db_name: str, new: str) -> None:
+        """The collection has the new name, in the new database unless that is empty."""
+
+
+class History(Protocol):
+    """Who knows what there was at an earlier time; each raises CoordError."""
+
+    async def collection_named(self, db_name: str, name: str, ts: Timestamp) -> CollectionAt:
+        """By alias or name."""
+
+    async def collection_by_id(
+        self, db_name: str, collection_id: int, ts: Timestamp, *, any_state: bool = False
+    ) -> CollectionAt:
+        """By id; with `any_state` also what users do not see, partitions included."""
+
+    async def collections_at(self, db_name: str, ts: Timestamp) -> Sequence[Collection]:
+        """Those that users saw."""
+
+
+class CollectionRpcs(DdlRpcs):
+    """Lookups by name take aliases too; those by id ask for no database.
+
+    A request with a `time_stamp` looks at that time, others at now.
+    """
+
+    def __init__(
+        self,
+        lifecycle: Lifecycle,
+        serve: ServeLease,
+        metadata: Metadata,
+        statements: CollectionStatements,
+        history: History,
+    ) -> None:
+        super().__init__(lifecycle, serve, metadata)
+        self._statements, self._history = statements, history
+        self._described = DescribeCache()
+
+    @answers(Status)
+    async def create_collection(self, request: UpbRequest) -> Status:
+        name = request.collection_name
+        self.state().require_database(request.db_name)  # Go: before anything else
+        require_type(request, MsgType.CreateCollection)
+        check_name("collection", name)
+        properties = pairs_of(request.properties)
+        check_record(f"collection {name}", len(request.schema), properties)
+        schema = parse_schema(request.schema)
+        check_field_count(f"collection {name}", len(schema.fields))
+        await self._statements.create_collection(
+            NewCollection(
+                db_name=request.db_name,
+                collection_name=name,
+                schema=schema,
+                shards=request.shards_num,
+                consistency_level=request.consistency_level,
+                properties=properties,
+                num_partitions=request.num_partitions,
+            )
+        )
+        return ok()
+
+    @answers(Status)
+    async def drop_collection(self, request: UpbRequest) -> Status:
+        require_type(request, MsgType.DropCollection)
+        await self._statements.drop_collection(request.db_name, request.collection_name)
+        return ok()
+
+    @answers(Status)
+    async def alter_collection(self, request: UpbRequest) -> Status:
+        properties = pairs_of(request.properties)
+        check_record(f"collection {request.collection_name}", 0, properties)
+        await self._statements.alter_collection(
+            request.db_name, request.collection_name, properties
+        )
+        return ok()
+
+    @answers(Status)
+    async def rename_collection(self, request: UpbRequest) -> Status:
+        require_type(request, MsgType.RenameCollection)
+        check_name("new collection", request.newName)
+        await self._statements.rename_collection(
+            request.db_name, request.oldName, request.newDBName, request.newName
+        )
+        return ok()
+
+    @answers(milvus.BoolResponse, "HasCollection failed: ")
+    async def has_collection(self, request: UpbRequest) -> milvus.BoolResponse:
+        require_type(request, MsgType.HasCollection)
+        db_name, name = request.db_name, request.collection_name
+        ts = Timestamp(request.time_stamp)
+        try:
+            if is_now(ts):
+                self.state().resolve(db_name, name)
+            else:
+                await self._history.collection_named(db_name, name, ts)
+            found = True
+        except NotFound:
+            found = False
+        self._serve.require()
+        return exists(found)
+
+    @answers(milvus.DescribeCollectionResponse)
+    async def describe_collection(self, request: UpbRequest) -> milvus.DescribeCollectionResponse:
+        return await self._describe(request, internal=False)
+
+    @answers(milvus.DescribeCollectionResponse)
+    async def describe_collection_internal(
+        self, request: UpbRequest
+    ) -> milvus.DescribeCollectionResponse:
+        return await self._describe(request, internal=True)
+
+    @answers(milvus.ShowCollectionsResponse, "ShowCollections failed: ")
+    async def show_collections(self, request: UpbRequest) -> milvus.ShowCollectionsResponse:
+        require_type(request, MsgType.ShowCollections)
+        if is_now(Timestamp(request.time_stamp)):
+            state = self.state()
+            database = state.require_database(request.db_name)
+            return show_collections(state.collections(database.id))
+        found = await self._history.collections_at(request.db_name, Timestamp(request.time_stamp))
+        self._serve.require()
+        return show_collections(found)
+
+    async def show_segments(self, request: UpbRequest) -> milvus.ShowSegmentsResponse:
+        """Go 2.2.16: Success and nothing, at any time; RootCoord knows no segments any more."""
+        return milvus.ShowSegmentsResponse(status=ok())
+
+    async def _describe(
+        self, request: UpbRequest, *, internal: bool
+    ) -> milvus.DescribeCollectionResponse:
+        """Internal calls find unavailable collections too, but by id alone, and count all parts."""
+        require_type(request, MsgType.DescribeCollection)
+        name, collection_id = request.collection_name, request.collectionID
+        unavailable = internal and not name
+        if not is_now(Timestamp(request.time_stamp)):
+            return await self._describe_past(request, unavailable=unavailable)
+        state = self.state()
+        if name:
+            collection = state.resolve(request.db_name, name)
+        elif unavailable:
+            collection = require_any(state, collection_id)
+        else:
+            collection = state.by_id(collection_id)
+        return self._described.reply(
+            collection,
+            state.partitions(collection.id),
+            state.aliases_of(collection.id),
+            request.db_name,
+            count_all=unavailable,
+        )
+
+    async def _describe_past(
+        self, request: UpbRequest, *, unavailable: bool
+    ) -> milvus.DescribeCollectionResponse:
+        """Go 2.2.16 shows the aliases of now with a collection of then."""
+        db_name, ts = request.db_name, Timestamp(request.time_stamp)
+        if request.collection_name:
+            found = await self._history.collection_named(db_name, request.collection_name, ts)
+        else:
+            found = await self._history.collection_by_id(
+                db_name, request.collectionID, ts, any_state=unavailable
+            )
+        return describe_collection(
+            found.collection,
+            aliases=self.state().aliases_of(found.collection.id),
+            num_partitions=len(found.partitions),
+            db_name=db_name,
+        )

@@ -1,0 +1,56 @@
+"""What import tasks need from others, and the numbers that bound them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from milvus_coord.clients.datacoord import ImportOrder
+from milvus_coord.model.schema import Pairs
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSettings:
+    """`rootCoord.import*`; the intervals are fixed in Go 2.2.16."""
+
+    expiration_s: float = 900.0
+    retention_s: float = 86400.0
+    max_pending: int = 65536
+    sub_path: str = "importtask"
+    send_every_s: float = 60.0
+    flip_every_s: float = 2.0
+    clean_every_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class ImportJob:
+    """What a user asks for; `partition_id` 0 with no name: wherever the partition key says."""
+
+    collection_id: int
+    collection_name: str
+    partition_id: int
+    partition_name: str
+    virtual_channels: tuple[str, ...]
+    files: tuple[str, ...]
+    options: Pairs
+    database_name: str
+
+
+class DataCoord(Protocol):
+    """Who has the work done, see `rpc.datacoord.DataCoordClient`; each raises PeerError."""
+
+    async def import_(self, order: ImportOrder) -> int: ...
+
+    async def flush(self, collection_id: int, segment_ids: Sequence[int]) -> None: ...
+
+    async def segment_states(self, segment_ids: Sequence[int]) -> tuple[int, ...]: ...
+
+    async def unset_importing(self, segment_ids: Sequence[int]) -> None: ...
+
+
+class Ids(Protocol):
+    """Who hands out ids."""
+
+    async def take(self, count: int) -> int:
+        """The first of `count` ids. Raises CoordError."""

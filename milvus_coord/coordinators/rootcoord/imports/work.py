@@ -1,0 +1,279 @@
+"""Imports of files: tasks wait for a datanode, are followed to their end, and put away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+from milvus_coord.clients.active_client import PeerError
+from milvus_coord.clients.datacoord import ImportOrder
+from milvus_coord.coordinators.rootcoord.imports import rules as policy
+from milvus_coord.coordinators.rootcoord.imports.ports import (
+    DataCoord,
+    Ids,
+    ImportJob,
+    ImportSettings,
+)
+from milvus_coord.coordinators.rootcoord.imports.rules import (
+    ImportReport,
+    ImportState,
+    ImportTask,
+)
+from milvus_coord.coordinators.rootcoord.imports.store import ImportStore
+from milvus_coord.etcd.errors import EtcdError
+from milvus_coord.ha.election.serve_lease import ServeLease
+from milvus_coord.model.errors import BadValue, FencedOff, NotServing
+from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.race import Interrupted, until
+from milvus_coord.runtime.retry import Patience
+from milvus_coord.runtime.taskgroup import TaskGroup
+from milvus_coord.telemetry.log import log
+
+_NS: Final = 1_000_000_000
+
+
+class Imports:
+    """One term's imports. `recover` first, then `run` for as long as the term lasts.
+
+    A datanode is busy from when it takes a task until that task has completed or failed: this is
+    read off the tasks, where Go 2.2.16 keeps a list of its own.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: ImportStore,
+        datacoord: DataCoord,
+        ids: Ids,
+        serve: ServeLease,
+        clock: Clock,
+        settings: ImportSettings,
+    ) -> None:
+        self._store, self._datacoord, self._ids = store, datacoord, ids
+        self._serve, self._clock, self._settings = serve, clock, settings
+        self._send_now, self._flip_now = asyncio.Event(), asyncio.Event()
+        self._entering = 0
+        self._offers: dict[int, asyncio.Event] = {}
+        self._outcomes: dict[int, int | PeerError] = {}
+        self._to_flush: set[int] = set()
+
+    async def recover(self) -> None:
+        """Read the tasks; those that datanodes worked on have failed. Raises FencedOff."""
+        patience = Patience(self._clock, "read the import tasks", weather=(EtcdError,), cap_s=1.0)
+        await patience.outlast(self._recover)
+
+    async def run(self) -> None:
+        """Send, follow and put away, for ever. Raises FencedOff."""
+        settings = self._settings
+        async with TaskGroup() as tasks:
+            for name, turn, every_s, now in (
+                ("send", self.send_pending, settings.send_every_s, self._send_now),
+                ("flip", self.flip_persisted, settings.flip_every_s, self._flip_now),
+                ("clean", self.clean_up, settings.clean_every_s, asyncio.Event()),
+            ):
+                loop = self._loop(f"{name} import tasks", turn, every_s, now)
+                tasks.create_task(loop, name=f"rootcoord.imports.{name}")
+
+    async def submit(self, job: ImportJob) -> int:
+        """Make a task of a job and return its id; it is sent soon.
+
+        Go 2.2.16 waits for datacoord before it answers. Raises Refused, FencedOff, EtcdError, and
+        what the ids raise.
+        """
+        policy.check_files(job.files)
+        policy.check_room(len(self._pending()) + self._entering, self._settings.max_pending)
+        self._entering += 1
+        try:
+            task = ImportTask(
+                id=await self._ids.take(1),
+                collection_id=job.collection_id,
+                partition_id=job.partition_id,
+                virtual_channels=job.virtual_channels,
+                files=job.files,
+                created_s=self._now_s(),
+                infos=job.options,
+                database_name=job.database_name,
+                collection_name=job.collection_name,
+                partition_name=job.partition_name,
+            )
+            await self._store.add(task)
+        finally:
+            self._entering -= 1
+        log.info("import task created", task=task.id, collection=job.collection_id)
+        self._send_now.set()
+        return task.id
+
+    async def report(self, report: ImportReport) -> None:
+        """Take note of what a datanode says. Raises Refused, FencedOff, EtcdError."""
+        if (offer := self._offers.get(report.task_id)) is not None:
+            await offer.wait()  # it is faster than datacoord's answer that it has the task
+        task = await self._store.change(report.task_id, lambda task: policy.reported(task, report))
+        if task is None:
+            return
+        if task.state is ImportState.PERSISTED:
+            self._to_flush.add(task.id)
+            self._flip_now.set()
+        if not task.working:
+            log.info("import task ended", task=task.id, state=task.state.name, error=task.error)
+            self._send_now.set()
+
+    def task(self, task_id: int) -> ImportTask | None:
+        """One task."""
+        return self._store.get(task_id)
+
+    def tasks(self, collection_id: int | None, limit: int) -> list[ImportTask]:
+        """Tasks of one collection or of all, oldest first; of more than `limit` the newest.
+
+        A `limit` of 0 or less is none.
+        """
+        found = [task for task in self._store if collection_id in (None, task.collection_id)]
+        return found[-limit:] if limit > 0 else found
+
+    async def send_pending(self) -> None:
+        """Offer pending tasks to datacoord, oldest first, until it takes no more.
+
+        Raises EtcdError, FencedOff, NotServing.
+        """
+        await self._store.settle()
+        for task in self._pending():
+            done = self._offers[task.id] = asyncio.Event()
+            try:
+                if not await self._offer(task):
+                    return
+            finally:
+                del self._offers[task.id]
+                done.set()
+
+    async def flip_persisted(self) -> None:
+        """Complete the tasks whose segments are flushed; fail those whose segments are gone.
+
+        Raises EtcdError, FencedOff, NotServing.
+        """
+        for task in self._store:
+            if task.state is ImportState.PERSISTED:
+                try:
+                    await self._flip(task)
+                except PeerError as error:
+                    log.warn("cannot follow an import task", task=task.id, error=str(error))
+
+    async def clean_up(self) -> None:
+        """Fail what takes too long, put failures away, delete old records.
+
+        Raises EtcdError, FencedOff.
+        """
+        settings, now_s = self._settings, self._now_s()
+
+        def tidied(task: ImportTask | None) -> ImportTask | None:
+            if task is None or policy.forgotten(task, now_s, settings.retention_s):
+                return None
+            return policy.aged(task, now_s, settings.expiration_s)
+
+        for task in self._store:
+            left = await self._store.change(task.id, tidied)
+            if left is None or not left.working:
+                self._to_flush.discard(task.id)
+            if task.working and not (left and left.working):
+                log.warn("import task timed out", task=task.id, datanode=task.datanode_id)
+                self._send_now.set()
+
+    async def _recover(self) -> None:
+        await self._store.load()
+        for task in self._store:
+            if task.working:
+                await self._store.change(task.id, lambda task: task and policy.recovered(task))
+        self._send_now.set()
+
+    async def _offer(self, task: ImportTask) -> bool:
+        """Whether a datanode has it now. What datacoord said is kept until it is stored."""
+        outcome = self._outcomes.get(task.id)
+        if outcome is None:
+            outcome = await self._ask(task)
+            if isinstance(outcome, PeerError) and (outcome.unseen or outcome.refused):
+                log.warn("nobody takes an import task yet", task=task.id, error=str(outcome))
+                return False
+            self._outcomes[task.id] = outcome
+        now_s = self._now_s()
+
+        def decided(task: ImportTask | None) -> ImportTask | None:
+            if task is None or task.state is not ImportState.PENDING:
+                return task
+            if isinstance(outcome, int):
+                return policy.started(task, outcome, now_s)
+            # Sent again it might be imported twice.
+            return policy.failed(task, f"datacoord did not say whether it took the task: {outcome}")
+
+        await self._store.change(task.id, decided)
+        del self._outcomes[task.id]
+        log.info("import task sent", task=task.id, outcome=str(outcome))
+        return isinstance(outcome, int)
+
+    async def _ask(self, task: ImportTask) -> int | PeerError:
+        busy = sorted({each.datanode_id for each in self._store if each.working})
+        order = ImportOrder(
+            task_id=task.id,
+            collection_id=task.collection_id,
+            partition_id=task.partition_id,
+            virtual_channels=task.virtual_channels,
+            files=task.files,
+            infos=task.infos,
+            database_name=task.database_name,
+            busy_nodes=tuple(busy),
+        )
+        self._serve.require()
+        try:
+            return await self._datacoord.import_(order)
+        except PeerError as error:
+            return error
+
+    async def _flip(self, task: ImportTask) -> None:
+        segments, where = task.segments, ImportState.COMPLETED
+        if segments:
+            self._serve.require()
+            if task.id in self._to_flush:
+                await self._datacoord.flush(task.collection_id, segments)
+                self._to_flush.discard(task.id)
+            states = await self._datacoord.segment_states(segments)
+            found = policy.after_flush(states)
+            if found is None:
+                return
+            where = found
+        if where is ImportState.COMPLETED and segments:
+            self._serve.require()
+            await self._datacoord.unset_importing(segments)
+
+        def flipped(task: ImportTask | None) -> ImportTask | None:
+            if task is None or task.state is not ImportState.PERSISTED:
+                return task
+            if where is ImportState.COMPLETED:
+                return policy.completed(task)
+            return policy.failed(task, policy.SEGMENTS_GONE)
+
+        await self._store.change(task.id, flipped)
+        log.info("import task ended", task=task.id, state=where.name)
+        self._to_flush.discard(task.id)
+        self._send_now.set()
+
+    def _pending(self) -> list[ImportTask]:
+        return [task for task in self._store if task.state is ImportState.PENDING]
+
+    def _now_s(self) -> int:
+        return self._clock.wall_ns() // _NS
+
+    async def _loop(
+        self, purpose: str, turn: Callable[[], Awaitable[None]], every_s: float, now: asyncio.Event
+    ) -> None:
+        patience = Patience(self._clock, purpose, weather=(EtcdError, NotServing, BadValue))
+        while True:
+            now.clear()
+            try:
+                await turn()
+            except FencedOff:
+                raise
+            except (EtcdError, NotServing, BadValue) as error:
+                await patience.pause(error)
+                continue
+            patience.over()
+            with suppress(Interrupted):
+                await until(now, self._clock.sleep(every_s), name=f"wait to {purpose}")

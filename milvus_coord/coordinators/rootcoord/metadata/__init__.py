@@ -1,0 +1,1 @@
+"""RootCoord's metadata: state, catalog, mirror, time travel."""

@@ -1,0 +1,102 @@
+"""The keys below the meta root, relative to it: `root-coord/...`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from milvus_coord.coordinators.rootcoord.metadata.events import (
+    AliasGone,
+    AliasHome,
+    CollectionGone,
+    DatabaseGone,
+    FieldGone,
+    Gone,
+    PartitionGone,
+)
+from milvus_coord.model.database import DEFAULT_DATABASE_ID, NO_DATABASE_ID
+from milvus_coord.model.errors import BadValue
+
+ROOM: Final = "root-coord"
+DATABASES: Final = f"{ROOM}/database/db-info"
+COLLECTIONS: Final = f"{ROOM}/database/collection-info"
+ALIASES: Final = f"{ROOM}/database/aliases"
+PARTITIONS: Final = f"{ROOM}/partitions"
+FIELDS: Final = f"{ROOM}/fields"
+OLD_COLLECTIONS: Final = f"{ROOM}/collection"
+OLD_ALIASES: Final = f"{ROOM}/aliases"
+OLDEST_ALIASES: Final = f"{ROOM}/collection-alias"
+ACCESS: Final = f"{ROOM}/credential"
+
+VERSIONED: Final = (
+    DATABASES,
+    COLLECTIONS,
+    ALIASES,
+    PARTITIONS,
+    FIELDS,
+    OLD_COLLECTIONS,
+    OLD_ALIASES,
+    OLDEST_ALIASES,
+)
+
+
+def database_key(database_id: int) -> str:
+    """`root-coord/database/db-info/<id>`."""
+    return f"{DATABASES}/{database_id}"
+
+
+def collection_key(database_id: int, collection_id: int) -> str:
+    """A collection of before databases (id 0) stays under its old key, as in Go 2.2.16."""
+    if database_id == NO_DATABASE_ID:
+        return f"{OLD_COLLECTIONS}/{collection_id}"
+    return f"{COLLECTIONS}/{database_id}/{collection_id}"
+
+
+def partition_key(collection_id: int, partition_id: int) -> str:
+    """`root-coord/partitions/<collection>/<id>`; the database is in no such key."""
+    return f"{PARTITIONS}/{collection_id}/{partition_id}"
+
+
+def field_key(collection_id: int, field_id: int) -> str:
+    """`root-coord/fields/<collection>/<id>`."""
+    return f"{FIELDS}/{collection_id}/{field_id}"
+
+
+def alias_key(database_id: int, name: str, home: AliasHome = AliasHome.DATABASE) -> str:
+    """`root-coord/database/aliases/<database>/<alias>`, or an old place."""
+    if home is AliasHome.OLD:
+        return f"{OLD_ALIASES}/{name}"
+    if home is AliasHome.OLDEST:
+        return f"{OLDEST_ALIASES}/{name}"
+    return f"{ALIASES}/{database_id}/{name}"
+
+
+def place_of(key: str) -> Gone | None:
+    """What is not there when `key` is not; None for a key that is none of ours.
+
+    Raises BadValue for a key of ours without the numbers that it should have.
+    """
+    try:
+        return _place(key.split("/")[1:])
+    except ValueError as error:
+        raise BadValue(f"{key} is no key that Milvus writes: {error}") from None
+
+
+def _place(parts: list[str]) -> Gone | None:
+    match parts:
+        case ["fields", collection, field]:
+            return FieldGone(int(collection), int(field))
+        case ["partitions", collection, partition]:
+            return PartitionGone(int(collection), int(partition))
+        case ["database", "collection-info", database, collection]:
+            return CollectionGone(int(database), int(collection))
+        case ["database", "aliases", database, *name]:
+            return AliasGone(int(database), "/".join(name))
+        case ["database", "db-info", database]:
+            return DatabaseGone(int(database))
+        case ["collection", collection]:
+            return CollectionGone(NO_DATABASE_ID, int(collection))
+        case ["aliases", *name]:
+            return AliasGone(DEFAULT_DATABASE_ID, "/".join(name), AliasHome.OLD)
+        case ["collection-alias", *name]:
+            return AliasGone(DEFAULT_DATABASE_ID, "/".join(name), AliasHome.OLDEST)
+    return None

@@ -1,0 +1,121 @@
+"""Deletes the versions of what is long gone from etcd, every hour."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from milvus_coord.coordinators.rootcoord.metadata import catalog_keys as keys
+from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
+from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import TOMBSTONE, Version
+from milvus_coord.etcd.errors import EtcdError
+from milvus_coord.etcd.protocol import Etcd
+from milvus_coord.etcd.txn import delete, mod_revision_is
+from milvus_coord.ha.election.fence import ConditionFailed, Fence
+from milvus_coord.model.timestamps import physical_ms
+from milvus_coord.runtime.clock import Clock
+from milvus_coord.telemetry.log import log
+
+EVERY_S: Final = 3600.0
+
+_KEYS_PER_TXN: Final = 100
+_SLICE: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Grave:
+    """A key that is gone and some of its versions, oldest first, that are past their time.
+
+    With `whole` these are all versions, and the plain key goes with them.
+    """
+
+    key: bytes
+    expired: tuple[bytes, ...]
+    whole: bool
+
+
+class SnapshotGc:
+    """The rule of Go 2.2.16: of a key whose newest version is the tombstone, versions expire.
+
+    `retention_s` (`common.retentionDuration`) counts from a version's timestamp. A key that is
+    there keeps all its versions. Nothing is deleted of a key that was written in the meantime.
+    """
+
+    def __init__(
+        self,
+        etcd: Etcd,
+        fence: Fence,
+        clock: Clock,
+        catalog: Catalog,
+        retention_s: Callable[[], float],
+    ) -> None:
+        self._etcd, self._fence, self._clock = etcd, fence, clock
+        self._snapshots = catalog.snapshots
+        self._retention_s = retention_s
+
+    async def run(self) -> None:
+        """Collect for ever; trouble in etcd is left for the next hour. Raises FencedOff."""
+        while True:
+            await self._clock.sleep(EVERY_S)
+            try:
+                deleted = await self.collect()
+            except EtcdError as error:
+                log.warn("expired metadata not deleted, trying in an hour", error=str(error))
+            else:
+                if deleted:
+                    log.info("expired metadata deleted", keys=deleted)
+
+    async def collect(self) -> int:
+        """One round; how many keys of etcd it deleted. Raises FencedOff and etcd's errors."""
+        deleted = 0
+        for room in keys.VERSIONED:
+            for grave in await self._graves(room):
+                deleted += await self._clear(grave)
+        return deleted
+
+    async def _graves(self, room: str) -> list[Grave]:
+        """The dead keys of a room that have expired versions."""
+        found = await self._etcd.range(self._snapshots.below(f"{room}/".encode()))
+        groups: dict[bytes, list[Version]] = {}
+        for index, kv in enumerate(found.kvs):
+            if version := self._snapshots.parse(kv):
+                groups.setdefault(version.key, []).append(version)
+            if index % _SLICE == _SLICE - 1:
+                await asyncio.sleep(0)
+        dead_before_ms = self._clock.wall_ns() / 1e6 - self._retention_s() * 1000
+        graves = (_grave(key, versions, dead_before_ms) for key, versions in groups.items())
+        return [grave for grave in graves if grave]
+
+    async def _clear(self, grave: Grave) -> int:
+        """Delete the expired versions in order, and with the last of all of them the plain key.
+
+        In this order the tombstone outlives what it hides, whenever we are stopped.
+        """
+        plain = self._snapshots.plain(grave.key)
+        stored = (await self._etcd.get(plain)).kv
+        if stored is not None and stored.value != TOMBSTONE:
+            return 0
+        unchanged = mod_revision_is(plain, stored.mod_revision if stored else 0)
+        doomed = (*grave.expired, plain) if grave.whole else grave.expired
+        deleted = 0
+        for start in range(0, len(doomed), _KEYS_PER_TXN):
+            part = doomed[start : start + _KEYS_PER_TXN]
+            try:
+                await self._fence.commit(*map(delete, part), when=(unchanged,))
+            except ConditionFailed:
+                break
+            deleted += len(part)
+        return deleted
+
+
+def _grave(key: bytes, versions: list[Version], dead_before_ms: float) -> Grave | None:
+    versions.sort(key=lambda version: version.ts)
+    if not versions[-1].dead:
+        return None
+    expired = [version for version in versions if physical_ms(version.ts) < dead_before_ms]
+    if not expired:
+        return None
+    doomed = tuple(version.kv.key for version in expired)
+    return Grave(key, doomed, whole=len(expired) == len(versions))

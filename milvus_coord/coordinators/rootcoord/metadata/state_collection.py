@@ -1,0 +1,122 @@
+"""One collection with its fields and partitions, put together from records that come one by one."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from milvus_coord.coordinators.rootcoord.metadata.events import CollectionIs
+from milvus_coord.model.collection import Collection, Partition, PartitionState
+from milvus_coord.model.schema import FIRST_FIELD_ID, Field
+
+T = TypeVar("T")
+
+
+class CollectionEntry:
+    """What is known of one collection id; the records may come and go in any order.
+
+    One record at most is there as a rule. There are two while a collection moves to another
+    database, and then the one of the higher database id counts.
+    """
+
+    __slots__ = ("_fields", "_partitions", "_records", "_whole")
+
+    def __init__(self) -> None:
+        self._records: tuple[CollectionIs, ...] = ()
+        self._fields: tuple[Field, ...] = ()
+        self._partitions: tuple[Partition, ...] = ()
+        self._whole: Collection | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing at all is known."""
+        return not (self._records or self._fields or self._partitions)
+
+    @property
+    def record(self) -> Collection | None:
+        """The collection as its record has it: cheaper than `whole`."""
+        return self._records[-1].collection if self._records else None
+
+    @property
+    def whole(self) -> Collection | None:
+        """The collection with its fields, those of users by id, then the system's."""
+        if self._whole is None and self._records:
+            record = self._records[-1].collection
+            self._whole = record if self.old_layout else replace(record, fields=self._fields)
+        return self._whole
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        """In any state, by id."""
+        old = self.old_layout
+        return old.partitions if old else self._partitions
+
+    @property
+    def dropping(self) -> tuple[Partition, ...]:
+        """Partitions in that state, by id."""
+        return tuple(p for p in self.partitions if p.state is PartitionState.DROPPING)
+
+    @property
+    def keeps_dropping(self) -> bool:
+        """Whether a partition has a record that says so, even if an old layout hides it."""
+        return any(p.state is PartitionState.DROPPING for p in self._partitions)
+
+    @property
+    def old_layout(self) -> CollectionIs | None:
+        """The record, if it is of the kind that holds fields and partitions itself."""
+        if self._records and self._records[-1].collection.fields:
+            return self._records[-1]
+        return None
+
+    def put_record(self, record: CollectionIs) -> None:
+        self._whole = None
+        self._records = _with(self._records, record, _database_id)
+
+    def drop_record(self, database_id: int) -> None:
+        self._whole = None
+        self._records = _without(self._records, database_id, _database_id)
+
+    def put_field(self, field: Field) -> None:
+        self._whole = None
+        self._fields = _with(self._fields, field, field_order)
+
+    def drop_field(self, field_id: int) -> None:
+        self._whole = None
+        self._fields = _without(self._fields, _id_order(field_id), field_order)
+
+    def put_partition(self, partition: Partition) -> None:
+        self._partitions = _with(self._partitions, partition, _partition_id)
+
+    def drop_partition(self, partition_id: int) -> None:
+        self._partitions = _without(self._partitions, partition_id, _partition_id)
+
+
+def _with(items: tuple[T, ...], item: T, order: Callable[[T], Any]) -> tuple[T, ...]:
+    """The sorted `items` and this one, in the place of one of the same order."""
+    key = order(item)
+    at = bisect_left(items, key, key=order)
+    rest = at + 1 if at < len(items) and order(items[at]) == key else at
+    return (*items[:at], item, *items[rest:])
+
+
+def _without(items: tuple[T, ...], key: object, order: Callable[[T], Any]) -> tuple[T, ...]:
+    return tuple(item for item in items if order(item) != key)
+
+
+def _database_id(record: CollectionIs) -> int:
+    return record.collection.db_id
+
+
+def _partition_id(partition: Partition) -> int:
+    return partition.id
+
+
+def field_order(field: Field) -> tuple[bool, int]:
+    """Users' fields by id, then RowID and Timestamp: the order after a creation by Go 2.2.16."""
+    return _id_order(field.id)
+
+
+def _id_order(field_id: int) -> tuple[bool, int]:
+    return field_id < FIRST_FIELD_ID, field_id

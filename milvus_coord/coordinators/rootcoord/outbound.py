@@ -1,0 +1,76 @@
+"""Whom one term talks to: the queue, the proxies, the other coordinators."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from milvus_coord.allocator.timestamps import TimestampAllocator
+from milvus_coord.clients.active_client import Caller
+from milvus_coord.clients.datacoord import DataCoordClient
+from milvus_coord.clients.indexcoord import IndexCoordClient
+from milvus_coord.clients.querycoord import QueryCoordClient
+from milvus_coord.coordinators.rootcoord.collections.ddl_effects import Outside
+from milvus_coord.coordinators.rootcoord.metadata import queue_messages as messages
+from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
+from milvus_coord.coordinators.rootcoord.proxies.work import Proxies
+from milvus_coord.coordinators.rootcoord.ticks.work import Ticks
+from milvus_coord.ha.election.term import Term
+from milvus_coord.mq.connect import connect
+from milvus_coord.mq.lazy import LateQueue
+from milvus_coord.role.nodes.active import SessionResolver
+from milvus_coord.role.shape import Surroundings
+
+
+class Reach:
+    """Nobody is connected to before the first call. Each effect asks for the serve lease itself."""
+
+    def __init__(
+        self,
+        around: Surroundings,
+        term: Term,
+        timestamps: TimestampAllocator,
+        metrics: RootCoordMetrics,
+    ) -> None:
+        settings, serve = around.settings, term.serve
+        meta_root, cluster = settings.etcd.meta_root, settings.common.chan_name_prefix.cluster
+        caller = Caller(cluster, term.server_id, permit=serve.require)
+        whereabouts = partial(SessionResolver, around.etcd, meta_root)
+        self.queue = LateQueue(partial(connect, around.queue))
+        self.datacoord = DataCoordClient(whereabouts("datacoord"), caller)
+        self.querycoord = QueryCoordClient(whereabouts("querycoord"), caller)
+        self.indexcoord = IndexCoordClient(whereabouts("indexcoord"), caller)
+        self.ticks = Ticks(
+            queue=self.queue,
+            encode=partial(messages.time_tick, source_id=term.server_id),
+            timestamps=timestamps,
+            serve=serve,
+            clock=around.clock,
+            interval_s=settings.proxy.time_tick_interval_ms / 1000,
+            observer=metrics,
+        )
+        self.proxies = Proxies(
+            etcd=around.etcd,
+            clock=around.clock,
+            serve=serve,
+            meta_root=meta_root,
+            server_id=term.server_id,
+            cluster=cluster,
+            attendance=self.ticks,
+            count_changed=metrics.proxies.set,
+            clear_at=term.clear_at,
+        )
+        self.outside = Outside(
+            serve=serve,
+            queue=self.queue,
+            proxies=self.proxies,
+            datacoord=self.datacoord,
+            querycoord=self.querycoord,
+            indexcoord=self.indexcoord,
+            server_id=term.server_id,
+        )
+
+    async def close(self) -> None:
+        """Send nothing more to anybody."""
+        for client in (self.datacoord, self.querycoord, self.indexcoord):
+            client.close()
+        await self.queue.close()

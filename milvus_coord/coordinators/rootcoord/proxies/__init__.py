@@ -1,0 +1,1 @@
+"""The proxies and their caches."""

@@ -1,0 +1,130 @@
+"""The quota center: looks at the nodes every few seconds and tells the proxies their rates."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from milvus_coord.coordinators.rootcoord.quota.rules import QuotaRules, decide
+from milvus_coord.coordinators.rootcoord.quota.rules_readings import (
+    Readings,
+    data_cluster,
+    proxy_throughput,
+    query_cluster,
+)
+from milvus_coord.ha.election.serve_lease import ServeLease
+from milvus_coord.model.errors import CoordError
+from milvus_coord.model.quota import CollectionQuota, DenyReason
+from milvus_coord.model.timestamps import compose
+from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.taskgroup import TaskGroup
+from milvus_coord.telemetry.log import log
+from milvus_coord.wire.codec import Encoded
+from milvus_coord.wire.quota import set_rates
+
+SYSTEM_INFO: Final = '{"metric_type":"system_info"}'
+_COLLECT_S: Final = 10.0
+
+
+class MetricsSource(Protocol):
+    """A coordinator that reports on its nodes."""
+
+    async def metrics(self, request_json: str) -> str:
+        """The JSON of its metrics. Raises CoordError."""
+
+
+class Proxies(Protocol):
+    """All proxies together."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+
+    async def metrics(self, request_json: str) -> list[str]:
+        """The JSON of each one's metrics. Raises CoordError."""
+
+    async def set_rates(self, request: Encoded) -> None:
+        """Send the same SetRatesRequest to all. Raises CoordError."""
+
+
+class QuotaStates(Protocol):
+    """Where it is shown whether anything is denied for a reason."""
+
+    def __call__(self, reason: DenyReason, denied: bool) -> None: ...
+
+
+class QuotaCenter:
+    """One term's quota center. A round that cannot see everything is skipped, as in Go 2.2.16."""
+
+    def __init__(
+        self,
+        *,
+        rules: QuotaRules,
+        every_s: float,
+        query_coord: MetricsSource,
+        data_coord: MetricsSource,
+        proxies: Proxies,
+        serve: ServeLease,
+        clock: Clock,
+        show: QuotaStates,
+    ) -> None:
+        self._rules, self._every_s = rules, every_s
+        self._query_coord, self._data_coord, self._proxies = query_coord, data_coord, proxies
+        self._serve, self._clock, self._show = serve, clock, show
+        self._denied: dict[int, DenyReason] = {}
+        self._trouble = ""
+
+    async def run(self) -> None:
+        """Look and tell, for ever."""
+        while True:
+            await self._clock.sleep(self._every_s)
+            try:
+                async with asyncio.timeout(_COLLECT_S):
+                    await self.round()
+            except* (CoordError, TimeoutError) as failed:
+                self._say_trouble("; ".join(map(str, failed.exceptions)) or "no answer in time")
+            else:
+                self._say_trouble("")
+
+    async def round(self) -> None:
+        """One look, and the rates that follow from it. Raises CoordErrors, also in a group."""
+        seen = await self._look()
+        now = compose(self._clock.wall_ns() // 1_000_000, 0)
+        quotas = decide(self._rules, seen, now)
+        self._say(quotas)
+        if self._proxies.count:
+            self._serve.require()
+            await self._proxies.set_rates(set_rates(quotas, self._proxies.count, now))
+
+    async def _look(self) -> Readings:
+        async with TaskGroup() as tasks:
+            query = tasks.create_task(self._query_coord.metrics(SYSTEM_INFO), name="quota.query")
+            data = tasks.create_task(self._data_coord.metrics(SYSTEM_INFO), name="quota.data")
+            proxies = tasks.create_task(self._proxies.metrics(SYSTEM_INFO), name="quota.proxies")
+        data_nodes, binlogs = data_cluster(data.result())
+        throughput: defaultdict[str, float] = defaultdict(float)
+        for report in proxies.result():
+            for label, rate in proxy_throughput(report).items():
+                throughput[label] += rate
+        return Readings(query_cluster(query.result()), data_nodes, binlogs, throughput)
+
+    def _say(self, quotas: Sequence[CollectionQuota]) -> None:
+        """Log whose access is denied and whose is given back, once each; set the metric."""
+        denied = {quota.collection_id: why for quota in quotas for why in quota.states.values()}
+        for id_, why in denied.items():
+            if self._denied.get(id_) is not why:
+                log.warn("quota denies access", collectionID=id_, reason=why.name)
+        for id_ in self._denied.keys() - denied.keys():
+            log.info("quota gives access back", collectionID=id_)
+        self._denied = denied
+        for reason in DenyReason:
+            self._show(reason, reason in denied.values())
+
+    def _say_trouble(self, trouble: str) -> None:
+        if trouble and not self._trouble:
+            log.warn("the quota center cannot see the cluster, rates stay", error=trouble)
+        elif self._trouble and not trouble:
+            log.info("the quota center sees the cluster again")
+        self._trouble = trouble

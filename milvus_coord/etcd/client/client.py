@@ -1,0 +1,291 @@
+"""The etcd client: several endpoints, TLS and users over aetcd's channels, stubs and messages."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import grpc.aio
+
+from milvus_coord.etcd import tls
+from milvus_coord.etcd.client import messages
+from milvus_coord.etcd.client.calls import Attempts, Calls, Ring, log_in_again
+from milvus_coord.etcd.client.member import Member
+from milvus_coord.etcd.client.rpc import pb
+from milvus_coord.etcd.client.verdict import TROUBLE, Course, StreamEnded, judge
+from milvus_coord.etcd.client.watch import ClientWatch
+from milvus_coord.etcd.errors import AnswerTooLarge, ClientClosed, Compacted, LeaseNotFound
+from milvus_coord.etcd.follow import PrefixFollow
+from milvus_coord.etcd.parts import send_in_parts
+from milvus_coord.etcd.prefix import range_end, range_start
+from milvus_coord.etcd.settings import EtcdSettings
+from milvus_coord.etcd.txn import Compare, Op, PartsResult, Txn, TxnResult
+from milvus_coord.etcd.values import (
+    ClusterMember,
+    GetResult,
+    KeyValue,
+    Lease,
+    LeaseStatus,
+    MemberStatus,
+    RangeResult,
+)
+from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.taskgroup import TaskGroup
+
+_ALARMS: Final = {pb.NOSPACE: "NOSPACE", pb.CORRUPT: "CORRUPT"}
+
+
+class EtcdClient:
+    """One process's client; implements `protocol.Etcd`, where the calls are described.
+
+    Keepalives have connections of their own, so that neither bulk reads nor a hanging call can
+    delay them. Close it after all its users have ended.
+    """
+
+    def __init__(self, settings: EtcdSettings, clock: Clock) -> None:
+        self._settings, self._clock = settings, clock
+        self._data = Ring(settings)
+        self._lease = Ring(settings)
+        self._calls = Calls(self._data, settings, clock)
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """All configured endpoints as `host:port`."""
+        return tuple(str(member) for member in self._data.members)
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint that the next call goes to."""
+        return str(self._data.current)
+
+    def __repr__(self) -> str:
+        return f"<EtcdClient {self.endpoint} of {','.join(self.endpoints)}>"
+
+    async def connect(self, *, timeout_s: float | None = None) -> None:
+        """Check the certificates, then wait until an endpoint answers and takes our password.
+
+        May be called again after a failure. Raises CertificateError, AuthFailed, Unavailable.
+        """
+        if self._settings.tls is not None:
+            tls.check_certificates(self._settings.tls)
+        await self._data.open()
+        await self._lease.open()
+        await self._calls.send("connect", _status, repeatable=True, timeout_s=timeout_s)
+
+    async def close(self) -> None:
+        """Close all connections; calls under way raise ClientClosed."""
+        await self._data.close()
+        await self._lease.close()
+
+    async def get(
+        self, key: bytes, *, serializable: bool = False, timeout_s: float | None = None
+    ) -> GetResult:
+        request = pb.RangeRequest(key=key, serializable=serializable)
+        response = await self._range(f"get of {_shown(key)}", request, timeout_s)
+        kvs = messages.key_values(response)
+        return GetResult(kvs[0] if kvs else None, response.header.revision)
+
+    async def range(
+        self,
+        prefix: bytes,
+        *,
+        page_size: int = 1000,
+        revision: int = 0,
+        timeout_s: float | None = None,
+    ) -> RangeResult:
+        while True:
+            try:
+                return await self._pages(prefix, page_size, revision, timeout_s)
+            except Compacted:
+                if revision:
+                    raise
+            except AnswerTooLarge:
+                if page_size == 1:
+                    raise
+                page_size = max(1, page_size // 4)
+
+    async def txn(self, txn: Txn, *, timeout_s: float | None = None) -> TxnResult:
+        request = messages.txn_request(txn)
+
+        async def call(member: Member, attempt_s: float) -> Any:
+            return await member.kvstub.Txn(request, timeout=attempt_s, metadata=member.metadata)
+
+        response = await self._calls.send(
+            "transaction", call, repeatable=txn.reads_only, timeout_s=timeout_s
+        )
+        return messages.txn_result(response)
+
+    async def txn_in_parts(
+        self, guard: tuple[Compare, ...], ops: tuple[Op, ...], *, timeout_s: float | None = None
+    ) -> PartsResult:
+        return await send_in_parts(self, guard, ops, timeout_s)
+
+    async def lease_grant(self, ttl_s: int, *, timeout_s: float | None = None) -> Lease:
+        request = pb.LeaseGrantRequest(TTL=ttl_s)
+
+        async def call(member: Member, attempt_s: float) -> Any:
+            stub = member.leasestub
+            return await stub.LeaseGrant(request, timeout=attempt_s, metadata=member.metadata)
+
+        response = await self._calls.send("lease grant", call, repeatable=True, timeout_s=timeout_s)
+        return Lease(response.ID, response.TTL)
+
+    async def lease_revoke(self, lease: int, *, timeout_s: float | None = None) -> None:
+        request = pb.LeaseRevokeRequest(ID=lease)
+
+        async def call(member: Member, attempt_s: float) -> Any:
+            stub = member.leasestub
+            return await stub.LeaseRevoke(request, timeout=attempt_s, metadata=member.metadata)
+
+        name = f"revocation of lease {lease:x}"
+        await self._calls.send(name, call, repeatable=False, timeout_s=timeout_s)
+
+    async def lease_time_to_live(
+        self, lease: int, *, timeout_s: float | None = None
+    ) -> LeaseStatus:
+        request = pb.LeaseTimeToLiveRequest(ID=lease)
+
+        async def call(member: Member, attempt_s: float) -> Any:
+            stub = member.leasestub
+            return await stub.LeaseTimeToLive(request, timeout=attempt_s, metadata=member.metadata)
+
+        name = f"time to live of lease {lease:x}"
+        response = await self._calls.send(name, call, repeatable=True, timeout_s=timeout_s)
+        return LeaseStatus(response.TTL, response.grantedTTL)
+
+    async def keep_alive_once(self, lease: int, *, timeout_s: float) -> int:
+        name = f"keepalive of lease {lease:x}"
+        attempts = Attempts(name, self._clock, timeout_s)
+        member = self._lease.current
+        while True:
+            token = member.token
+            try:
+                with self._lease.guarded():
+                    await member.ready(attempts.left_s)
+                    token = member.token
+                    left_s = await _renew(member, lease, attempts.left_s)
+            except TROUBLE as failure:
+                verdict = judge(failure)
+                attempts.note(member, verdict.cause)
+                if verdict.course is Course.LOG_IN:
+                    await log_in_again(attempts, member, verdict, token, self._settings)
+                    continue
+                self._lease.leave(member)
+                if verdict.course is Course.FINAL:
+                    raise attempts.final(verdict) from failure
+                if verdict.course is Course.NOT_APPLIED:
+                    raise attempts.unavailable() from failure
+                raise attempts.ambiguous() from failure
+            if left_s <= 0:
+                raise LeaseNotFound(f"etcd {name} at {member}: it is gone")
+            return left_s
+
+    async def status(self) -> tuple[MemberStatus, ...]:
+        async with TaskGroup() as tasks:
+            asked = [
+                tasks.create_task(self._status_of(member), name=f"etcd status of {member}")
+                for member in self._data.members
+            ]
+        return tuple(task.result() for task in asked)
+
+    async def members(self, *, timeout_s: float | None = None) -> tuple[ClusterMember, ...]:
+        async def call(member: Member, attempt_s: float) -> Any:
+            stub, request = member.clusterstub, pb.MemberListRequest()
+            return await stub.MemberList(request, timeout=attempt_s, metadata=member.metadata)
+
+        response = await self._calls.send("member list", call, repeatable=True, timeout_s=timeout_s)
+        return tuple(
+            ClusterMember(member.name, tuple(member.clientURLs), member.isLearner)
+            for member in response.members
+        )
+
+    def watch(
+        self,
+        key: bytes,
+        *,
+        prefix: bool = False,
+        start_revision: int,
+        idle_check_s: float = 2.0,
+    ) -> ClientWatch:
+        start, end = (range_start(key), range_end(key)) if prefix else (key, b"")
+        return ClientWatch(
+            self._data, self._settings, self._clock, start, end, start_revision, idle_check_s
+        )
+
+    def follow(self, key: bytes, *, prefix: bool = False) -> PrefixFollow:
+        return PrefixFollow(self, self._clock, key, prefix=prefix)
+
+    async def _range(self, name: str, request: Any, timeout_s: float | None) -> Any:
+        async def call(member: Member, attempt_s: float) -> Any:
+            metadata = member.local_metadata if request.serializable else member.metadata
+            return await member.kvstub.Range(request, timeout=attempt_s, metadata=metadata)
+
+        return await self._calls.send(name, call, repeatable=True, timeout_s=timeout_s)
+
+    async def _pages(
+        self, prefix: bytes, page_size: int, revision: int, timeout_s: float | None
+    ) -> RangeResult:
+        """Read page after page; the first one decides on the revision when none is given."""
+        name = f"range of {_shown(prefix)}"
+        start, end = range_start(prefix), range_end(prefix)
+        found: list[KeyValue] = []
+        while True:
+            request = pb.RangeRequest(key=start, range_end=end, limit=page_size, revision=revision)
+            response = await self._range(name, request, timeout_s)
+            revision = revision or response.header.revision
+            found += messages.key_values(response)
+            if not response.more:
+                return RangeResult(tuple(found), revision)
+            start = found[-1].key + b"\x00"
+
+    async def _status_of(self, member: Member) -> MemberStatus:
+        timeout_s = self._settings.attempt_timeout_s
+        try:
+            with self._data.guarded():
+                await member.ready(timeout_s)
+                status = await _status(member, timeout_s)
+        except (*TROUBLE, ClientClosed) as failure:
+            return MemberStatus(str(member), error=judge(failure).cause)
+        return MemberStatus(
+            endpoint=str(member),
+            version=status.version,
+            is_leader=status.leader == status.header.member_id,
+            has_leader=status.leader != 0,
+            db_bytes=status.dbSize,
+            quota_bytes=messages.quota_bytes(status),
+            alarms=await self._alarms_of(member, status.header.member_id, timeout_s),
+        )
+
+    async def _alarms_of(self, member: Member, member_id: int, timeout_s: float) -> tuple[str, ...]:
+        request = pb.AlarmRequest(action=pb.AlarmRequest.GET)
+        stub = member.maintenancestub
+        try:
+            with self._data.guarded():
+                response = await stub.Alarm(request, timeout=timeout_s, metadata=member.metadata)
+        except (*TROUBLE, ClientClosed):
+            return ()
+        alarms = (alarm for alarm in response.alarms if alarm.memberID == member_id)
+        return tuple(_ALARMS.get(alarm.alarm, str(alarm.alarm)) for alarm in alarms)
+
+
+async def _status(member: Member, timeout_s: float) -> Any:
+    stub = member.maintenancestub
+    return await stub.Status(pb.StatusRequest(), timeout=timeout_s, metadata=member.local_metadata)
+
+
+async def _renew(member: Member, lease: int, timeout_s: float) -> int:
+    """One question and its answer on a stream of its own; the seconds left, 0 when it is gone."""
+    call = member.leasestub.LeaseKeepAlive(timeout=timeout_s, metadata=member.metadata)
+    try:
+        await call.write(pb.LeaseKeepAliveRequest(ID=lease))
+        await call.done_writing()
+        answer = await call.read()
+        if answer is grpc.aio.EOF:
+            raise StreamEnded("the stream ended without an answer")
+        left_s: int = answer.TTL
+        return left_s
+    finally:
+        call.cancel()
+
+
+def _shown(key: bytes) -> str:
+    return key.decode(errors="backslashreplace")

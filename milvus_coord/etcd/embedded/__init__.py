@@ -1,0 +1,1 @@
+"""An etcd of our own, for one machine."""

@@ -1,0 +1,1 @@
+"""Find out that an active cannot go on."""

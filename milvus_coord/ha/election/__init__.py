@@ -1,0 +1,1 @@
+"""Campaign for the active key, hold it, and give it up."""

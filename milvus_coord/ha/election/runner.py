@@ -1,0 +1,222 @@
+"""The life of one coordinator process: join, stand by, lead, stand by again, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from milvus_coord.etcd.errors import EtcdError
+from milvus_coord.etcd.protocol import Etcd
+from milvus_coord.ha.election.leading import Leading, leaves
+from milvus_coord.ha.election.lifecycle import Lifecycle
+from milvus_coord.ha.election.server_id import allocate
+from milvus_coord.ha.election.session import InstanceTaken, Session, SessionLost
+from milvus_coord.ha.election.standby import Standby, Surroundings
+from milvus_coord.ha.election.term import Leader
+from milvus_coord.ha.metrics import HaMetrics
+from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.pair_state import Board
+from milvus_coord.ha.pair.session_record import SessionRecord
+from milvus_coord.ha.pair.sessions_watch import SessionsWatch
+from milvus_coord.ha.pair.status_publisher import Presence
+from milvus_coord.ha.settings import HaSettings
+from milvus_coord.model.errors import CoordError
+from milvus_coord.model.states import Phase
+from milvus_coord.runtime.backoff import Backoff
+from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.processes import ProcessIdentity
+from milvus_coord.runtime.race import Interrupted, end, until
+from milvus_coord.runtime.retry import Patience
+from milvus_coord.runtime.taskgroup import TaskGroup
+from milvus_coord.telemetry.log import log
+
+
+class Candidate:
+    """Takes part in the election of one role. One instance per process.
+
+    `makes_progress` gates the renewal of the session lease; `loop_lag_s` is the longest stall of
+    the main loop of late, in seconds. Trouble in etcd, a lost lease, a lost
+    K and a failed activation all lead back to standing by; only `stop` ends `run`.
+    """
+
+    def __init__(
+        self,
+        etcd: Etcd,
+        clock: Clock,
+        settings: HaSettings,
+        leader: Leader,
+        lifecycle: Lifecycle,
+        makes_progress: Callable[[], bool],
+        loop_lag_s: Callable[[], float],
+        metrics: HaMetrics,
+    ) -> None:
+        self._etcd, self._clock, self._settings = etcd, clock, settings
+        self._leader, self._lifecycle = leader, lifecycle
+        self._makes_progress = makes_progress
+        self._keys = Keys(settings.meta_root, settings.role)
+        self._watch = SessionsWatch(etcd, clock, self._keys)
+        self._board = Board(etcd, clock, self._keys)
+        self._failed = Backoff(0.5, 30.0)
+        self.session: Session | None = None
+        self.presence = Presence(
+            etcd, clock, self._keys, settings, lifecycle, leader, metrics, loop_lag_s
+        )
+        self._metrics = metrics
+        self._around = Surroundings(
+            etcd=etcd,
+            clock=clock,
+            keys=self._keys,
+            settings=settings,
+            watch=self._watch,
+            board=self._board,
+            presence=self.presence,
+            leader=leader,
+            metrics=metrics,
+        )
+
+    @property
+    def watch(self) -> SessionsWatch:
+        """What is known of the session keys, for whoever shows it."""
+        return self._watch
+
+    @property
+    def address(self) -> str:
+        """What clients dial when we are active."""
+        return self._settings.address
+
+    async def take_server_id(self) -> int:
+        """Get this process' server id. Tries for ever."""
+        patience = Patience(self._clock, "take a server id", weather=(CoordError,))
+        server_id = await patience.outlast(lambda: allocate(self._etcd, self._keys))
+        self._lifecycle.server_id = server_id
+        return server_id
+
+    async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+        """Take part until `stop` is set; `hurry` cuts the wait for work that is running."""
+        title, role = self._settings.title, self._settings.role
+        if self._settings.active_standby:
+            log.info(f"{title} enter standby mode successfully")
+        log.info(
+            "service begin to register to etcd",
+            serverName=role,
+            ServerID=self._lifecycle.server_id,
+        )
+        async with TaskGroup() as tasks:
+            following = (
+                tasks.create_task(self._watch.run(), name="ha.sessions"),
+                tasks.create_task(self._board.listen(), name="ha.board"),
+            )
+            while not stop.is_set():
+                await self._live_one_session(stop, hurry)
+            await end(*following)
+        self._lifecycle.to(Phase.STOPPING)
+
+    async def _live_one_session(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+        """From one lease to its loss, or to the end."""
+        try:
+            session = await until(stop, self._join(), name="ha.join")
+        except Interrupted:
+            return
+        self.session = session
+        try:
+            async with TaskGroup() as tasks:
+                helpers = [tasks.create_task(session.keep(self._makes_progress), name="ha.lease")]
+                if self._settings.active_standby:
+                    say = self.presence.publish(session)
+                    helpers.append(tasks.create_task(say, name="ha.status"))
+                    mind = self._mind_instance_key(session)
+                    helpers.append(tasks.create_task(mind, name="ha.instance_key"))
+                await self._campaign(session, stop, hurry)
+                await end(*helpers)
+        except* SessionLost as lost:
+            log.warn("session lost, registering again", error=str(leaves(lost)[0]))
+        finally:
+            await session.close()
+
+    async def _join(self) -> Session:
+        """Take a lease and put the instance key under it. Tries for ever."""
+        patience = Patience(
+            self._clock, "register in etcd", weather=(EtcdError, InstanceTaken), cap_s=2.0
+        )
+        return await patience.outlast(self._register)
+
+    async def _register(self) -> Session:
+        record = SessionRecord(
+            server_id=self._lifecycle.server_id,
+            server_name=self._settings.role,
+            address=self._settings.address,
+            fenced=True,
+            process=ProcessIdentity.mine(),
+        )
+        session = await Session.open(
+            self._etcd, self._clock, record, self._settings.session_ttl_s, self._metrics.renewed
+        )
+        if self._settings.active_standby:
+            try:
+                await session.register(self._keys.instance(record.server_id))
+            except BaseException as error:
+                await session.close()
+                if isinstance(error, InstanceTaken):  # the counter went back: the id is another's
+                    await self.take_server_id()
+                raise
+            log.info(
+                "Service registered successfully",
+                ServerName=record.server_name,
+                serverID=record.server_id,
+            )
+        return session
+
+    async def _mind_instance_key(self, session: Session) -> None:
+        """When our key vanishes see at once whether the lease has gone too; if not, put it back.
+
+        Raises SessionLost.
+        """
+        key = self._keys.instance(session.record.server_id)
+        changed = self._watch.changed
+        patience = Patience(
+            self._clock, "put the session key back", weather=(EtcdError, InstanceTaken)
+        )
+
+        def there() -> bool:
+            found = self._watch.roster.instances.get(key)
+            return found is not None and found.lease == session.lease
+
+        while True:
+            while not there():
+                await changed.wait()
+            while there():
+                await changed.wait()
+            await patience.outlast(session.renew)
+            log.warn("our session key was deleted, putting it back", key=key.decode())
+            await patience.outlast(lambda: session.register(key))
+
+    async def _campaign(self, session: Session, stop: asyncio.Event, hurry: asyncio.Event) -> None:
+        """Stand by and lead in turn until `stop`. Raises SessionLost."""
+        while not stop.is_set():
+            self._enter_standby()
+            standby = Standby(self._around, session)
+            try:
+                await until(stop, self._clock.sleep(self.presence.rest_s), name="ha.rest")
+                self.presence.rest_s = 0.0
+                won = await until(stop, standby.win(), name="ha.standby")
+            except Interrupted:
+                return
+            with log.context(epoch=won.epoch):
+                leading = Leading(self._around, self._lifecycle, session, won)
+                served = await leading.run(stop, hurry)
+            if served:
+                self._failed.reset()
+            else:
+                self.presence.rest_s = self._failed.next()
+
+    def _enter_standby(self) -> None:
+        if self._lifecycle.phase is Phase.STANDBY:
+            return
+        self._lifecycle.to(Phase.STANDBY)
+        if self._settings.active_standby:
+            log.info(f"serverName: {self._settings.role} enter STANDBY mode")
+
+    @property
+    def ready(self) -> bool:
+        """Whether we would take K over at once if it were given to us."""
+        return self.presence.ready

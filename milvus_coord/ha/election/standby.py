@@ -1,0 +1,362 @@
+"""Stand by until K can be claimed, and claim it by one transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from milvus_coord.etcd.errors import EtcdError, LeaseNotFound
+from milvus_coord.etcd.protocol import Etcd
+from milvus_coord.etcd.txn import Txn, get, put
+from milvus_coord.etcd.values import KeyValue
+from milvus_coord.ha.detection.challenge import Challenger
+from milvus_coord.ha.detection.detector import Detector
+from milvus_coord.ha.detection.replacement import Conviction
+from milvus_coord.ha.election.claim import Claim, Held, judge, replace
+from milvus_coord.ha.election.phases import Phases
+from milvus_coord.ha.election.session import Session, SessionLost
+from milvus_coord.ha.election.term import Leader
+from milvus_coord.ha.metrics import HaMetrics
+from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
+from milvus_coord.ha.pair.pair_state import Board
+from milvus_coord.ha.pair.session_record import SessionRecord
+from milvus_coord.ha.pair.sessions_watch import SessionsWatch
+from milvus_coord.ha.pair.status_publisher import Presence
+from milvus_coord.ha.pair.takeover import Cause
+from milvus_coord.ha.settings import WRITE_S, HaSettings
+from milvus_coord.model.errors import BadValue
+from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.failpoints import failpoint
+from milvus_coord.runtime.race import end
+from milvus_coord.runtime.retry import Patience
+from milvus_coord.telemetry.log import log
+
+ANNOUNCE_EVERY_S: Final = 10.0
+HEAD_START_S: Final = 2.0
+"""How long a standby that is not ready leaves a free K to those that may be."""
+
+_LOOK_AGAIN_S: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """Who held K before us; 0 and "" when nobody is known."""
+
+    server_id: int = 0
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Won:
+    """K is ours: `epoch` is the revision of the transaction, sent at `sent_at` (boot time, s).
+
+    `clear_at` is the boot time from which the leader before us has certainly stopped. `cause` and
+    `before` tell how it ended and who it was; `before_lease` is the session lease that it has left
+    behind, 0 for none.
+    """
+
+    epoch: int
+    sent_at: float
+    clear_at: float
+    cause: Cause
+    before: Before
+    before_lease: int
+    phases: Phases
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every standby of one process works with."""
+
+    etcd: Etcd
+    clock: Clock
+    keys: Keys
+    settings: HaSettings
+    watch: SessionsWatch
+    board: Board
+    presence: Presence
+    leader: Leader
+    metrics: HaMetrics
+
+
+class Standby:
+    """The wait of one session for K."""
+
+    def __init__(self, around: Surroundings, session: Session) -> None:
+        self._around, self._session = around, session
+        self._etcd, self._clock, self._keys = around.etcd, around.clock, around.keys
+        self._settings, self._watch = around.settings, around.watch
+        self._patience = Patience(
+            self._clock, "register as ACTIVE", weather=(EtcdError,), cap_s=1.0
+        )
+        self._challenger = Challenger(
+            around.etcd,
+            around.clock,
+            around.keys,
+            around.board,
+            session,
+            around.presence.pace,
+            wait_s=around.settings.challenge_s,
+        )
+        self._told = ""
+        self._free_since_s: float | None = None
+
+    async def win(self) -> Won:
+        """Return once K is ours. Raises SessionLost when our lease is gone."""
+        announcer = asyncio.create_task(self._announce(), name="ha.standby.announce")
+        try:
+            while True:
+                seen = self._watch.changed.mark()
+                try:
+                    verdict = await self._verdict()
+                    won = await self._claim(verdict) if isinstance(verdict, Claim) else None
+                except LeaseNotFound as error:
+                    raise self._lost() from error
+                except EtcdError as error:
+                    await self._patience.pause(error)
+                    continue
+                self._patience.over()
+                if won is not None:
+                    return won
+                if isinstance(verdict, Held) and verdict.holder is not None:
+                    won = await self._detect(verdict.holder, seen)
+                    if won is not None:
+                        return won
+                elif verdict is None:
+                    await self._clock.sleep(_LOOK_AGAIN_S)
+                else:
+                    await self._watch.changed.wait(since=seen)
+        finally:
+            await end(announcer)
+
+    def _lost(self) -> SessionLost:
+        return SessionLost(f"lease {self._session.lease:x} is gone in etcd")
+
+    async def _verdict(self) -> Claim | Held | None:
+        """Whether K may be claimed; None to look again soon."""
+        roster = self._watch.roster
+        if roster.revision == 0:
+            return Held("not known yet")
+        active = roster.active
+        attached = active is None or active.lease != 0
+        verdict = judge(
+            self._keys,
+            active,
+            own_lease=self._session.lease,
+            leadership_revision=0 if attached else await self._leadership_revision(),
+        )
+        if isinstance(verdict, Held):
+            self._free_since_s = None
+            self._tell(verdict)
+            return verdict
+        if not self._may_claim(verdict):
+            return None
+        self._tell_start()
+        return verdict
+
+    def _may_claim(self, claim: Claim) -> bool:
+        """Leave a free K to others while we could do nothing with it."""
+        leader = self._around.leader
+        if not leader.has_port:
+            return False
+        others = self._watch.roster.instances.keys() - {
+            self._keys.instance(self._session.record.server_id)
+        }
+        if claim.cause is Cause.REGAINED or not others or not leader.obstacles:
+            return True
+        now_s = self._clock.boottime()
+        if self._free_since_s is None:
+            self._free_since_s = now_s
+        return now_s - self._free_since_s >= HEAD_START_S
+
+    async def _detect(self, holder: SessionRecord, seen: int) -> Won | None:
+        """Watch the active until something changes in the roster, or it may be replaced."""
+        active = self._watch.roster.active
+        if active is None:
+            return None
+        around = self._around
+        detector = Detector(
+            self._clock,
+            self._settings,
+            around.board,
+            self._challenger,
+            around.metrics,
+            around.presence.obstacles,
+            active,
+            holder,
+        )
+        detecting = asyncio.create_task(detector.convict(), name="ha.detect")
+        moved = asyncio.create_task(self._moved(active, seen), name="ha.detect.moved")
+        try:
+            await asyncio.wait((detecting, moved), return_when=asyncio.FIRST_COMPLETED)
+            if moved.done() or not detecting.done():
+                return None
+            return await self._replace(detecting.result())
+        finally:
+            await end(detecting, moved)
+
+    async def _moved(self, active: KeyValue, seen: int) -> None:
+        """Until K is not what it was."""
+        while True:
+            now = self._watch.roster.active
+            if now is None or now.mod_revision != active.mod_revision:
+                return
+            await self._watch.changed.wait(since=seen)
+            seen = self._watch.changed.mark()
+
+    async def _replace(self, convicted: Conviction) -> Won | None:
+        """Form B. When etcd fails or the active has moved, everything is looked at anew."""
+        if not self._around.leader.has_port:
+            return None
+        await failpoint("before_replace")
+        log.warn("replacing the active", cause=convicted.cause.value)
+        self._tell_start()
+        claim = replace(self._keys, convicted, self._session.record.server_id)
+        try:
+            return await self._claim(claim, convicted)
+        except LeaseNotFound as error:
+            raise self._lost() from error
+        except EtcdError as error:
+            await self._patience.pause(error)
+            return None
+
+    async def _claim(self, claim: Claim, convicted: Conviction | None = None) -> Won | None:
+        record, lease = self._session.record, self._session.lease
+        mine = LeadershipRecord(
+            server_id=record.server_id,
+            address=record.address,
+            state=TermState.HELD,
+            serve_lease_ms=round(self._settings.serve_lease_s * 1000),
+        )
+        claiming = Txn(
+            claim.conditions,
+            (
+                get(self._keys.leadership),
+                put(self._keys.active, record.encode(), lease=lease),
+                put(self._keys.leadership, mine.encode()),
+            ),
+            (get(self._keys.active),),
+        )
+        holder, known = self._watch.roster.active, self._watch.roster.last_holder
+        phases = Phases(self._clock)
+        sent_at = self._clock.boottime()
+        if convicted is not None:
+            phases.book("detect", sent_at - convicted.since_s)
+        result = await self._around.presence.pace.timed(self._etcd.txn(claiming, timeout_s=WRITE_S))
+        before = result.kv(0)
+        if not result.succeeded:
+            self._watch.observe(before, result.revision)
+            return None
+        phases.end("claim")
+        last = self._last_term(before, known)
+        return Won(
+            epoch=result.revision,
+            sent_at=sent_at,
+            clear_at=self._clock.boottime() + _others_serve_s(last, convicted),
+            cause=_cause(claim, last, known),
+            before=_before(claim, last, known),
+            before_lease=holder.lease if convicted and holder else 0,
+            phases=phases,
+        )
+
+    def _last_term(
+        self, before: KeyValue | None, known: SessionRecord | None
+    ) -> LeadershipRecord | None:
+        """What the last leader of ours said; None when there is none.
+
+        One that cannot be read, or was deleted by hand, is taken for one that may still serve.
+        """
+        serve_lease_ms = round(self._settings.serve_lease_s * 1000)
+        if before is None:
+            if known is None or not known.fenced:
+                return None
+            return LeadershipRecord(known.server_id, known.address, TermState.HELD, serve_lease_ms)
+        try:
+            return LeadershipRecord.decode(before.key, before.value)
+        except BadValue as error:
+            log.warn("the last leader's record is not readable", error=str(error))
+            return LeadershipRecord(0, "", TermState.HELD, serve_lease_ms)
+
+    async def _leadership_revision(self) -> int:
+        kv = (await self._etcd.get(self._keys.leadership, timeout_s=WRITE_S)).kv
+        return kv.mod_revision if kv else 0
+
+    def _tell_start(self) -> None:
+        if self._told:
+            log.info("stop watching ACTIVE key")
+        self._told = ""
+        log.info("start retrying to register as ACTIVE service...")
+
+    def _tell(self, held: Held) -> None:
+        """Say whose K is, once for each holder."""
+        if held.by == self._told:
+            return
+        self._told = held.by
+        role = self._settings.role
+        log.info(f"ACTIVE {role} has already been registered", holder=held.by)
+        if self._settings.active_standby:
+            log.info(f"{role} start to watch ACTIVE key {self._keys.active.decode()}")
+
+    async def _announce(self) -> None:
+        """Every ten seconds: the STANDBY line, and a look at K beside the watch."""
+        role = self._settings.role
+        while True:
+            if self._settings.active_standby:
+                log.info(f"serverName: {role} is in STANDBY ...")
+            await self._clock.sleep(ANNOUNCE_EVERY_S)
+            try:
+                await self._look()
+            except EtcdError as error:
+                log.debug("could not look at the ACTIVE key", error=str(error))
+
+    async def _look(self) -> None:
+        found = await self._etcd.get(self._keys.active)
+        self._watch.observe(found.kv, found.revision)
+        if self._settings.active_standby or found.kv is None or not found.kv.lease:
+            return
+        lease = await self._etcd.lease_time_to_live(found.kv.lease)
+        log.warn(
+            f"waiting for another {self._settings.role} to go; to run a pair of them, set "
+            f"{self._settings.switch}: true for both",
+            holder=self._told,
+            lease_left_s=lease.ttl_s,
+        )
+
+
+def _others_serve_s(last: LeadershipRecord | None, convicted: Conviction | None) -> float:
+    """How long from now a leader before us may still be answering, in seconds.
+
+    Not at all when the last one said that it had stopped, or is proven dead after it had outwaited
+    its own predecessor. A K that merely vanished proves nothing; nor does a record of our own,
+    which may stem from a claim whose answer was lost; nor that a Go coordinator led meanwhile.
+    """
+    if last is None or last.state is TermState.RELEASED:
+        return 0.0
+    if last.state is TermState.CLEAR and convicted is not None and convicted.proven_dead:
+        return 0.0
+    return last.serve_lease_ms / 1000
+
+
+def _cause(claim: Claim, last: LeadershipRecord | None, known: SessionRecord | None) -> Cause:
+    """Why the term begins, as far as K and the last leader's own words tell."""
+    if claim.cause not in (Cause.LEASE_ENDED, Cause.REGAINED):
+        return claim.cause
+    if last is None and known is None:
+        return Cause.FIRST
+    if known is not None and not known.fenced:
+        return claim.cause
+    if last is not None and last.state is TermState.RELEASED:
+        try:
+            return Cause(last.why)
+        except ValueError:
+            return Cause.STOPPED
+    return claim.cause
+
+
+def _before(claim: Claim, last: LeadershipRecord | None, known: SessionRecord | None) -> Before:
+    """Who led: the last leader's own words, where K was already ours, else K as it was."""
+    if claim.cause is Cause.REGAINED and last is not None:
+        return Before(last.server_id, last.address)
+    return Before(known.server_id, known.address) if known is not None else Before()

@@ -1,0 +1,1 @@
+"""A role's metadata in memory, kept true by a watch."""

@@ -1,0 +1,1 @@
+"""What the members of a pair know of each other: records, snapshot, status, history, requests."""

@@ -1,0 +1,164 @@
+"""The asker's side of pause, resume and switchover."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from milvus_coord.etcd.errors import EtcdError
+from milvus_coord.etcd.protocol import Etcd
+from milvus_coord.etcd.txn import Txn, delete, get, mod_revision_is, put, version_is
+from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.operator_records import Pause, Switchover, WishState
+from milvus_coord.ha.pair.role_snapshot import UNREADABLE_PAUSE, Instance, RoleReading
+from milvus_coord.ha.pair.takeover import Cause, Takeover
+from milvus_coord.ha.settings import WRITE_S
+from milvus_coord.model.errors import BadValue, CoordError
+
+CHANGED_MEANWHILE: Final = "somebody else changed it meanwhile; ask again"
+
+
+class Refused(CoordError):
+    """What was asked for is not done; the text says why."""
+
+
+async def pause(etcd: Etcd, keys: Keys, wish: Pause) -> Pause | None:
+    """Pause the pair; None when it is paused now, or the pause that was there already.
+
+    Raises etcd's errors.
+    """
+    create = Txn(
+        (version_is(keys.paused, 0),), (put(keys.paused, wish.encode()),), (get(keys.paused),)
+    )
+    result = await etcd.txn(create, timeout_s=WRITE_S)
+    found = None if result.succeeded else result.kv(0)
+    return None if found is None else _pause_in(found.key, found.value)
+
+
+async def resume(etcd: Etcd, keys: Keys) -> Pause | None:
+    """End a pause; the pause that was there, None when there was none. Raises etcd's errors."""
+    found = (await etcd.get(keys.paused)).kv
+    if found is None:
+        return None
+    await etcd.txn(Txn((), (delete(keys.paused),)), timeout_s=WRITE_S)
+    return _pause_in(found.key, found.value)
+
+
+def why_not(reading: RoleReading, to: int) -> str | None:
+    """Why no switchover to `to` (0: to any standby) can be asked for now; None when it can."""
+    if reading.active is None:
+        return "nobody leads"
+    leader = reading.leader
+    if leader is None:
+        return "the active's key holds no session"
+    name = f"{leader.server_id} ({leader.address})"
+    if not leader.ours:
+        return f"the active, {name}, is a Go coordinator: it hands over on SIGTERM alone"
+    if (paused := reading.pause) is not None:
+        return f"it is paused by {paused.by}; resume it first"
+    if leader.position != "active":
+        return f"{name} is {leader.position}"
+    if to:
+        if to == leader.server_id:
+            return f"{name} leads already"
+        heir = reading.instance(to)
+        if heir is None:
+            return f"there is no instance {to}"
+        trouble = _unfit(heir)
+        return f"{to} ({heir.address}) {trouble}" if trouble else None
+    troubles = [
+        f"{heir.server_id} {trouble}" for heir in reading.standbys if (trouble := _unfit(heir))
+    ]
+    if len(troubles) < len(reading.standbys):
+        return None
+    return "; ".join(["no standby is ready", *troubles]) if troubles else "there is no standby"
+
+
+async def ask(etcd: Etcd, keys: Keys, reading: RoleReading, wish: Switchover, lease: int) -> None:
+    """Put the wish under `lease`, if all is still as `reading` has it.
+
+    Raises Refused when it is not, or when another wish is waiting for its answer; etcd's errors.
+    """
+    other = reading.wish
+    if other is not None and other.epoch == reading.epoch and other.state is not WishState.REFUSED:
+        raise Refused(f"{other.by} has asked for a switchover already, it is {other.state.value}")
+    unchanged = (
+        mod_revision_is(keys.active, reading.epoch),
+        version_is(keys.paused, 0),
+        mod_revision_is(keys.switchover, reading.wish_revision),
+    )
+    write = put(keys.switchover, wish.encode(), lease)
+    if not (await etcd.txn(Txn(unchanged, (write,)), timeout_s=WRITE_S)).succeeded:
+        raise Refused(CHANGED_MEANWHILE)
+
+
+async def withdraw(etcd: Etcd, lease: int) -> None:
+    """Take the wish back, or clean up after it; etcd does the same when the lease ends."""
+    try:
+        await etcd.lease_revoke(lease, timeout_s=WRITE_S)
+    except EtcdError:
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a switchover has come.
+
+    Attributes:
+        step: what is being waited for, in words.
+        leader: who leads now instead, once it does.
+        takeover: how that came to pass; None for a Go coordinator, which writes no history.
+        done: whether `leader` serves.
+    """
+
+    step: str
+    leader: Instance | None = None
+    takeover: Takeover | None = None
+    done: bool = False
+
+
+def progress(reading: RoleReading, wish: Switchover, *, accepted: bool) -> Progress:
+    """Where `wish` stands; `accepted` once it was seen so. Raises Refused.
+
+    A leader that came by itself, before the active had said anything, is a refusal too: what was
+    asked of the one before has not been done.
+    """
+    answer = reading.wish if reading.wish and reading.wish.nonce == wish.nonce else None
+    if answer and answer.state is WishState.REFUSED:
+        raise Refused(answer.why or "the active refused without a reason")
+    if reading.epoch == wish.epoch:
+        if answer is None and not accepted:
+            raise Refused("the wish is gone from etcd: withdrawn by hand, or its lease has ended")
+        asked = answer is not None and answer.state is WishState.ASKED
+        return Progress("the active's answer" if asked else "the active's hand-over")
+    leader = reading.leader
+    if leader is None:
+        return Progress("a new leader")
+    if not leader.ours:
+        return Progress("", leader, None, done=True)
+    entry = reading.takeover(reading.epoch)
+    if entry is None:
+        return Progress(f"{leader.server_id} to claim the active's key", leader)
+    if not accepted and entry.cause is not Cause.SWITCHOVER:
+        raise Refused(
+            f"{leader.server_id} ({leader.address}) took over meanwhile for another reason: "
+            f"{entry.cause.value}"
+        )
+    return Progress(f"{leader.server_id} to serve", leader, entry, done=entry.served)
+
+
+def _unfit(heir: Instance) -> str | None:
+    if not heir.ours:
+        return "is a Go coordinator: none can be chosen"
+    if heir.status is None:
+        return "does not say how it is"
+    if heir.status.ready:
+        return None
+    return f"is not ready: {', '.join(heir.status.why) or 'it does not say why'}"
+
+
+def _pause_in(key: bytes, value: bytes) -> Pause:
+    try:
+        return Pause.decode(key, value)
+    except BadValue:
+        return UNREADABLE_PAUSE

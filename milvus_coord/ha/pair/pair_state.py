@@ -1,0 +1,134 @@
+"""What the instances of ours tell each other in etcd, as this one hears it: one watch for all."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from typing import Final
+
+from milvus_coord.etcd.errors import EtcdError
+from milvus_coord.etcd.protocol import Etcd
+from milvus_coord.etcd.values import Batch, EventKind, KeyValue, Listing
+from milvus_coord.ha.detection.challenge_record import Nonce
+from milvus_coord.ha.pair.instance_status import InstanceStatus
+from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.operator_records import Pause, Switchover
+from milvus_coord.ha.pair.takeover import Takeover
+from milvus_coord.model.errors import BadValue
+from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.retry import Patience
+from milvus_coord.runtime.signal import Changed
+from milvus_coord.telemetry.log import log
+
+FRESH_S: Final = 2.5
+
+
+class Board:
+    """All below `<meta>/ha/<role>/`; `changed` rings after each change.
+
+    Attributes:
+        read: whether the first listing has come.
+        pause: there while the pair is paused.
+        wish: the switchover key and what it holds.
+        history: takeovers by their keys, in order.
+        challenges: the nonce under each challenge key.
+        answers: the nonce under each answer key.
+    """
+
+    def __init__(self, etcd: Etcd, clock: Clock, keys: Keys) -> None:
+        self._etcd, self._clock, self._keys = etcd, clock, keys
+        self._heard: dict[bytes, tuple[InstanceStatus, float]] = {}
+        self.changed = Changed()
+        self.read = False
+        self.pause: Pause | None = None
+        self.wish: tuple[KeyValue, Switchover] | None = None
+        self.history: dict[bytes, Takeover] = {}
+        self.challenges: dict[bytes, Nonce] = {}
+        self.answers: dict[bytes, Nonce] = {}
+
+    async def listen(self) -> None:
+        """Follow until cancelled.
+
+        A status in the first listing is not heard: it may be as old as a lease.
+        """
+        patience = Patience(self._clock, "follow the pair's board", weather=(EtcdError,))
+        while True:
+            try:
+                async with aclosing(self._etcd.follow(self._keys.ha, prefix=True)) as follow:
+                    async for news in follow:
+                        patience.over()
+                        self._take(news)
+            except EtcdError as error:
+                await patience.pause(error)
+
+    def ready(self, *, besides: int) -> list[int]:
+        """Server ids that could take over now, the one heard last first; never `besides`."""
+        fresh_after = self._clock.boottime() - FRESH_S
+        heard = sorted(self._heard.values(), key=lambda entry: entry[1], reverse=True)
+        return [
+            status.server_id
+            for status, at in heard
+            if status.ready and at > fresh_after and status.server_id != besides
+        ]
+
+    def _take(self, news: Listing | Batch) -> None:
+        if isinstance(news, Listing):
+            self._forget()
+            for kv in news.kvs:
+                if not kv.key.startswith(self._keys.statuses):
+                    self._put(kv)
+            self.read = True
+        else:
+            for event in news.events:
+                if event.kind is EventKind.DELETE:
+                    self._delete(event.kv.key)
+                else:
+                    self._put(event.kv)
+        self.changed.ring()
+
+    def _forget(self) -> None:
+        self.pause = self.wish = None
+        for known in (self.history, self.challenges, self.answers):
+            known.clear()
+
+    def _put(self, kv: KeyValue) -> None:
+        keys, key = self._keys, kv.key
+        try:
+            if key.startswith(keys.statuses):
+                status = InstanceStatus.decode(key, kv.value)
+                self._heard[key] = (status, self._clock.boottime())
+            elif key.startswith(keys.challenges):
+                self.challenges[key] = Nonce.decode(key, kv.value)
+            elif key.startswith(keys.answers):
+                self.answers[key] = Nonce.decode(key, kv.value)
+            elif key.startswith(keys.history):
+                self.history[key] = Takeover.decode(key, kv.value)
+            elif key == keys.paused:
+                self._pause(Pause.decode(key, kv.value))
+            elif key == keys.switchover:
+                self.wish = (kv, Switchover.decode(key, kv.value))
+        except BadValue as error:
+            log.warn("a key of the pair is not readable, its value is ignored", error=str(error))
+            if key == keys.paused:  # somebody meant to pause
+                self._pause(Pause("unknown", 0, "the pause key is not readable"))
+            else:
+                self._delete(key)
+
+    def _delete(self, key: bytes) -> None:
+        if key == self._keys.paused:
+            self._pause(None)
+        elif key == self._keys.switchover:
+            self.wish = None
+        self._heard.pop(key, None)
+        self.challenges.pop(key, None)
+        self.answers.pop(key, None)
+        self.history.pop(key, None)
+
+    def _pause(self, pause: Pause | None) -> None:
+        if (pause is None) == (self.pause is None):
+            self.pause = pause
+            return
+        self.pause = pause
+        if pause is None:
+            log.info("resumed: early replacement and switchover are possible again")
+        else:
+            log.warn("paused: no early replacement and no switchover", by=pause.by)

@@ -1,0 +1,81 @@
+"""One takeover: who took over from whom, when, why, and how long each phase took."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from milvus_coord.ha.pair import json_record
+
+
+class Cause(Enum):
+    """Why a term began. The `early` ones replaced an active whose process was not proven dead."""
+
+    FIRST = "first"  # nobody is known to have led before
+    STOPPED = "stopped"  # the active was told to end, and gave K up
+    SWITCHOVER = "switchover"  # a person asked for it
+    FAILED = "failed"  # the active could not go on, and gave K up
+    PROCESS_DIED = "process-died"  # D2
+    UNREACHABLE = "unreachable"  # D3, and the challenge was not answered
+    SILENT = "silent"  # D4, and the challenge was not answered
+    UNPROVEN = "unproven"  # its beats said that it cannot reach etcd, and so did the challenge
+    LEASE_ENDED = "lease-ended"  # D6: K vanished with its lease, or by hand
+    JUNK = "junk"  # K held no session on any lease
+    REGAINED = "regained"  # K hung on our own lease: won before, the answer was lost
+
+    @property
+    def early(self) -> bool:
+        """Whether damping counts it."""
+        return self in _EARLY
+
+
+_EARLY = frozenset({Cause.UNREACHABLE, Cause.SILENT, Cause.UNPROVEN})
+
+
+@dataclass(frozen=True, slots=True)
+class Takeover:
+    """The value of a history key.
+
+    Attributes:
+        epoch: revision of the transaction that won K.
+        server_id, address: who won it.
+        from_server_id, from_address: who held it before; 0 and "" when nobody is known.
+        cause: why.
+        at_ms: Unix time in milliseconds when K was won, by the winner's clock.
+        phases: milliseconds of each phase in order, such as "detect", "claim", "recover", "wait",
+            "serve"; written when the term serves, empty before.
+        served: whether the term came to serve.
+    """
+
+    epoch: int
+    server_id: int
+    address: str
+    from_server_id: int
+    from_address: str
+    cause: Cause
+    at_ms: int
+    phases: Mapping[str, float] = field(default_factory=dict)
+    served: bool = False
+
+    def encode(self) -> bytes:
+        return json_record.encode(self)
+
+    @classmethod
+    def decode(cls, key: bytes, value: bytes) -> Takeover:
+        """Raises BadValue that names key and value."""
+        fields = json_record.fields_of(key, value)
+        try:
+            return cls(
+                epoch=int(fields["epoch"]),
+                server_id=int(fields["server_id"]),
+                address=str(fields["address"]),
+                from_server_id=int(fields["from_server_id"]),
+                from_address=str(fields["from_address"]),
+                cause=Cause(fields["cause"]),
+                at_ms=int(fields["at_ms"]),
+                phases={str(name): float(ms) for name, ms in fields["phases"].items()},
+                served=fields["served"] is True,
+            )
+        except json_record.MALFORMED as error:
+            raise json_record.unreadable(key, value, repr(error)) from error

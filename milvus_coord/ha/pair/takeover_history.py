@@ -1,0 +1,69 @@
+"""Write the history of takeovers: one entry a term, bounded, all under the term's fence."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Final
+
+from milvus_coord.etcd.errors import EtcdError, LeaseNotFound
+from milvus_coord.etcd.protocol import Etcd
+from milvus_coord.etcd.txn import Op, delete, put
+from milvus_coord.ha.election.standby import Surroundings
+from milvus_coord.ha.election.term import Term
+from milvus_coord.ha.pair.leadership_record import LeadershipRecord
+from milvus_coord.ha.pair.pair_state import Board
+from milvus_coord.ha.pair.takeover import Takeover
+from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.retry import Patience
+
+KEPT: Final = 100
+_TRIMMED_AT_ONCE: Final = 50
+
+
+async def write_history(
+    term: Term,
+    around: Surroundings,
+    begun: Takeover,
+    clear: LeadershipRecord,
+    settled: asyncio.Event,
+) -> None:
+    """Note that a term has begun, and again when it has settled. Raises FencedOff.
+
+    With the second goes the word that the leader before has certainly stopped.
+    """
+    patience = Patience(around.clock, "write the history", weather=(EtcdError,))
+    key = around.keys.takeover(term.epoch)
+    await patience.outlast(lambda: term.fence.commit(put(key, begun.encode())))
+    await settled.wait()
+    ended = replace(begun, phases=dict(term.phases.took_ms), served=True)
+    ops = (
+        put(around.keys.leadership, clear.encode()),
+        put(key, ended.encode()),
+        *_trim(around.board),
+    )
+    await patience.outlast(lambda: term.fence.commit(*ops))
+
+
+async def clear_lease(etcd: Etcd, clock: Clock, lease: int, settled: asyncio.Event) -> None:
+    """End the session lease of one who was replaced, so that its instance key goes.
+
+    Once we have settled: until then clients wait, and a term that fails leaves it to the lease's
+    own end.
+    """
+    await settled.wait()
+    patience = Patience(clock, "end the lease of the one before us", weather=(EtcdError,))
+
+    async def revoke() -> None:
+        try:
+            await etcd.lease_revoke(lease, timeout_s=1.0)
+        except LeaseNotFound:
+            return
+
+    await patience.outlast(revoke)
+
+
+def _trim(board: Board) -> list[Op]:
+    """Delete the oldest entries beyond those that are kept."""
+    known = sorted(board.history)
+    return [delete(key) for key in known[: max(0, len(known) - KEPT)][:_TRIMMED_AT_ONCE]]

@@ -1,0 +1,1 @@
+"""What every coordinator role is made of; knows no role."""

@@ -1,0 +1,1 @@
+"""Fenced metadata in etcd, for any role."""

@@ -1,0 +1,1 @@
+"""The other processes of the cluster: sessions, pools of clients, active coordinators."""

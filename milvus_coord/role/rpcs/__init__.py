@@ -1,0 +1,1 @@
+"""What the RPCs of every role share."""

@@ -1,0 +1,1 @@
+"""Loops, jobs, task tables and executors as data."""

@@ -1,0 +1,1 @@
+"""Beats from the active to its standbys."""

@@ -1,0 +1,304 @@
+"""The client's end of an HTTP/2 connection: unary calls, GOAWAY, keepalive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import h2.events
+from grpclib.const import Status
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.exceptions import H2Error
+from h2.settings import SettingCodes, Settings
+
+from milvus_coord.rpc.http2.header_cache import LiteralEncoder
+from milvus_coord.rpc.http2.unary import REPLY_MAX_BYTES, Answer, Headers, RpcError, header_map
+from milvus_coord.runtime.signal import Changed
+from milvus_coord.telemetry.log import log
+
+_WINDOW_BYTES: Final = 4 << 20
+_DEFAULT_WINDOW_BYTES: Final = 65_535
+_PING: Final = b"liveness"
+_STREAM_ID_LAST: Final = 2**31 - 3
+
+# What a peer may send in a header must not cost the connection, and latin-1 decodes anything.
+_H2_CONFIG: Final = H2Configuration(
+    client_side=True,
+    header_encoding="latin-1",
+    validate_inbound_headers=False,
+    validate_outbound_headers=False,
+    normalize_inbound_headers=False,
+    normalize_outbound_headers=False,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """When to ask a silent peer for a sign of life, and how long to wait for it.
+
+    Go 2.2.16's numbers (`grpc.client.keepAliveTime`, `keepAliveTimeout`); its servers allow a ping
+    every 5 s, with or without calls.
+    """
+
+    time_s: float = 10.0
+    timeout_s: float = 20.0
+
+
+class _Session(H2Connection):
+    """h2 takes no frame behind a GOAWAY; but calls that the server still answers send some."""
+
+    def _receive_goaway_frame(self, frame: Any) -> Any:
+        state = self.state_machine.state
+        result = super()._receive_goaway_frame(frame)
+        self.state_machine.state = state
+        return result
+
+
+class _Call:
+    """A call in flight; `done` is resolved when the answer is complete, or fails with RpcError."""
+
+    __slots__ = ("answer", "done")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.answer = Answer()
+        self.done: asyncio.Future[None] = loop.create_future()
+
+    def finish(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: RpcError) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+            self.done.exception()  # its caller may be gone
+
+
+class PeerConnection(asyncio.Protocol):
+    """Calls run on it side by side. An answer that came complete survives whatever comes behind.
+
+    `usable` ends with the first GOAWAY, or with the connection; calls that the server has accepted
+    before may still finish. `lost` is called once it is gone.
+    """
+
+    def __init__(
+        self, address: str, keep_alive: KeepAlive, lost: Callable[[PeerConnection], None]
+    ) -> None:
+        self._address, self._keep_alive, self._lost = address, keep_alive, lost
+        self._loop = asyncio.get_running_loop()
+        self._session = _Session(_H2_CONFIG)
+        self._session.encoder = cast(Any, LiteralEncoder())
+        self._calls: dict[int, _Call] = {}
+        self._changed = Changed()
+        self._writable, self._flushing = True, False
+        self._heard_s = self._pinged_s = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport
+        self.usable = False
+
+    async def exchange(self, headers: Headers, message: bytes) -> Answer:
+        """Send one request and return its complete answer. Raises RpcError.
+
+        Cancelling it tells the server to give up.
+        """
+        session, call = self._session, _Call(self._loop)
+        await self._room()
+        stream_id = session.get_next_available_stream_id()
+        session.send_headers(stream_id, headers)
+        self._calls[stream_id] = call
+        if stream_id >= _STREAM_ID_LAST:
+            self.usable = False
+        try:
+            await self._send(stream_id, call, message)
+            await call.done
+        finally:
+            del self._calls[stream_id]
+            self._leave(stream_id)
+        return call.answer
+
+    def close(self, reason: str = "the channel was closed") -> None:
+        """Drop the connection; calls in flight fail."""
+        self._fail(Status.UNAVAILABLE, reason)
+        self._transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        session = self._session
+        session.local_settings = Settings(
+            client=True,
+            initial_values={
+                SettingCodes.ENABLE_PUSH: 0,
+                SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW_BYTES,
+            },
+        )
+        session.initiate_connection()
+        session.increment_flow_control_window(_WINDOW_BYTES - _DEFAULT_WINDOW_BYTES)
+        self._flush()
+        self.usable = True
+        self._schedule(self._keep_alive.time_s)
+
+    def data_received(self, data: bytes) -> None:
+        answered = self._pinged_s > self._heard_s
+        self._heard_s = self._loop.time()
+        if answered and self._timer is not None:
+            self._timer.cancel()
+            self._schedule(self._keep_alive.time_s)
+        try:
+            for event in self._session.receive_data(data):
+                self._on(event)
+            self._flush()
+        except Exception as error:
+            log.debug("closing a connection to a peer that breaks HTTP/2", peer=self._address)
+            self._write()  # h2 has put a GOAWAY that says why
+            self._fail(Status.UNAVAILABLE, f"protocol error: {error}")
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._fail(Status.UNAVAILABLE, f"connection lost: {exc}" if exc else "connection lost")
+        self._lost(self)
+
+    def pause_writing(self) -> None:
+        self._writable = False
+
+    def resume_writing(self) -> None:
+        self._writable = True
+        self._changed.ring()
+
+    async def _room(self) -> None:
+        """Wait until a stream may be opened."""
+        session = self._session
+        while self.usable:
+            streams_max = session.remote_settings.max_concurrent_streams
+            if self._writable and session.open_outbound_streams < streams_max:
+                return
+            await self._changed.wait()
+        raise RpcError(self._address, Status.UNAVAILABLE, "the connection has ended", unseen=True)
+
+    async def _send(self, stream_id: int, call: _Call, message: bytes) -> None:
+        """Send `message` as far as the peer takes it; stop when the call is over."""
+        session, sent, size = self._session, 0, len(message)
+        while not call.done.done():
+            room = self._window(stream_id) if self._writable else 0
+            if room <= 0:
+                self._flush()
+                await self._changed.wait()
+                continue
+            piece = message[sent : sent + room] if sent or room < size else message
+            sent += len(piece)
+            session.send_data(stream_id, piece, end_stream=sent == size)
+            self._flush()
+            if sent == size:
+                return
+            await asyncio.sleep(0)  # a large message must not hold the loop
+
+    def _window(self, stream_id: int) -> int:
+        session = self._session
+        return min(session.local_flow_control_window(stream_id), session.max_outbound_frame_size)
+
+    def _leave(self, stream_id: int) -> None:
+        """The caller is gone: let the next one in, and reset a stream that is not over."""
+        stream = self._session.streams.get(stream_id)
+        if stream is not None and not stream.closed and not self._transport.is_closing():
+            try:
+                self._session.reset_stream(stream_id, ErrorCodes.CANCEL)
+                self._flush()
+            except H2Error as error:
+                log.debug("could not reset a call", peer=self._address, error=error)
+        self._changed.ring()
+        self._close_when_idle()
+
+    def _on(self, event: h2.events.Event) -> None:
+        match event:
+            case h2.events.DataReceived():
+                self._on_data(event)
+            case h2.events.ResponseReceived(stream_id=stream_id, headers=headers):
+                if (call := self._calls.get(stream_id)) is not None:
+                    call.answer.headers = header_map(cast(Any, headers))
+            case h2.events.TrailersReceived(stream_id=stream_id, headers=headers):
+                if (call := self._calls.get(stream_id)) is not None:
+                    call.answer.trailers = header_map(cast(Any, headers))
+            case h2.events.StreamEnded(stream_id=stream_id):
+                if (call := self._calls.get(stream_id)) is not None:
+                    call.finish()
+            case h2.events.StreamReset():
+                self._on_reset(event)
+            case h2.events.ConnectionTerminated():
+                self._on_goaway(event)
+            case h2.events.WindowUpdated() | h2.events.RemoteSettingsChanged():
+                self._changed.ring()
+
+    def _on_data(self, event: h2.events.DataReceived) -> None:
+        stream_id, size = event.stream_id, event.flow_controlled_length
+        if size:
+            self._session.acknowledge_received_data(size, stream_id)
+        if (call := self._calls.get(stream_id)) is None:
+            return
+        call.answer.body += event.data
+        if len(call.answer.body) > REPLY_MAX_BYTES:
+            text = f"the reply is over {REPLY_MAX_BYTES} bytes"
+            call.fail(RpcError(self._address, Status.RESOURCE_EXHAUSTED, text))
+
+    def _on_reset(self, event: h2.events.StreamReset) -> None:
+        if (call := self._calls.get(event.stream_id)) is None:
+            return
+        by = "the peer" if event.remote_reset else "a protocol error"
+        unseen = event.error_code == ErrorCodes.REFUSED_STREAM
+        text = f"the call was reset by {by}, code {event.error_code}"
+        call.fail(RpcError(self._address, Status.UNAVAILABLE, text, unseen=unseen))
+        self._changed.ring()
+
+    def _on_goaway(self, event: h2.events.ConnectionTerminated) -> None:
+        """Streams up to the last id that the peer names are still answered, later ones never."""
+        self.usable = False
+        reason = (event.additional_data or b"").decode("utf-8", "replace")
+        text = f"GOAWAY {event.error_code} {reason}".rstrip()
+        for stream_id, call in self._calls.items():
+            if stream_id > (event.last_stream_id or 0):
+                call.fail(RpcError(self._address, Status.UNAVAILABLE, text, unseen=True))
+        self._changed.ring()
+        self._close_when_idle()
+
+    def _close_when_idle(self) -> None:
+        if not self.usable and not self._calls:
+            self._write()
+            self._transport.close()
+
+    def _fail(self, code: Status, text: str) -> None:
+        self.usable = False
+        for call in self._calls.values():
+            call.fail(RpcError(self._address, code, text))
+        self._changed.ring()
+
+    def _flush(self) -> None:
+        """Write soon: what other calls want to say in this turn of the loop goes along."""
+        if not self._flushing:
+            self._flushing = True
+            self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        self._flushing = False
+        if not self._transport.is_closing() and (data := self._session.data_to_send()):
+            self._transport.write(data)
+
+    def _keep_alive_turn(self) -> None:
+        now_s, limits = self._loop.time(), self._keep_alive
+        idle_s = now_s - self._heard_s
+        if self._pinged_s > self._heard_s:  # and a whole timeout ago
+            log.debug("a peer is silent", peer=self._address, silent_s=round(idle_s, 1))
+            self._fail(Status.UNAVAILABLE, f"the peer was silent for {idle_s:.1f} s")
+            self._transport.abort()
+        elif idle_s >= limits.time_s:
+            self._session.ping(_PING)
+            self._flush()
+            self._pinged_s = now_s
+            self._schedule(limits.timeout_s)
+        else:
+            self._schedule(limits.time_s - idle_s)
+
+    def _schedule(self, delay_s: float) -> None:
+        self._timer = self._loop.call_later(delay_s, self._keep_alive_turn)

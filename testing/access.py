@@ -1,0 +1,225 @@
+"""The RPCs of access control over the real metadata of a term, with etcd in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog
+from milvus_coord.coordinators.rootcoord.access.defaults import write_defaults
+from milvus_coord.coordinators.rootcoord.access.rpcs import AccessRpcs
+from milvus_coord.coordinators.rootcoord.access.state import AccessState
+from milvus_coord.coordinators.rootcoord.access.work import Access, AccessLimits
+from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
+from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
+from milvus_coord.coordinators.rootcoord.metadata.metadata import Metadata
+from milvus_coord.coordinators.rootcoord.metadata.store import Store
+from milvus_coord.etcd.memory.memory import MemoryEtcd
+from milvus_coord.etcd.protocol import Etcd
+from milvus_coord.etcd.txn import Txn, delete, put
+from milvus_coord.ha.election.fence import Fence
+from milvus_coord.ha.election.lifecycle import Lifecycle
+from milvus_coord.ha.election.serve_lease import ServeLease
+from milvus_coord.ha.mirror.mirror import Mirror
+from milvus_coord.model.errors import CoordError
+from milvus_coord.model.states import Phase
+from milvus_coord.model.timestamps import Timestamp
+from milvus_coord.role.tasks.jobs import Statements
+from milvus_coord.role.tasks.term_tasks import TermTasks
+from milvus_coord.runtime.clock import ManualClock
+from milvus_coord.runtime.race import end
+from milvus_coord.wire.codec import WireCodec
+from testing import messages
+
+META: Final = "by-dev/meta"
+ROOM: Final = f"{META}/root-coord/credential/"
+LEASE_S: Final = 5.0
+
+_SERVICE: Final = "rootcoord.RootCoord"
+
+
+@dataclass
+class FakeProxies:
+    """Writes down what it is told; `failure` is raised by what is awaited."""
+
+    failure: CoordError | None = None
+    told: list[tuple[object, ...]] = field(default_factory=list)
+    gate: asyncio.Event | None = None
+
+    async def update_credential(self, username: str, sha256_password: str) -> None:
+        if self.gate is not None:
+            await self.gate.wait()
+        await asyncio.sleep(0)
+        self.told.append(("update", username, sha256_password))
+        if self.failure is not None:
+            raise self.failure
+
+    def invalidate_credential_later(self, username: str) -> None:
+        self.told.append(("forget", username))
+
+    def refresh_policy_later(self, op_type: int, op_key: str) -> None:
+        self.told.append((int(op_type), op_key))
+
+
+class _TermOver(Exception):
+    pass
+
+
+class _NoTimestamps:
+    async def take(self, count: int) -> Timestamp:
+        raise AssertionError("access control is not versioned")
+
+
+class _Stream:
+    def __init__(self, request: object) -> None:
+        self._request = request
+        self.reply: Any = None
+
+    async def recv_message(self) -> object:
+        return self._request
+
+    async def send_message(self, reply: object) -> None:
+        self.reply = reply
+
+
+class AccessTerm:
+    """One leadership; `ok` and `call` take the names of RPCs and of their requests' fields."""
+
+    def __init__(
+        self, world: AccessWorld, mirror: Mirror[MetaImage], fence: Fence, tasks: asyncio.TaskGroup
+    ) -> None:
+        self.lifecycle = Lifecycle(world.clock)
+        for phase in (Phase.STANDBY, Phase.ACTIVATING, Phase.ACTIVE):
+            self.lifecycle.to(phase, epoch=1)
+        self.serve = ServeLease(world.clock, LEASE_S, world.clock.boottime())
+        self.mirror, self.proxies = mirror, FakeProxies()
+        self._catalog = world.access_catalog
+        self.metadata = Metadata(mirror, fence, world.catalog)
+        self.store = Store(self.metadata, world.catalog, _NoTimestamps(), self.serve.require)
+        self.statements = Statements(TermTasks(tasks))
+        self.access = Access(self.store, self._catalog, self.statements, self.proxies, world.limits)
+        self.methods = AccessRpcs(self.lifecycle, self.access).__mapping__()
+        self._codec = WireCodec()
+
+    @property
+    def state(self) -> AccessState:
+        return self.access.state
+
+    async def defaults(self) -> None:
+        await write_defaults(self.store, self._catalog)
+
+    async def call(self, rpc: str, **fields: Any) -> Any:
+        """The reply to one RPC, all through the wire; raises what the call raises."""
+        request, reply = messages.method_types(f"{_SERVICE}/{rpc}")
+        handler = self.methods[f"/milvus.proto.{_SERVICE}/{rpc}"]
+        data = request(**fields).SerializeToString()
+        stream = _Stream(self._codec.decode(data, handler.request_type))
+        await handler.func(stream)
+        return reply.FromString(self._codec.encode(stream.reply, handler.reply_type))
+
+    async def ok(self, rpc: str, **fields: Any) -> Any:
+        """The reply, which must tell of success."""
+        reply = await self.call(rpc, **fields)
+        assert status_of(reply) == (0, ""), f"{rpc}: {status_of(reply)}"
+        return reply
+
+    async def refused(self, rpc: str, **fields: Any) -> tuple[int, str]:
+        """Code and text of a reply, which must tell of failure."""
+        found = status_of(await self.call(rpc, **fields))
+        assert found[0] != 0, f"{rpc} succeeded"
+        return found
+
+    async def user(self, name: str, password_hash: str = "$2a$04$x") -> None:
+        await self.ok(
+            "CreateCredential",
+            username=name,
+            encrypted_password=password_hash,
+            sha256_password=f"sha of {name}",
+        )
+
+    async def role(self, name: str) -> None:
+        await self.ok("CreateRole", entity={"name": name})
+
+
+class AccessWorld:
+    """What outlives a term: an etcd in memory, or a real one behind `link`."""
+
+    def __init__(
+        self,
+        limits: AccessLimits | None = None,
+        *,
+        link: Etcd | None = None,
+        meta_root: str = META,
+    ) -> None:
+        self.clock = ManualClock()
+        self.etcd = MemoryEtcd(self.clock)
+        self.link = link or self.etcd
+        self.catalog, self.access_catalog = Catalog(meta_root), AccessCatalog(meta_root)
+        self.limits = limits or AccessLimits()
+        self._active = f"{meta_root}/session/rootcoord".encode()
+
+    @asynccontextmanager
+    async def term(self) -> AsyncIterator[AccessTerm]:
+        """A new leadership, which ends the one before; all its tasks end with the block."""
+        won = await self.link.txn(Txn((), (put(self._active, b"{}"),)))
+        fence = Fence(self.link, self._active, 0, won.revision)
+        make = MetaImage.maker(self.catalog)
+        mirror = Mirror(self.link, self.clock, self.catalog.prefix, make)
+        following = asyncio.create_task(mirror.run(), name="mirror")
+        try:
+            await mirror.catch_up(fence)
+            async with asyncio.TaskGroup() as tasks:
+                yield AccessTerm(self, mirror, fence, tasks)
+                raise _TermOver
+        except* _TermOver:
+            pass
+        finally:
+            await end(following)
+
+    async def deposed(self) -> None:
+        """Somebody else takes the role."""
+        await self.link.txn(Txn((), (put(self._active, b"another"),)))
+
+    async def write(self, **entries: bytes | None) -> None:
+        """Write keys of the room behind everybody's back, None deletes."""
+        for name, value in entries.items():
+            key = f"{ROOM}{name}".encode()
+            await self.etcd.txn(Txn((), (delete(key) if value is None else put(key, value),)))
+
+    def stored(self) -> dict[str, bytes]:
+        """All keys of the room, without its prefix."""
+        start = ROOM.encode()
+        found = self.etcd.store.range(start, start[:-1] + b"0")
+        return {kv.key.decode().removeprefix(ROOM): kv.value for kv in found}
+
+    @property
+    def revision(self) -> int:
+        return self.etcd.store.revision
+
+
+def status_of(reply: Any) -> tuple[int, str]:
+    """Code and text, of a Status too."""
+    status = getattr(reply, "status", reply)
+    return status.error_code, status.reason
+
+
+def grant_entity(
+    role: str = "r",
+    object_type: str = "Collection",
+    object_name: str = "c",
+    privilege: str = "Insert",
+    *,
+    user: str = "root",
+    db_name: str = "",
+) -> dict[str, Any]:
+    """A complete GrantEntity."""
+    return {
+        "role": {"name": role},
+        "object": {"name": object_type},
+        "object_name": object_name,
+        "db_name": db_name,
+        "grantor": {"user": {"name": user}, "privilege": {"name": privilege}},
+    }
