@@ -30,7 +30,7 @@ from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.role.tasks.jobs import Statements
 from milvus_coord.role.tasks.term_tasks import TermTasks
 from milvus_coord.runtime.clock import ManualClock
-from milvus_coord.runtime.race import end
+from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.wire.codec import WireCodec
 from testing import messages
 
@@ -177,7 +177,7 @@ class AccessWorld:
         except* _TermOver:
             pass
         finally:
-            await end(following)
+            await cancel_and_wait(following)
 
     async def deposed(self) -> None:
         """Somebody else takes the role."""

@@ -14,7 +14,7 @@ from milvus_coord.etcd.settings import EtcdSettings
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.pb.milvus.proto.data import GcConfirmResponse
 from milvus_coord.runtime.clock import SystemClock
-from milvus_coord.runtime.race import end
+from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.wire.status import ok
 from testing.ddl_callers import FIELD_IDS, Book, Callers
 from testing.ddl_client import Outcome, RootClient, active_in, always
@@ -177,7 +177,7 @@ async def scene(endpoints: Sequence[str]) -> AsyncIterator[Scene]:
         )
         made = Scene(etcd, fakes, proxy, client)
         reporting = asyncio.create_task(made.report_ticks(), name="the proxy's ticks")
-        stack.push_async_callback(end, reporting)
+        stack.push_async_callback(cancel_and_wait, reporting)
         yield made
 
 

@@ -16,7 +16,7 @@ from milvus_coord.ha.election.fence import Fence
 from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.model.database import Database
 from milvus_coord.runtime.clock import ManualClock
-from milvus_coord.runtime.race import end
+from milvus_coord.runtime.race import cancel_and_wait
 from testing.metadata import META_ROOT, ts
 
 ACTIVE: Final = f"{META_ROOT}/session/rootcoord".encode()
@@ -84,4 +84,4 @@ async def meta_world() -> AsyncIterator[MetaWorld]:
         await world.metadata.commit(world.catalog.put_database(DEFAULT, ts(0)))
         yield world
     finally:
-        await end(mirroring)
+        await cancel_and_wait(mirroring)

@@ -26,7 +26,7 @@ from milvus_coord.ha.pair.report import Report
 from milvus_coord.ha.settings import HaSettings
 from milvus_coord.model.states import Phase
 from milvus_coord.role.lazy import LazyLeader
-from milvus_coord.role.shape import Coordinator, Mirrored, Shape, Surroundings
+from milvus_coord.role.shape import Coordinator, Mirrored, RoleContext, Shape
 from milvus_coord.rpc.client_tls import client_tls
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server.limits import Limits
@@ -35,8 +35,8 @@ from milvus_coord.runtime import failpoints, signals
 from milvus_coord.runtime.addresses import LOOPBACK, first_ipv4
 from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.runtime.notify import Notifier
-from milvus_coord.runtime.race import Interrupted, end, until
-from milvus_coord.runtime.retry import Patience
+from milvus_coord.runtime.race import Interrupted, cancel_and_wait, run_until
+from milvus_coord.runtime.retry import Retry
 from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.runtime.watchdog import Pulse, run_pulse, watch_progress
 from milvus_coord.telemetry import logsetup
@@ -51,10 +51,10 @@ if TYPE_CHECKING:
     from milvus_coord.role.lead import PortLeader
 
 
-def _rootcoord(around: Surroundings) -> Coordinator:
+def _rootcoord(context: RoleContext) -> Coordinator:
     from milvus_coord.coordinators.rootcoord.role import RootCoord
 
-    return RootCoord(around)
+    return RootCoord(context)
 
 
 def _rootcoord_mirrored(meta_root: str) -> Mirrored:
@@ -115,7 +115,7 @@ async def run(start: Start, loaded: Loaded) -> None:
             except Interrupted:
                 log.info("stopped before etcd was reached")
             notifier.stopping()
-        await end(beating, fed)
+        await cancel_and_wait(beating, fed)
     log.info("Milvus components graceful stop done")
 
 
@@ -141,8 +141,8 @@ class _Process:
 
     async def run(self, request: signals.StopRequest) -> None:
         await self._manage()
-        etcd = await until(request.stop, self._connect(), name="app.connect")
-        overlaid = await until(request.stop, self._overlaid(etcd), name="app.overlay")
+        etcd = await run_until(request.stop, self._connect(), name="app.connect")
+        overlaid = await run_until(request.stop, self._overlaid(etcd), name="app.overlay")
         check_start(overlaid)
         settings = overlaid.settings
         lifecycle = Lifecycle(self._clock)
@@ -160,12 +160,12 @@ class _Process:
             HaMetrics(self._metrics),
         )
         self._report.candidate = candidate
-        server_id = await until(request.stop, candidate.take_server_id(), name="app.server_id")
+        server_id = await run_until(request.stop, candidate.take_server_id(), name="app.server_id")
         _log_to(settings, self._shape.name, server_id=server_id)
         async with TaskGroup() as tasks:
             loading = tasks.create_task(self._load(leader, lifecycle), name="app.load_role")
             await candidate.run(request.stop, request.hurry)
-            await end(loading)
+            await cancel_and_wait(loading)
 
     async def _load(self, leader: LazyLeader, lifecycle: Lifecycle) -> None:
         """Load the role's code as soon as the process stands by, then follow etcd for ever."""
@@ -208,20 +208,18 @@ class _Process:
             endpoints = (embedded.endpoint,)
         client = EtcdClient(etcd_settings(self._loaded.settings, endpoints), self._clock)
         self._opened.push_async_callback(client.close)
-        patience = Patience(self._clock, "reach etcd", weather=(Unavailable,), cap_s=5.0)
+        retry = Retry(self._clock, "reach etcd", on=(Unavailable,), cap_s=5.0)
         give_up_s = self._start.etcd_timeout_s
         attempt_s = CONNECT_S if give_up_s is None else min(CONNECT_S, max(give_up_s, 0.1))
-        await patience.outlast(
-            lambda: client.connect(timeout_s=attempt_s), give_up_after_s=give_up_s
-        )
+        await retry.run(lambda: client.connect(timeout_s=attempt_s), give_up_after_s=give_up_s)
         log.info("Session connect to etcd success", endpoints=",".join(endpoints))
         return client
 
     async def _overlaid(self, etcd: EtcdClient) -> Loaded:
         """The settings with what is stored in etcd over them. Raises ConfigError."""
         prefix = f"{self._loaded.settings.etcd.meta_root}/config/".encode()
-        patience = Patience(self._clock, "read the settings in etcd", weather=(EtcdError,))
-        found = await patience.outlast(lambda: etcd.range(prefix))
+        retry = Retry(self._clock, "read the settings in etcd", on=(EtcdError,))
+        found = await retry.run(lambda: etcd.range(prefix))
         if not found.kvs:
             return self._loaded
         overlay = {
@@ -243,7 +241,7 @@ class _Process:
         reserved = ReservedPort.bind("", role.port)
         self._opened.callback(reserved.close)
         tls = _tls(settings)
-        around = Surroundings(
+        context = RoleContext(
             settings,
             address,
             etcd,
@@ -257,7 +255,7 @@ class _Process:
             from milvus_coord.role.lead import PortLeader
 
             return PortLeader(
-                self._shape.build(around),
+                self._shape.build(context),
                 self._clock,
                 reserved=reserved,
                 cluster=settings.common.chan_name_prefix.cluster,

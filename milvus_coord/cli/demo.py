@@ -17,7 +17,7 @@ from milvus_coord.etcd.embedded.embedded import EmbeddedSettings, attach
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.runtime.parent_death import tether
-from milvus_coord.runtime.race import Interrupted, end, until
+from milvus_coord.runtime.race import Interrupted, cancel_and_wait, run_until
 from milvus_coord.telemetry import logsetup
 from milvus_coord.telemetry.logfile import LogFile
 from milvus_coord.telemetry.logsetup import LogSettings
@@ -63,14 +63,14 @@ async def _run(once: bool, asked: list[int]) -> None:
     for each in _STOPPING:
         asyncio.get_running_loop().add_signal_handler(each, on_signal, each)
     async with AsyncExitStack() as opened:
-        show = await until(stop, _open(opened), name="demo.open")
+        show = await run_until(stop, _open(opened), name="demo.open")
         async with asyncio.TaskGroup() as tasks:
             asking = tasks.create_task(show.client.run(), name="demo.client")
-            await until(stop, show.play(), name="demo.play")
+            await run_until(stop, show.play(), name="demo.play")
             if not once:
                 with suppress(Interrupted):
-                    await until(stop, show.stay(), name="demo.stay")
-            await end(asking)
+                    await run_until(stop, show.stay(), name="demo.stay")
+            await cancel_and_wait(asking)
 
 
 async def _open(opened: AsyncExitStack) -> Show:

@@ -10,7 +10,7 @@ from milvus_coord.clients.rootcoord import RootCoordClient
 from milvus_coord.model.errors import NotServing
 from milvus_coord.rpc.http2.channel import RpcError
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.signal import Changed
+from milvus_coord.runtime.signal import Signal
 
 EVERY_MS: Final = 5
 
@@ -39,7 +39,7 @@ class TimestampClient:
         self.count = 0
         self.flaws: list[str] = []
         self.takeovers: list[Takeover] = []
-        self._bell = Changed()
+        self._bell = Signal()
         self._highest = 0
         self._answered: tuple[str, float] | None = None
 
@@ -82,4 +82,4 @@ class TimestampClient:
             self.takeovers.append(Takeover(address, now_s - self._answered[1]))
         self._answered = (address, now_s)
         self.count += 1
-        self._bell.ring()
+        self._bell.notify()

@@ -13,7 +13,7 @@ from milvus_coord.cli.doctor_finding import Finding, Grade, warn
 from milvus_coord.cli.format import printable
 from milvus_coord.cli.ha_status_show import RoleSeen, see
 from milvus_coord.ha.pair.role_follower import Look
-from milvus_coord.runtime.race import end
+from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.runtime.taskgroup import TaskGroup
 
 BAD: Final = 3
@@ -32,7 +32,7 @@ async def doctor(connection: Connection, roles: Sequence[str], *, as_json: bool)
         facts = await gather(connection)
         await look.judged()
         seen = [await see(connection.etcd, look, role) for role in roles]
-        await end(following)
+        await cancel_and_wait(following)
     ticking = any(one.role == "rootcoord" and one.reading.leader for one in seen)
     settings = connection.settings
     bounds = doctor_etcd.Bounds(

@@ -12,7 +12,7 @@ from typing import Final
 from milvus_coord.cli.connection import CONNECT_S, Connection
 from milvus_coord.cli.ha_status_show import RoleSeen, as_json, as_table, essence, exit_code, see
 from milvus_coord.ha.pair.role_follower import Look
-from milvus_coord.runtime.race import Interrupted, end, until
+from milvus_coord.runtime.race import Interrupted, cancel_and_wait, run_until
 from milvus_coord.runtime.taskgroup import TaskGroup
 
 _CLEAR: Final = "\x1b[H\x1b[2J"
@@ -41,7 +41,7 @@ async def status(
             seen = await page.see()
             print(page.text(seen), end="")
             code = exit_code(seen)
-        await end(following)
+        await cancel_and_wait(following)
     return code
 
 
@@ -76,13 +76,13 @@ class _Page:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         with suppress(Interrupted):
-            await until(stop, self._keep(), name="status.watch")
+            await run_until(stop, self._keep(), name="status.watch")
 
     async def _keep(self) -> None:
         redraw = sys.stdout.isatty() and not self._json
         said: object = None
         while True:
-            mark = self._look.changed.mark()
+            mark = self._look.changed.version()
             seen = await self.see()
             if redraw:
                 print(_CLEAR + self.text(seen), end="", flush=True)

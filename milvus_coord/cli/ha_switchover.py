@@ -17,7 +17,7 @@ from milvus_coord.ha.pair.operator_requests import Progress, Refused
 from milvus_coord.ha.pair.role_follower import Look
 from milvus_coord.ha.pair.role_snapshot import RoleReading
 from milvus_coord.ha.pair.takeover import Cause
-from milvus_coord.runtime.race import end
+from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.runtime.taskgroup import TaskGroup
 
 _LEASE_MARGIN_S: Final = 5
@@ -32,7 +32,7 @@ async def switchover(connection: Connection, role: str, *, to: int, timeout_s: f
             await look.listed(CONNECT_S)
             asked = _Asked(connection, look, role, to)
             code = await asked.through(timeout_s)
-            await end(following)
+            await cancel_and_wait(following)
     except* Refused as refusals:
         why = str(refusals.exceptions[0])
         raise Refused(f"{role} is not switched over: {why}") from None
@@ -76,7 +76,7 @@ class _Asked:
         """Wait until another leader serves. Raises Refused."""
         began = accepted = False
         while not self._progress.done:
-            mark = self._look.changed.mark()
+            mark = self._look.changed.version()
             reading = self._look.reading(self._role)
             mine = reading.wish is not None and reading.wish.nonce == wish.nonce
             began = began or mine or reading.epoch != wish.epoch

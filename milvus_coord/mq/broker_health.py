@@ -5,25 +5,25 @@ from __future__ import annotations
 from milvus_coord.telemetry.log import log
 
 
-class Trouble:
+class BrokerHealth:
     """The last trouble with brokers, empty when the last message was stored."""
 
     def __init__(self, queue: str, brokers: str) -> None:
         self._queue, self._brokers = queue, brokers
         self.text = ""
 
-    def is_(self, text: str) -> None:
+    def failed(self, text: str) -> None:
         """Note what is wrong."""
         if text != self.text:
             log.warn(f"{self._queue} is in trouble, trying on", brokers=self._brokers, error=text)
             self.text = text
 
-    def is_at_least(self, text: str) -> None:
+    def symptom(self, text: str) -> None:
         """Note a symptom, unless a cause is known."""
         if not self.text:
-            self.is_(text)
+            self.failed(text)
 
-    def is_over(self) -> None:
+    def recovered(self) -> None:
         """Note that a message was stored."""
         if self.text:
             log.info(f"{self._queue} stores messages again", brokers=self._brokers)

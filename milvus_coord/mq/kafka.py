@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from milvus_coord.mq.broker_health import Trouble
+from milvus_coord.mq.broker_health import BrokerHealth
 from milvus_coord.mq.queue import SEND_TIMEOUT_S, QueueError, QueueUnusable
 from milvus_coord.mq.settings import KafkaSettings
 
@@ -43,7 +43,7 @@ class KafkaQueue:
             raise QueueUnusable(f"kafka client refuses its settings: {_text(error)}") from error
         self._reports: deque[_Report] = deque()
         self._sent = self._reported = 0
-        self._trouble = Trouble("kafka", settings.brokers)
+        self._health = BrokerHealth("kafka", settings.brokers)
         self._closing = self._woken = False
         self._work, self._ended = threading.Event(), asyncio.Event()
         self._thread = threading.Thread(target=self._poll, name="kafka.reports", daemon=True)
@@ -116,12 +116,12 @@ class KafkaQueue:
             else:
                 future.set_exception(KafkaException(error or KafkaError(KafkaError._NO_OFFSET)))
         if stored:
-            self._trouble.is_over()
+            self._health.recovered()
 
     def _explained(self, error: KafkaException) -> str:
         """What happened to a message, and why as far as the client has told."""
-        if error.args[0].code() == KafkaError._MSG_TIMED_OUT and self._trouble.text:
-            return f"{_text(error)} ({self._trouble.text})"
+        if error.args[0].code() == KafkaError._MSG_TIMED_OUT and self._health.text:
+            return f"{_text(error)} ({self._health.text})"
         return _text(error)
 
     def _on_error(self, error: KafkaError) -> None:
@@ -130,7 +130,7 @@ class KafkaQueue:
             return
         # librdkafka follows each cause with "brokers are down", which must not hide the cause.
         all_down = error.code() == KafkaError._ALL_BROKERS_DOWN
-        note = self._trouble.is_at_least if all_down else self._trouble.is_
+        note = self._health.symptom if all_down else self._health.failed
         self._loop.call_soon_threadsafe(note, _STATE_TIMES.sub("", error.str()))
 
 

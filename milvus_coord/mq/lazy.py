@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from milvus_coord.mq.queue import Queue, QueueError
 
 
-class LateQueue:
+class LazyQueue:
     """Implements `mq.queue.Queue`: making a client takes 10 ms, which a takeover has no time for.
 
     Raises QueueUnusable at each use when the client cannot be made.

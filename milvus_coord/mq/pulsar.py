@@ -10,7 +10,7 @@ from typing import Final
 import pulsar
 from pulsar.asyncio import Client, Producer, PulsarException
 
-from milvus_coord.mq.broker_health import Trouble
+from milvus_coord.mq.broker_health import BrokerHealth
 from milvus_coord.mq.queue import SEND_TIMEOUT_S, QueueError, QueueUnusable
 from milvus_coord.mq.settings import PulsarSettings
 
@@ -38,7 +38,7 @@ class PulsarQueue:
             )
         except (RuntimeError, ValueError, TypeError) as error:
             raise QueueUnusable(f"pulsar client refuses its settings: {error}") from error
-        self._trouble = Trouble("pulsar", settings.url)
+        self._health = BrokerHealth("pulsar", settings.url)
         self._producers: dict[str, Producer] = {}
         self._making: dict[str, asyncio.Lock] = {}
         self._closed = False
@@ -61,7 +61,7 @@ class PulsarQueue:
             stored = await producer.send(payload)
         except PulsarException as error:
             raise self._failed(channel, error) from error
-        self._trouble.is_over()
+        self._health.recovered()
         return position(stored.ledger_id(), stored.entry_id())
 
     async def close(self) -> None:
@@ -99,7 +99,7 @@ class PulsarQueue:
     def _failed(self, channel: str, error: PulsarException) -> QueueError:
         text = str(error).partition(" ")[2]  # without the number
         if not self._closed:
-            self._trouble.is_(text)
+            self._health.failed(text)
         return QueueError(f"pulsar topic {channel}: {text}")
 
 

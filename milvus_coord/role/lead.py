@@ -20,7 +20,7 @@ from milvus_coord.rpc.server.server import RpcServer
 from milvus_coord.rpc.tls import ServerTls
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.failpoints import failpoint
-from milvus_coord.runtime.race import end
+from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.runtime.watchdog import Pulse
 from milvus_coord.telemetry.log import log
 from milvus_coord.wire.codec import WireCodec
@@ -147,7 +147,7 @@ class PortLeader:
             await self._server.quiesce(self._finish_s, reason="handing over")
         if self._working is not None:
             await self._coordinator.finish()
-            await end(self._working)
+            await cancel_and_wait(self._working)
 
     async def abandon(self) -> None:
         server, self._server = self._server, None

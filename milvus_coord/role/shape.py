@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RoleContext:
     """What every role is built from; all of it outlives each term.
 
     `address` is what clients dial, `host:port`.
@@ -87,5 +87,5 @@ class Shape:
 
     name: str
     title: str
-    build: Callable[[Surroundings], Coordinator]
+    build: Callable[[RoleContext], Coordinator]
     mirrored: Callable[[str], Mirrored]

@@ -9,7 +9,7 @@ from milvus_coord.runtime.clock import Clock
 K = TypeVar("K")
 
 
-class Lateness(Generic[K]):
+class Overdue(Generic[K]):
     """Signs of life of several things; one without a sign for `patience_s` is late."""
 
     def __init__(self, clock: Clock, patience_s: float) -> None:
@@ -21,7 +21,7 @@ class Lateness(Generic[K]):
         """Wait for a sign of `key` from now on, unless that is done already."""
         self._since_s.setdefault(key, self._clock.boottime())
 
-    def sign(self, key: K) -> float | None:
+    def seen(self, key: K) -> float | None:
         """`key` lives. The seconds it took if it had been called late, else None."""
         now_s = self._clock.boottime()
         since_s = self._since_s.get(key, now_s)
@@ -33,7 +33,7 @@ class Lateness(Generic[K]):
         now_s = self._clock.boottime()
         return self._over(key, self._since_s.pop(key, now_s), now_s)
 
-    def newly_late(self) -> list[tuple[K, float]]:
+    def newly_overdue(self) -> list[tuple[K, float]]:
         """Those that are late and have not been called so yet, with their seconds."""
         now_s = self._clock.boottime()
         found = [
@@ -44,7 +44,7 @@ class Lateness(Generic[K]):
         self._said.update(key for key, _ in found)
         return found
 
-    def excuse(self) -> None:
+    def restart(self) -> None:
         """Something else explains the silence: whoever is not called late yet starts anew."""
         now_s = self._clock.boottime()
         for key in self._since_s.keys() - self._said:

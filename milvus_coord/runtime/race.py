@@ -15,7 +15,7 @@ class Interrupted(Exception):
     """The event came first; the work was cancelled and has ended."""
 
 
-async def until(stop: asyncio.Event, work: Coroutine[Any, Any, T], *, name: str) -> T:
+async def run_until(stop: asyncio.Event, work: Coroutine[Any, Any, T], *, name: str) -> T:
     """Return what `work` returns, or cancel it and raise Interrupted once `stop` is set.
 
     `work` is never started when `stop` is set already. What it raises is raised as it is.
@@ -31,7 +31,7 @@ async def until(stop: asyncio.Event, work: Coroutine[Any, Any, T], *, name: str)
             return task.result()
         raise Interrupted(name)
     finally:
-        await end(task, stopped)
+        await cancel_and_wait(task, stopped)
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, T], *, clock: Clock, name: str) -> T:
@@ -44,10 +44,10 @@ async def within(seconds: float, work: Coroutine[Any, Any, T], *, clock: Clock, 
             return task.result()
         raise TimeoutError(name)
     finally:
-        await end(task, over)
+        await cancel_and_wait(task, over)
 
 
-async def end(*tasks: asyncio.Task[Any]) -> None:
+async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
     """Cancel `tasks` and wait until they are over; what they end with is not raised."""
     for task in tasks:
         task.cancel()

@@ -19,8 +19,8 @@ class GaveUp(Exception):
     """The time that the caller allowed is over; the cause is the last trouble."""
 
 
-class Patience:
-    """Retries whatever raises one of `weather`, for ever unless told otherwise.
+class Retry:
+    """Retries whatever raises one of `on`, for ever unless told otherwise.
 
     `purpose` is what could not be done, for the log line: "register in etcd".
     """
@@ -30,29 +30,29 @@ class Patience:
         clock: Clock,
         purpose: str,
         *,
-        weather: tuple[type[CoordError], ...],
+        on: tuple[type[CoordError], ...],
         first_s: float = 0.1,
         cap_s: float = 5.0,
     ) -> None:
-        self._clock, self._purpose, self._weather = clock, purpose, weather
+        self._clock, self._purpose, self._on = clock, purpose, on
         self._backoff = Backoff(first_s, cap_s)
         self._said: tuple[str, float] | None = None
         self._since_s: float | None = None
 
-    async def outlast(
+    async def run(
         self, attempt: Callable[[], Awaitable[T]], *, give_up_after_s: float | None = None
     ) -> T:
         """Return what `attempt` returns at last. Raises GaveUp after `give_up_after_s` seconds."""
         while True:
             try:
                 result = await attempt()
-            except self._weather as trouble:
-                await self.pause(trouble, give_up_after_s=give_up_after_s)
+            except self._on as trouble:
+                await self.wait(trouble, give_up_after_s=give_up_after_s)
             else:
-                self.over()
+                self.succeeded()
                 return result
 
-    async def pause(self, trouble: CoordError, *, give_up_after_s: float | None = None) -> None:
+    async def wait(self, trouble: CoordError, *, give_up_after_s: float | None = None) -> None:
         """Say what is wrong and wait before the next try."""
         now = self._clock.boottime()
         if self._since_s is None:
@@ -66,7 +66,7 @@ class Patience:
             pause_s = min(pause_s, give_up_after_s - lasted_s)
         await self._clock.sleep(pause_s)
 
-    def over(self) -> None:
+    def succeeded(self) -> None:
         """The trouble is over; say so if it had been said to exist."""
         if self._said is not None and self._since_s is not None:
             lasted_s = self._clock.boottime() - self._since_s

@@ -16,7 +16,7 @@ UpbRequest: TypeAlias = Any
 """A upb message; its fields are named as in protos/, `collectionID` for one."""
 
 
-class UpbType:
+class RawRequest:
     """Takes the place of a generated class as a `Handler.request_type`.
 
     betterproto spends 0.1 ms on a message and as much on each message in it: a request of 1 MB
@@ -49,8 +49,8 @@ def read_by_upb(handlers: Mapping[str, Handler]) -> dict[str, Handler]:
 
 
 @cache
-def _upb_type(generated: type[betterproto.Message]) -> UpbType:
+def _upb_type(generated: type[betterproto.Message]) -> RawRequest:
     upb = twin(generated)
     if upb is None:
         raise TypeError(f"{generated.__name__} is not a generated message")
-    return UpbType(upb)
+    return RawRequest(upb)

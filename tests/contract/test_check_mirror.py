@@ -31,7 +31,7 @@ from milvus_coord.model.collection import CollectionState
 from milvus_coord.model.database import Alias, Database
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.clock import SystemClock
-from milvus_coord.runtime.race import end
+from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.runtime.watchdog import Pulse
 from milvus_coord.telemetry.endpoints import routes
 from milvus_coord.telemetry.management import ManagementServer
@@ -72,7 +72,7 @@ async def instance(server_id: int, etcd: Etcd, writer: EtcdClient) -> AsyncItera
         await tell(writer, server_id, management)
         yield Instance(server_id, mirror, management)
     finally:
-        await end(task)
+        await cancel_and_wait(task)
         await server.close()
 
 

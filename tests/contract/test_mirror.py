@@ -15,7 +15,7 @@ from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.ha.election.fence import ConditionFailed, Fence
 from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.runtime.clock import SystemClock
-from milvus_coord.runtime.race import end
+from milvus_coord.runtime.race import cancel_and_wait
 from testing.etcd import EtcdMember
 from testing.link import Link
 from tests.contract.etcd_helpers import SOON_S, connected, write
@@ -46,7 +46,7 @@ async def mirrored(etcd: EtcdClient) -> AsyncIterator[Mirror[Image]]:
     try:
         yield mirror
     finally:
-        await end(task)
+        await cancel_and_wait(task)
 
 
 async def fill(etcd: EtcdClient, number: int, value: bytes = b"1") -> int:
@@ -157,7 +157,7 @@ async def test_no_transaction_is_seen_in_halves(etcd: EtcdMember) -> None:
             revision = (await client.txn(Txn((), pair))).revision
         async with asyncio.timeout(SOON_S):
             await mirror.reached(revision)
-        await end(looking)
+        await cancel_and_wait(looking)
         assert looks > 200
         assert not unequal
 
@@ -179,5 +179,5 @@ async def test_reading_many_keys_leaves_the_loop_free(etcd: EtcdMember) -> None:
         async with mirrored(client) as mirror, asyncio.timeout(SOON_S):
             await mirror.reached(revision)
             assert len(mirror.image) == 20_000
-        await end(pulsing)
+        await cancel_and_wait(pulsing)
         assert longest_s < 0.5

@@ -170,7 +170,7 @@ async def test_a_cause_is_not_hidden_by_its_symptom(
     down = KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down")
     async with opened(KafkaSettings(guarded.address, sasl("wrong"))) as queue:
         sending = asyncio.create_task(queue.send("login", b"message"))
-        await eventually(lambda: "Authentication failed" in queue._trouble.text)
+        await eventually(lambda: "Authentication failed" in queue._health.text)
         queue._on_error(down)
         with pytest.raises(QueueError, match=r"timed out .*Authentication failed"):
             await sending

@@ -11,7 +11,7 @@ from typing import Final
 
 from milvus_coord.coordinators.rootcoord.collections.cleanup_steps import CleanupTimes
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
-from milvus_coord.coordinators.rootcoord.collections.ddl_effects import Deadlines, Outside
+from milvus_coord.coordinators.rootcoord.collections.ddl_effects import DdlEffects, Deadlines
 from milvus_coord.coordinators.rootcoord.collections.ddl_limits import DdlLimits
 from milvus_coord.coordinators.rootcoord.collections.ddl_requests import NewCollection
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
@@ -31,7 +31,7 @@ from milvus_coord.model.errors import CoordError
 from milvus_coord.model.schema import FLOAT_VECTOR, INT64, CollectionSchema, Field, Pairs
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.runtime.clock import ManualClock
-from milvus_coord.runtime.race import end
+from milvus_coord.runtime.race import cancel_and_wait
 
 META: Final = "by-dev/meta"
 ACTIVE: Final = f"{META}/session/rootcoord".encode()
@@ -256,7 +256,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.etcd = FlakyEtcd(self.clock)
-        self.outside = FakeOutside(self.faults)
+        self.effects = FakeOutside(self.faults)
         self.ids, self.timestamps = Numbers(1000), FakeTimestamps(5000)
         self.catalog = Catalog(META)
         self.serve = ServeLease(self.clock, 1e12, self.clock.boottime())
@@ -282,7 +282,7 @@ class World:
         except* _TermOver:
             pass
         finally:
-            await end(following)
+            await cancel_and_wait(following)
 
     async def _default_database(self, metadata: Metadata) -> None:
         if metadata.state.database("") is None:
@@ -292,13 +292,13 @@ class World:
 
     def _term(self, tasks: asyncio.TaskGroup, metadata: Metadata) -> Term:
         ticks = FakeTicks(self.timestamps, self.faults)
-        outside = Outside(
+        effects = DdlEffects(
             serve=self.serve,
-            queue=self.outside,
-            proxies=self.outside,
-            datacoord=self.outside,
-            querycoord=self.outside,
-            indexcoord=self.outside,
+            queue=self.effects,
+            proxies=self.effects,
+            datacoord=self.effects,
+            querycoord=self.effects,
+            indexcoord=self.effects,
             server_id=SERVER_ID,
             deadlines=self.deadlines,
         )
@@ -309,7 +309,7 @@ class World:
             timestamps=self.timestamps,
             ids=self.ids,
             ticks=ticks,
-            outside=outside,
+            effects=effects,
             limits=self.limits,
             clock=self.clock,
             cleanup_times=self.times,

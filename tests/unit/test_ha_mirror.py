@@ -16,7 +16,7 @@ from milvus_coord.ha.mirror.dump import MirrorDump, NotSynced, from_etcd
 from milvus_coord.ha.mirror.mirror import SLICE_KEYS, Mirror
 from milvus_coord.model.errors import FencedOff
 from milvus_coord.runtime.clock import ManualClock
-from milvus_coord.runtime.race import end
+from milvus_coord.runtime.race import cancel_and_wait
 
 PREFIX = b"meta/room/"
 ACTIVE = b"meta/session/role"
@@ -66,7 +66,7 @@ class World:
         try:
             yield self.mirror
         finally:
-            await end(task)
+            await cancel_and_wait(task)
 
     @property
     def seen(self) -> dict[str, str]:
@@ -168,7 +168,7 @@ async def test_the_loop_gets_its_turn_and_no_revision_is_seen_in_halves(world: W
         world.link.heal()
         await mirror.reached(world.etcd.store.revision)
         assert all(count % 60 == 0 for count in seen)
-    await end(looking)
+    await cancel_and_wait(looking)
 
 
 async def test_catching_up_takes_in_all_that_was_written_before(world: World) -> None:
@@ -222,7 +222,7 @@ async def test_a_mirror_that_starts_later_knows_the_mark(world: World) -> None:
     await other.reached(world.etcd.store.revision)
     assert other.barrier() == mirror.barrier()
     await fence.commit(put(PREFIX + b"a", b"1"), when=(other.barrier(),))
-    await end(task)
+    await cancel_and_wait(task)
 
 
 async def test_the_mark_may_be_deleted_by_hand(world: World) -> None:

@@ -145,7 +145,7 @@ async def test_a_wish_that_changes_meanwhile_is_answered_as_it_is_then(scene: Sc
     await scene.settle()
     assert not running.done()
     scene.board.wish = newer
-    scene.board.changed.ring()
+    scene.board.changed.notify()
     assert await scene.settle(running.done)
     assert running.result().nonce == "newer"
 

@@ -16,7 +16,7 @@ from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server.dispatcher import Service
 from milvus_coord.rpc.server.limits import Limits
 from milvus_coord.runtime.clock import SystemClock
-from milvus_coord.runtime.race import end
+from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.runtime.watchdog import Pulse
 from milvus_coord.wire.codec import WireCodec
@@ -100,7 +100,7 @@ async def activating(
             assert leader._reserved is not None, "the port stays ours between terms"
             leader._reserved.close()
             assert leader._working is not None
-            await end(active, leader._working)
+            await cancel_and_wait(active, leader._working)
 
 
 async def dialled(address: str) -> GrpcConnection:

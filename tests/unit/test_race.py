@@ -7,14 +7,14 @@ import asyncio
 import pytest
 
 from milvus_coord.runtime.clock import ManualClock
-from milvus_coord.runtime.race import Interrupted, to_the_end, until, within
+from milvus_coord.runtime.race import Interrupted, run_until, to_the_end, within
 
 
 async def test_until_returns_what_the_work_returns() -> None:
     async def work() -> int:
         return 7
 
-    assert await until(asyncio.Event(), work(), name="work") == 7
+    assert await run_until(asyncio.Event(), work(), name="work") == 7
 
 
 async def test_until_cancels_the_work_and_waits_for_its_end() -> None:
@@ -29,7 +29,7 @@ async def test_until_cancels_the_work_and_waits_for_its_end() -> None:
             ended.set()
 
     with pytest.raises(Interrupted):
-        await until(stop, work(), name="work")
+        await run_until(stop, work(), name="work")
     assert ended.is_set()
 
 
@@ -41,7 +41,7 @@ async def test_until_does_not_begin_when_it_is_too_late() -> None:
         raise AssertionError("begun")
 
     with pytest.raises(Interrupted):
-        await until(stop, work(), name="work")
+        await run_until(stop, work(), name="work")
 
 
 async def test_until_raises_what_the_work_raises() -> None:
@@ -49,7 +49,7 @@ async def test_until_raises_what_the_work_raises() -> None:
         raise ValueError("own")
 
     with pytest.raises(ValueError, match="own"):
-        await until(asyncio.Event(), work(), name="work")
+        await run_until(asyncio.Event(), work(), name="work")
 
 
 async def test_within_ends_what_takes_longer_by_the_given_clock() -> None:

@@ -33,7 +33,7 @@ async def test_garbage_is_asked_for_after_20_minutes_and_every_20_minutes_then()
     world = World()
     async with world.term() as term:
         await term.ddl.create_collection(wanted("a"))
-        world.outside.gc_finished = False
+        world.effects.gc_finished = False
         await term.ddl.drop_collection("", "a")
         await let(world, 19 * MINUTE + 50)
         assert len(world.faults.tried("gc")) == 0
@@ -46,7 +46,7 @@ async def test_garbage_is_asked_for_after_20_minutes_and_every_20_minutes_then()
         world.faults.fail("gc", Broken("datacoord is away"))
         await let(world, 20 * MINUTE)
         assert len(world.faults.tried("gc")) == 3
-        world.outside.gc_finished = True
+        world.effects.gc_finished = True
         assert world.keys("collection-info")
         await let(world, 20 * MINUTE)
         assert not world.keys("collection-info")
@@ -151,23 +151,23 @@ async def furnish(term: Term, dropped: int) -> None:
 
 async def test_a_new_term_takes_up_everything_with_each_channel_counted_once() -> None:
     world = World()
-    world.outside.gc_finished = False
+    world.effects.gc_finished = False
     async with world.term() as term:
         await furnish(term, 40)
         world.faults.fail("watch")
         term.ticks.flowing.clear()
         with pytest.raises(Broken):
             await term.ddl.create_collection(wanted("half"))
-    world.outside.sent.clear()
+    world.effects.sent.clear()
     async with world.term(adopt=False) as term:
         assert +term.ticks.used == term.state.channels_in_use()
         assert len(list(term.state.unfinished())) == 41
         term.ddl.adopt()
         await let(world, 10)
-        names = {dropped_name(payload) for _, payload in world.outside.sent}
+        names = {dropped_name(payload) for _, payload in world.effects.sent}
         assert names >= {"", "c0", "c39"}, "the half-created one is taken back without a name"
         assert sum(term.ticks.used.values()) == 2, "only the one that stays needs ticks"
-        world.outside.gc_finished = True
+        world.effects.gc_finished = True
         await world.quiet(term)
         assert len(world.keys("collection-info")) == 1
         assert world.keys("aliases") == {}
@@ -180,7 +180,7 @@ async def test_a_new_term_takes_up_everything_with_each_channel_counted_once() -
 
 async def test_many_dropped_collections_are_adopted_few_at_a_time() -> None:
     world = World()
-    world.outside.gc_finished = False
+    world.effects.gc_finished = False
     async with world.term() as term:
         for i in range(100):
             await term.ddl.create_collection(wanted(f"c{i}", shards=1))
@@ -191,7 +191,7 @@ async def test_many_dropped_collections_are_adopted_few_at_a_time() -> None:
         await let(world, 10)
         assert len(world.faults.tried("release")) == 16
         released.set()
-        world.outside.gc_finished = True
+        world.effects.gc_finished = True
         await world.quiet(term)
         assert len(world.faults.tried("release")) == 100
         assert term.consistent() == []
@@ -209,7 +209,7 @@ async def test_a_partition_goes_with_its_collection() -> None:
         hang.set()
         await world.quiet(term)
         assert world.keys("partitions") == {}
-        assert len(world.outside.sent) == 4, "created and dropped, two channels each"
+        assert len(world.effects.sent) == 4, "created and dropped, two channels each"
         assert term.consistent() == []
 
 

@@ -64,7 +64,7 @@ async def test_create_fails_when_datacoord_refuses_and_is_rolled_back() -> None:
             await term.ddl.create_collection(wanted("a"))
         await world.quiet(term)
         assert world.keys("") == before
-        assert len(world.outside.sent) == 4, "two to create, two to take back"
+        assert len(world.effects.sent) == 4, "two to create, two to take back"
         assert world.faults.tried("gc") == world.faults.tried("release") == []
         assert term.consistent() == []
 

@@ -31,8 +31,8 @@ async def test_a_thousand_creates_of_one_name_make_one_collection() -> None:
         assert results[::2] == [""] * 500
         different = "create duplicate collection with different parameters, collection: a"
         assert results[1::2] == [different] * 500
-        assert len(world.outside.watched) == 1
-        assert len(world.outside.sent) == 2
+        assert len(world.effects.watched) == 1
+        assert len(world.effects.sent) == 2
         assert term.state.count() == 1
         assert term.consistent() == []
 

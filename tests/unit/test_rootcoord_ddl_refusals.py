@@ -217,7 +217,7 @@ async def test_refused_in_gos_words_with_nothing_changed(what: str) -> None:
     world = World(limits=LIMITS)
     async with world.term() as term:
         await furnish(term)
-        before, sent = world.keys(""), len(world.outside.sent)
+        before, sent = world.keys(""), len(world.effects.sent)
         used = +term.ticks.used
         with pytest.raises(CoordError) as refused:
             await statement(term.ddl)
@@ -225,7 +225,7 @@ async def test_refused_in_gos_words_with_nothing_changed(what: str) -> None:
         assert str(refused.value) == text.format(ts=ts)
         assert refused.value.code == 1
         assert world.keys("") == before
-        assert len(world.outside.sent) == sent, "no message of a statement that is refused"
+        assert len(world.effects.sent) == sent, "no message of a statement that is refused"
         assert +term.ticks.used == used
         assert term.consistent() == []
 
@@ -277,8 +277,8 @@ async def test_done_already(what: str) -> None:
     world = World(limits=LIMITS)
     async with world.term() as term:
         await furnish(term)
-        before, sent = world.keys(""), len(world.outside.sent)
+        before, sent = world.keys(""), len(world.effects.sent)
         await IDEMPOTENT[what](term.ddl)
         assert world.keys("") == before
-        assert len(world.outside.sent) == sent
+        assert len(world.effects.sent) == sent
         assert term.consistent() == []

@@ -39,8 +39,8 @@ async def test_create_collection() -> None:
         assert (found.shards, found.consistency_level, found.db_id) == (2, 1, 1)
         assert found.properties == (("k", "v"),)
         assert [(p.name, p.created_at) for p in partitions] == [("_default", found.created_at)]
-        assert world.outside.watched[0].start_positions == found.start_positions
-        for channel, payload in world.outside.sent:
+        assert world.effects.watched[0].start_positions == found.start_positions
+        for channel, payload in world.effects.sent:
             message = read(payload, "CreateCollectionRequest")
             assert message.base.timestamp == found.created_at
             assert list(message.partitionIDs) == [p.id for p in partitions]
@@ -68,7 +68,7 @@ async def test_an_identical_create_after_a_restart_is_idempotent() -> None:
     async with world.term() as term:
         await term.ddl.create_collection(wanted("a", dynamic=True))
         assert term.state.count() == 1
-        assert len(world.outside.watched) == 1
+        assert len(world.effects.watched) == 1
         assert term.consistent() == []
 
 
@@ -91,8 +91,8 @@ async def test_drop_collection() -> None:
         await term.ddl.create_partition("", "al", "p")
         found = term.collection("a")
         world.faults.story.clear()
-        world.outside.sent.clear()
-        world.outside.gc_finished = False
+        world.effects.sent.clear()
+        world.effects.gc_finished = False
         await term.ddl.drop_collection("", "a")
         with pytest.raises(CollectionNotFound):
             term.collection("a")
@@ -106,11 +106,11 @@ async def test_drop_collection() -> None:
             "gc all",
         ]
         assert not +term.ticks.used, "no ticks needed while the data is collected"
-        message = read(world.outside.sent[0][1], "DropCollectionRequest")
+        message = read(world.effects.sent[0][1], "DropCollectionRequest")
         assert (message.collectionName, message.collectionID) == ("a", found.id)
         assert (message.base.sourceID, message.base.msg_type) == (7, 101)
         assert world.keys(f"collection-info/1/{found.id}")
-        world.outside.gc_finished = True
+        world.effects.gc_finished = True
         await world.quiet(term)
         assert world.keys(str(found.id)) == {}
         assert world.keys("aliases") == {}
@@ -120,13 +120,13 @@ async def test_drop_collection() -> None:
 async def test_the_name_of_a_dropped_collection_is_free_at_once() -> None:
     world = World()
     async with world.term() as term:
-        world.outside.gc_finished = False
+        world.effects.gc_finished = False
         await term.ddl.create_collection(wanted("a"))
         old = term.collection("a").id
         await term.ddl.drop_collection("", "a")
         await term.ddl.create_collection(wanted("a", shards=1))
         assert term.collection("a").id != old
-        world.outside.gc_finished = True
+        world.effects.gc_finished = True
         await world.quiet(term)
         assert term.collection("a").shards == 1, "the old one's end does not touch the new one"
         await term.ddl.drop_collection("", "a")
@@ -145,7 +145,7 @@ async def test_alter_collection_stores_and_sends_all_properties() -> None:
         merged = (("x", "9"), ("y", "2"), ("z", "3"))
         found = term.collection("a")
         assert found.properties == merged
-        assert world.outside.altered == [merged]
+        assert world.effects.altered == [merged]
         assert world.faults.story == [f"proxies default {found.id}", "altered a"]
     async with world.term() as term:
         assert term.collection("a").properties == merged, "Go 2.2.16 loses them at a restart"
@@ -178,7 +178,7 @@ async def test_partitions() -> None:
         await term.ddl.create_collection(wanted("a"))
         found = term.collection("a")
         world.faults.story.clear()
-        world.outside.sent.clear()
+        world.effects.sent.clear()
         await term.ddl.create_partition("", "a", "p")
         assert world.faults.story == [f"proxies default {found.id}"], "no message, no coordinator"
         partition = term.state.partition(found.id, "p")
@@ -199,7 +199,7 @@ async def test_partitions() -> None:
             *[f"send {channel}" for channel in found.physical_channels],
             "gc partition",
         ]
-        message = read(world.outside.sent[0][1], "DropPartitionRequest")
+        message = read(world.effects.sent[0][1], "DropPartitionRequest")
         assert (message.partitionID, message.partition_name) == (partition.id, "p")
         assert [p.name for p in term.state.partitions(found.id)] == ["_default", "p"]
         assert term.consistent() == []
@@ -235,11 +235,11 @@ async def test_databases() -> None:
         await term.ddl.create_collection(wanted("a", "other"))
         await term.ddl.create_collection(wanted("a"))
         assert term.collection("a").id != term.collection("a", "other").id
-        world.outside.gc_finished = False
+        world.effects.gc_finished = False
         await term.ddl.drop_collection("other", "a")
         await term.ddl.drop_database("other")
         assert term.state.database("other") is None
-        world.outside.gc_finished = True
+        world.effects.gc_finished = True
         await world.quiet(term)
         assert len(world.keys("collection-info")) == 1, "nothing of a dropped database leaks"
         await term.ddl.create_database("other")

@@ -12,7 +12,7 @@ from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import FencedOff, NotServing, Refused
-from milvus_coord.runtime.race import end
+from milvus_coord.runtime.race import cancel_and_wait
 from testing.imports import ImportBench, job, lost, report
 
 PENDING, FAILED, STARTED = ImportState.PENDING, ImportState.FAILED, ImportState.STARTED
@@ -304,7 +304,7 @@ async def test_the_loops_do_all_that(bench: ImportBench) -> None:
         await _turns()
         assert await bench.states() == []
     finally:
-        await end(running)
+        await cancel_and_wait(running)
 
 
 async def test_trouble_in_etcd_is_waited_out_by_the_loops(bench: ImportBench) -> None:
@@ -320,7 +320,7 @@ async def test_trouble_in_etcd_is_waited_out_by_the_loops(bench: ImportBench) ->
         assert await bench.states() == [STARTED]
         assert len(bench.datacoord.orders) == 1
     finally:
-        await end(running)
+        await cancel_and_wait(running)
 
 
 async def test_the_loops_end_with_the_term(bench: ImportBench) -> None:

@@ -9,7 +9,7 @@ import pytest
 from milvus_coord.config import Settings
 from milvus_coord.config.listing import listing
 from milvus_coord.model.errors import Refused
-from milvus_coord.role.rpcs.system_info import Self, SystemInfo
+from milvus_coord.role.rpcs.system_info import Reporter, SystemInfo
 from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.telemetry.hardware import Hardware, look
 
@@ -18,7 +18,7 @@ ASK = '{"metric_type":"system_info"}'
 
 def made(clock: ManualClock) -> SystemInfo:
     hardware = Hardware(cpus=2, cpu_percent=25.5, memory=1000, memory_used=10)
-    me = Self(server_id=7, address="10.0.0.2:53100", min_segment_rows=1024)
+    me = Reporter(server_id=7, address="10.0.0.2:53100", min_segment_rows=1024)
     return SystemInfo(me, {"DEPLOY_MODE": "DISTRIBUTED"}, clock, lambda: hardware)
 
 

@@ -16,7 +16,7 @@ from milvus_coord.model.collection import CollectionState
 from milvus_coord.model.database import Alias
 from milvus_coord.model.errors import FencedOff
 from milvus_coord.model.timestamps import Timestamp, compose, physical_ms
-from milvus_coord.runtime.race import end
+from milvus_coord.runtime.race import cancel_and_wait
 from testing.metadata import collection, partition, ts
 from testing.metadata_world import MetaWorld, meta_world, turns
 
@@ -180,4 +180,4 @@ async def test_every_hour_whatever_etcd_does(
     assert of_alias(world)
     world.clock.advance(EVERY_S)
     await world.eventually(lambda: not of_alias(world))
-    await end(running)
+    await cancel_and_wait(running)

@@ -27,14 +27,14 @@ from milvus_coord.pb.milvus.proto.common import Status
 from milvus_coord.pb.milvus.proto.data import DataCoordBase
 from milvus_coord.pb.milvus.proto.index import IndexCoordBase
 from milvus_coord.pb.milvus.proto.query import QueryCoordBase
-from milvus_coord.role.shape import Surroundings
+from milvus_coord.role.shape import RoleContext
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server.dispatcher import Service
 from milvus_coord.rpc.server.guards import Guards
 from milvus_coord.rpc.server.limits import Limits
 from milvus_coord.rpc.server.server import RpcServer
 from milvus_coord.runtime.clock import SystemClock
-from milvus_coord.runtime.race import end
+from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.telemetry.metrics import Metrics
 from milvus_coord.wire.codec import WireCodec
 from milvus_coord.wire.status import ok
@@ -98,7 +98,7 @@ async def whole_rootcoord(stored: Mapping[bytes, bytes]) -> AsyncIterator[WholeR
     lifecycle.server_id = OWN_ID
     async with _others(etcd, meta_root):
         role = RootCoord(
-            Surroundings(
+            RoleContext(
                 settings, "127.0.0.1:1", etcd, clock, Metrics(), lifecycle, MemorySettings()
             )
         )
@@ -119,10 +119,10 @@ async def whole_rootcoord(stored: Mapping[bytes, bytes]) -> AsyncIterator[WholeR
                 lifecycle.to(Phase.ACTIVE)
                 yield WholeRootCoord(etcd, serving.result(), settings)
             finally:
-                await end(serving)
-                await end(working)
+                await cancel_and_wait(serving)
+                await cancel_and_wait(working)
         finally:
-            await end(following)
+            await cancel_and_wait(following)
 
 
 async def _elect(etcd: MemoryEtcd, meta_root: str, clock: SystemClock) -> Term:

@@ -9,33 +9,33 @@ from milvus_coord.clients.active_client import Caller
 from milvus_coord.clients.datacoord import DataCoordClient
 from milvus_coord.clients.indexcoord import IndexCoordClient
 from milvus_coord.clients.querycoord import QueryCoordClient
-from milvus_coord.coordinators.rootcoord.collections.ddl_effects import Outside
+from milvus_coord.coordinators.rootcoord.collections.ddl_effects import DdlEffects
 from milvus_coord.coordinators.rootcoord.metadata import queue_messages as messages
 from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
 from milvus_coord.coordinators.rootcoord.proxies.work import Proxies
 from milvus_coord.coordinators.rootcoord.ticks.work import Ticks
 from milvus_coord.ha.election.term import Term
 from milvus_coord.mq.connect import connect
-from milvus_coord.mq.lazy import LateQueue
+from milvus_coord.mq.lazy import LazyQueue
 from milvus_coord.role.nodes.active import SessionResolver
-from milvus_coord.role.shape import Surroundings
+from milvus_coord.role.shape import RoleContext
 
 
-class Reach:
+class Outbound:
     """Nobody is connected to before the first call. Each effect asks for the serve lease itself."""
 
     def __init__(
         self,
-        around: Surroundings,
+        context: RoleContext,
         term: Term,
         timestamps: TimestampAllocator,
         metrics: RootCoordMetrics,
     ) -> None:
-        settings, serve = around.settings, term.serve
+        settings, serve = context.settings, term.serve
         meta_root, cluster = settings.etcd.meta_root, settings.common.chan_name_prefix.cluster
         caller = Caller(cluster, term.server_id, permit=serve.require)
-        whereabouts = partial(SessionResolver, around.etcd, meta_root)
-        self.queue = LateQueue(partial(connect, around.queue))
+        whereabouts = partial(SessionResolver, context.etcd, meta_root)
+        self.queue = LazyQueue(partial(connect, context.queue))
         self.datacoord = DataCoordClient(whereabouts("datacoord"), caller)
         self.querycoord = QueryCoordClient(whereabouts("querycoord"), caller)
         self.indexcoord = IndexCoordClient(whereabouts("indexcoord"), caller)
@@ -44,13 +44,13 @@ class Reach:
             encode=partial(messages.time_tick, source_id=term.server_id),
             timestamps=timestamps,
             serve=serve,
-            clock=around.clock,
+            clock=context.clock,
             interval_s=settings.proxy.time_tick_interval_ms / 1000,
             observer=metrics,
         )
         self.proxies = Proxies(
-            etcd=around.etcd,
-            clock=around.clock,
+            etcd=context.etcd,
+            clock=context.clock,
             serve=serve,
             meta_root=meta_root,
             server_id=term.server_id,
@@ -59,7 +59,7 @@ class Reach:
             count_changed=metrics.proxies.set,
             clear_at=term.clear_at,
         )
-        self.outside = Outside(
+        self.effects = DdlEffects(
             serve=serve,
             queue=self.queue,
             proxies=self.proxies,

@@ -15,7 +15,7 @@ from milvus_coord.coordinators.rootcoord.imports.rpcs import ImportRpcs
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
 from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
-from milvus_coord.coordinators.rootcoord.term import Leadership
+from milvus_coord.coordinators.rootcoord.term import RootCoordTerm
 from milvus_coord.coordinators.rootcoord.ticks.rpcs import TickRpcs
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.ha.election.term import Term
@@ -24,9 +24,9 @@ from milvus_coord.mq.connect import load_client
 from milvus_coord.role.rpcs.family import RpcFamily
 from milvus_coord.role.rpcs.info import InfoRpcs
 from milvus_coord.role.rpcs.waiting import WaitingRpcs
-from milvus_coord.role.shape import Surroundings
+from milvus_coord.role.shape import RoleContext
 from milvus_coord.rpc.server.dispatcher import Service
-from milvus_coord.runtime.retry import Patience
+from milvus_coord.runtime.retry import Retry
 from milvus_coord.wire.codec import WireCodec
 from milvus_coord.wire.rehearsal import rehearse
 
@@ -46,15 +46,15 @@ FAMILIES: Final[tuple[type[RpcFamily], ...]] = (
 class RootCoord:
     """Implements `coordinators.shape.Coordinator`. Raises QueueUnusable without its client."""
 
-    def __init__(self, around: Surroundings) -> None:
-        load_client(around.queue)
-        self._around = around
-        self._metrics = RootCoordMetrics(around.metrics)
-        self._catalog = Catalog(around.settings.etcd.meta_root)
+    def __init__(self, context: RoleContext) -> None:
+        load_client(context.queue)
+        self._context = context
+        self._metrics = RootCoordMetrics(context.metrics)
+        self._catalog = Catalog(context.settings.etcd.meta_root)
         self._mirror = Mirror(
-            around.etcd, around.clock, self._catalog.prefix, MetaImage.maker(self._catalog)
+            context.etcd, context.clock, self._catalog.prefix, MetaImage.maker(self._catalog)
         )
-        self._leadership: Leadership | None = None
+        self._current: RootCoordTerm | None = None
 
     @property
     def ready(self) -> bool:
@@ -65,31 +65,29 @@ class RootCoord:
         return self._mirror
 
     async def follow(self) -> None:
-        patience = Patience(
-            self._around.clock, "follow the metadata", weather=(EtcdError,), cap_s=5.0
-        )
-        await patience.outlast(self._mirror.run)
+        retry = Retry(self._context.clock, "follow the metadata", on=(EtcdError,), cap_s=5.0)
+        await retry.run(self._mirror.run)
 
     def rehearse(self, codec: WireCodec) -> None:
         for family in FAMILIES:
             rehearse(family.__new__(family).__mapping__().values(), codec)
 
     def waiting(self) -> Sequence[Service]:
-        common = self._around.settings.common
+        common = self._context.settings.common
         return (
             WaitingRpcs(
-                self._around.lifecycle,
+                self._context.lifecycle,
                 time_tick_channel=common.channel("root_coord_time_tick"),
                 statistics_channel=common.channel("root_coord_statistics"),
             ),
         )
 
     async def work(self, term: Term, serve: Callable[[Sequence[Service]], None]) -> None:
-        self._leadership = Leadership(
-            self._around, term, self._mirror, self._catalog, self._metrics
+        self._current = RootCoordTerm(
+            self._context, term, self._mirror, self._catalog, self._metrics
         )
-        await self._leadership.run(serve)
+        await self._current.run(serve)
 
     async def finish(self) -> None:
-        assert self._leadership is not None
-        await self._leadership.finish()
+        assert self._current is not None
+        await self._current.finish()

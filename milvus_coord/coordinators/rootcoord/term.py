@@ -34,19 +34,19 @@ from milvus_coord.coordinators.rootcoord.metadata.snapshot_gc import SnapshotGc
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.coordinators.rootcoord.metadata.time_travel import TimeTravel
 from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
-from milvus_coord.coordinators.rootcoord.outbound import Reach
+from milvus_coord.coordinators.rootcoord.outbound import Outbound
 from milvus_coord.coordinators.rootcoord.quota.work import QuotaCenter
 from milvus_coord.coordinators.rootcoord.ticks.rpcs import TickRpcs
 from milvus_coord.ha.election.term import Term
 from milvus_coord.mq.queue import QueueError
 from milvus_coord.role.rpcs.family import RpcFamily
 from milvus_coord.role.rpcs.info import InfoRpcs
-from milvus_coord.role.rpcs.system_info import Self, SystemInfo
-from milvus_coord.role.shape import Surroundings
+from milvus_coord.role.rpcs.system_info import Reporter, SystemInfo
+from milvus_coord.role.shape import RoleContext
 from milvus_coord.role.windows import FencedWindow
 from milvus_coord.rpc.server.dispatcher import Service
 from milvus_coord.runtime.failpoints import failpoint
-from milvus_coord.runtime.retry import Patience
+from milvus_coord.runtime.retry import Retry
 from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry import hardware
 from milvus_coord.telemetry.log import log
@@ -54,51 +54,53 @@ from milvus_coord.telemetry.log import log
 _LAST_TICKS_S: Final = 1.0
 
 
-class Leadership:
+class RootCoordTerm:
     """Made when the term begins; `run` it, then it is used up."""
 
     def __init__(
         self,
-        around: Surroundings,
+        context: RoleContext,
         term: Term,
         mirror: MetaMirror,
         catalog: Catalog,
         metrics: RootCoordMetrics,
     ) -> None:
-        self._around, self._term, self._metrics = around, term, metrics
+        self._context, self._term, self._metrics = context, term, metrics
         self._mirror, self._catalog = mirror, catalog
-        self._access_catalog = AccessCatalog(around.settings.etcd.meta_root)
-        clock, fence = around.clock, term.fence
-        bounds = BoundKeys(around.settings.etcd.kv_root)
-        self._timestamp_window = FencedWindow(around.etcd, fence, bounds.timestamps)
-        self._id_window = FencedWindow(around.etcd, fence, bounds.ids)
+        self._access_catalog = AccessCatalog(context.settings.etcd.meta_root)
+        clock, fence = context.clock, term.fence
+        bounds = BoundKeys(context.settings.etcd.kv_root)
+        self._timestamp_window = FencedWindow(context.etcd, fence, bounds.timestamps)
+        self._id_window = FencedWindow(context.etcd, fence, bounds.ids)
         self._timestamps = TimestampAllocator(self._timestamp_window, clock)
         self._ids = IdAllocator(self._id_window, clock)
         self._metadata = Metadata(mirror, fence, catalog)
-        self._reach: Reach | None = None
+        self._outbound: Outbound | None = None
         self._store = Store(self._metadata, catalog, self._timestamps, term.serve.require)
 
     async def run(self, serve: Callable[[Sequence[Service]], None]) -> None:
         """Recover, then lead until cancelled; see `Coordinator.work`."""
-        reach = self._reach = Reach(self._around, self._term, self._timestamps, self._metrics)
-        imports = self._imports(reach)
+        outbound = self._outbound = Outbound(
+            self._context, self._term, self._timestamps, self._metrics
+        )
+        imports = self._imports(outbound)
         try:
             async with TaskGroup() as tasks:
-                tasks.create_task(reach.proxies.run(), name="rootcoord.proxies")
-                await self._recover(reach, imports)
+                tasks.create_task(outbound.proxies.run(), name="rootcoord.proxies")
+                await self._recover(outbound, imports)
                 self._term.phases.end("recover")
                 await self._wait_until_clear()
                 self._term.phases.end("wait")
                 await failpoint("before_serve")
-                ddl = self._ddl(tasks, reach)
+                ddl = self._ddl(tasks, outbound)
                 ddl.adopt()
-                serve(self._services(ddl, imports, reach))
+                serve(self._services(ddl, imports, outbound))
                 await self._term.settled.wait()
-                _start_all(tasks, self._loops(ddl, imports, reach))
+                _start_all(tasks, self._loops(ddl, imports, outbound))
         finally:
-            await reach.close()
+            await outbound.close()
 
-    async def _recover(self, reach: Reach, imports: Imports) -> None:
+    async def _recover(self, outbound: Outbound, imports: Imports) -> None:
         """Catch up with what former leaders wrote; write what every Milvus has. All fenced."""
         async with TaskGroup() as tasks:
             begin = {
@@ -106,71 +108,71 @@ class Leadership:
                 "ids": self._start(self._id_window, self._ids),
                 "catch_up": self._mirror.catch_up(self._term.fence),
                 "imports": imports.recover(),
-                "sessions": reach.proxies.ready(),
+                "sessions": outbound.proxies.ready(),
             }
             _start_all(tasks, begin)
         await failpoint("after_catch_up")
         await self._metadata.modernize(await self._timestamps.take(1))
-        await write_default_database(self._store, self._around.clock)
+        await write_default_database(self._store, self._context.clock)
         await write_defaults(self._store, self._access_catalog)
         await failpoint("after_defaults")
 
     async def _wait_until_clear(self) -> None:
         """Return when the leader before us has certainly stopped."""
-        wait_s = self._term.clear_at - self._around.clock.boottime()
+        wait_s = self._term.clear_at - self._context.clock.boottime()
         if wait_s > 0:
             log.info(
                 "waiting until the leader before us has certainly stopped", wait_s=round(wait_s, 3)
             )
-            await self._around.clock.sleep(wait_s)
+            await self._context.clock.sleep(wait_s)
 
     async def finish(self) -> None:
         """Return when the last time ticks are in the queue, or that hangs."""
-        if self._reach is not None:
+        if self._outbound is not None:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LAST_TICKS_S):
-                    await self._reach.ticks.finish()
+                    await self._outbound.ticks.finish()
 
-    def _ddl(self, tasks: asyncio.TaskGroup, reach: Reach) -> Ddl:
+    def _ddl(self, tasks: asyncio.TaskGroup, outbound: Outbound) -> Ddl:
         return Ddl(
             tasks,
             metadata=self._metadata,
             catalog=self._catalog,
             timestamps=self._timestamps,
             ids=self._ids,
-            ticks=reach.ticks,
-            outside=reach.outside,
-            limits=settings.ddl_limits(self._around.settings),
-            clock=self._around.clock,
+            ticks=outbound.ticks,
+            effects=outbound.effects,
+            limits=settings.ddl_limits(self._context.settings),
+            clock=self._context.clock,
         )
 
-    def _imports(self, reach: Reach) -> Imports:
-        around, term = self._around, self._term
-        wanted = settings.import_settings(around.settings)
-        catalog = ImportCatalog(around.settings.etcd.kv_root, wanted.sub_path)
+    def _imports(self, outbound: Outbound) -> Imports:
+        context, term = self._context, self._term
+        wanted = settings.import_settings(context.settings)
+        catalog = ImportCatalog(context.settings.etcd.kv_root, wanted.sub_path)
         return Imports(
-            store=ImportStore(around.etcd, term.fence, catalog),
-            datacoord=reach.datacoord,
+            store=ImportStore(context.etcd, term.fence, catalog),
+            datacoord=outbound.datacoord,
             ids=self._ids,
             serve=term.serve,
-            clock=around.clock,
+            clock=context.clock,
             settings=wanted,
         )
 
-    def _services(self, ddl: Ddl, imports: Imports, reach: Reach) -> tuple[Service, ...]:
-        around, term, metadata = self._around, self._term, self._metadata
-        lifecycle, serve, common = around.lifecycle, term.serve, around.settings.common
-        history = TimeTravel(around.etcd, metadata, self._catalog)
+    def _services(self, ddl: Ddl, imports: Imports, outbound: Outbound) -> tuple[Service, ...]:
+        context, term, metadata = self._context, self._term, self._metadata
+        lifecycle, serve, common = context.lifecycle, term.serve, context.settings.common
+        history = TimeTravel(context.etcd, metadata, self._catalog)
         access = Access(
             self._store,
             self._access_catalog,
             ddl.statements,
-            reach.proxies,
-            settings.access_limits(around.settings),
+            outbound.proxies,
+            settings.access_limits(context.settings),
         )
-        min_segment_rows = around.settings.root_coord.min_segment_size_to_enable_index
-        me = Self(term.server_id, around.address, min_segment_rows)
-        info = SystemInfo(me, os.environ, around.clock, hardware.look)
+        min_segment_rows = context.settings.root_coord.min_segment_size_to_enable_index
+        me = Reporter(term.server_id, context.address, min_segment_rows)
+        info = SystemInfo(me, os.environ, context.clock, hardware.look)
         families: tuple[RpcFamily, ...] = (
             AllocatorRpcs(lifecycle, serve, self._timestamps, self._ids, self._metrics),
             CollectionRpcs(lifecycle, serve, metadata, ddl, history),
@@ -181,28 +183,28 @@ class Leadership:
             ImportRpcs(lifecycle, serve, metadata, imports, common.default_partition_name),
             TickRpcs(
                 lifecycle,
-                reach.ticks,
-                reach.proxies,
+                outbound.ticks,
+                outbound.proxies,
                 time_tick_channel=common.channel("root_coord_time_tick"),
                 statistics_channel=common.channel("root_coord_statistics"),
             ),
-            InfoRpcs(lifecycle, reach.proxies, info, around.settings),
+            InfoRpcs(lifecycle, outbound.proxies, info, context.settings),
         )
         for family in families:
             family.observe = self._metrics.call
         return families
 
     def _loops(
-        self, ddl: Ddl, imports: Imports, reach: Reach
+        self, ddl: Ddl, imports: Imports, outbound: Outbound
     ) -> dict[str, Coroutine[Any, Any, None]]:
-        around, term, clock = self._around, self._term, self._around.clock
-        retention_s = around.settings.common.retention_duration_s
-        quota = around.settings.quota_and_limits
-        garbage = SnapshotGc(around.etcd, term.fence, clock, self._catalog, lambda: retention_s)
+        context, term, clock = self._context, self._term, self._context.clock
+        retention_s = context.settings.common.retention_duration_s
+        quota = context.settings.quota_and_limits
+        garbage = SnapshotGc(context.etcd, term.fence, clock, self._catalog, lambda: retention_s)
         started = {
             "allocators": self._allocate(),
-            "ticks": reach.ticks.run(),
-            "channels": self._prepare(reach, ddl.channels.pool),
+            "ticks": outbound.ticks.run(),
+            "channels": self._prepare(outbound, ddl.channels.pool),
             "imports": imports.run(),
             "snapshot_gc": garbage.run(),
             "counts": loops.counts(self._metadata, ddl.channels, self._metrics, clock),
@@ -211,9 +213,9 @@ class Leadership:
             center = QuotaCenter(
                 rules=settings.quota_rules(quota),
                 every_s=quota.quota_center_collect_interval_s,
-                query_coord=reach.querycoord,
-                data_coord=reach.datacoord,
-                proxies=reach.proxies,
+                query_coord=outbound.querycoord,
+                data_coord=outbound.datacoord,
+                proxies=outbound.proxies,
                 serve=term.serve,
                 clock=clock,
                 show=self._metrics.quota_state,
@@ -221,13 +223,13 @@ class Leadership:
             started["quota"] = center.run()
         return started
 
-    async def _prepare(self, reach: Reach, channels: Sequence[str]) -> None:
+    async def _prepare(self, outbound: Outbound, channels: Sequence[str]) -> None:
         """Make the topics that collections will use, so that their first message need not wait."""
-        patience = Patience(self._around.clock, "prepare the channels", weather=(QueueError,))
-        await patience.outlast(lambda: reach.queue.prepare(channels))
+        retry = Retry(self._context.clock, "prepare the channels", on=(QueueError,))
+        await retry.run(lambda: outbound.queue.prepare(channels))
 
     async def _allocate(self) -> None:
-        clock = self._around.clock
+        clock = self._context.clock
         await loops.allocator_ticks(self._timestamps, self._ids, self._metrics, clock)
 
     async def _start(

@@ -128,7 +128,7 @@ class Answerer:
         """Answer until cancelled; `told` is called for each. Raises FencedOff."""
         answered: dict[int, Nonce] = {}
         while True:
-            seen = self._board.changed.mark()
+            seen = self._board.changed.version()
             open_ones = [
                 (server_id, nonce)
                 for server_id, nonce in self._asked()

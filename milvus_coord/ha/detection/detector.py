@@ -24,8 +24,8 @@ from milvus_coord.rpc.heartbeat.subscription import (
 from milvus_coord.rpc.process_of import listener_of, listens
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.processes import CannotWatch, outlive, outlive_pid
-from milvus_coord.runtime.race import end
-from milvus_coord.runtime.signal import Changed
+from milvus_coord.runtime.race import cancel_and_wait
+from milvus_coord.runtime.signal import Signal
 from milvus_coord.telemetry.log import log
 
 _GO_PROGRAM: Final = "milvus"
@@ -63,7 +63,7 @@ class Detector:
         self._challenger, self._metrics, self._obstacles = challenger, metrics, obstacles
         self._active, self._holder = active, holder
         self._damping = Damping(settings.early_per_minute, settings.early_per_ten_minutes)
-        self._changed = Changed()
+        self._changed = Signal()
         self._held_back = ""
         self._suspicion = Suspicion(
             beat_s=settings.beat_s,
@@ -89,7 +89,7 @@ class Detector:
                 if not watching:
                     await asyncio.Event().wait()
         finally:
-            await end(*watching)
+            await cancel_and_wait(*watching)
 
     async def _death(self) -> Conviction | None:
         """D2: the process has ended; None when it cannot be watched from here."""
@@ -139,10 +139,10 @@ class Detector:
                             lag_s=beat.worst_lag_s,
                             unproven_s=beat.unproven_s,
                         )
-                        self._changed.ring()
+                        self._changed.notify()
             except BeatsRefused:
                 suspicion.refused()
-                self._changed.ring()
+                self._changed.notify()
             except BeatsEnded:
                 suspicion.ended()
                 continue  # at once: is anybody still listening?
@@ -158,7 +158,7 @@ class Detector:
     async def _judge(self) -> Conviction:
         """D5 for every sign that lasts, as often as it takes."""
         while True:
-            seen = self._changed.mark()
+            seen = self._changed.version()
             sign = self._suspicion.sign(self._clock.boottime())
             if sign is None:
                 self._held_back = ""
@@ -202,7 +202,7 @@ class Detector:
         try:
             await asyncio.wait((ringing, sleeping), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            await end(ringing, sleeping)
+            await cancel_and_wait(ringing, sleeping)
 
     def _is_held_back(self) -> bool:
         """Whether we must leave even an active that cannot work to the backstop."""

@@ -11,7 +11,7 @@ from milvus_coord.ha.election.handover import HandOver
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.ha.election.session import Session
-from milvus_coord.ha.election.standby import Surroundings, Won
+from milvus_coord.ha.election.standby import HaContext, Won
 from milvus_coord.ha.election.switchover import Switching, first_of
 from milvus_coord.ha.election.term import Guards, Term
 from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
@@ -22,7 +22,7 @@ from milvus_coord.ha.pair.takeover_history import clear_lease, write_history
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.failpoints import failpoint
-from milvus_coord.runtime.race import Interrupted, to_the_end, until
+from milvus_coord.runtime.race import Interrupted, run_until, to_the_end
 from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log
 
@@ -38,13 +38,13 @@ class Leading:
     """Leads once, in one session; then it is used up."""
 
     def __init__(
-        self, around: Surroundings, lifecycle: Lifecycle, session: Session, won: Won
+        self, context: HaContext, lifecycle: Lifecycle, session: Session, won: Won
     ) -> None:
-        self._around, self._lifecycle = around, lifecycle
+        self._context, self._lifecycle = context, lifecycle
         self._session, self._won = session, won
-        self._board: Board = around.board
+        self._board: Board = context.board
         self._hand_over = HandOver(
-            around.etcd, around.clock, around.keys, around.settings, around.watch
+            context.etcd, context.clock, context.keys, context.settings, context.watch
         )
         self._served = False
         self._settled = asyncio.Event()
@@ -59,8 +59,8 @@ class Leading:
             async with TaskGroup() as tasks:
                 self._start_guards(term, tasks)
                 await failpoint("after_claim")
-                leader = self._around.leader
-                await until(stop, leader.activate(term, tasks), name="ha.activate")
+                leader = self._context.leader
+                await run_until(stop, leader.activate(term, tasks), name="ha.activate")
                 self._serving(term)
                 await leader.admit()
                 tasks.create_task(self._settle(), name="ha.settle")
@@ -74,36 +74,36 @@ class Leading:
         except* (CoordError, OSError) as why:
             causes = "; ".join(str(cause) for cause in leaves(why))
             served = self._served
-            title = self._around.settings.title
+            title = self._context.settings.title
             log.warn("stepping down" if served else f"{title} start failed", error=causes)
         finally:
             self._lifecycle.fenced_off = term.fence.broken.is_set()
             self._lifecycle.to(Phase.STEPPING_DOWN)
-            self._around.presence.serve = None
+            self._context.presence.serve = None
             await to_the_end(self._leave(term, in_order=in_order), name="ha.leave")
         return self._served
 
     def _begin(self) -> Term:
-        won, settings = self._won, self._around.settings
+        won, settings = self._won, self._context.settings
         server_id = self._session.record.server_id
         log.info("register ACTIVE service successfully", ServerID=server_id, cause=won.cause.value)
         if settings.active_standby:
             log.info("quit STANDBY mode, this node will become ACTIVE")
             log.info(f"{settings.role} switch from standby to active, activating")
-        self._around.metrics.took_over(won.cause)
+        self._context.metrics.took_over(won.cause)
         self._lifecycle.to(Phase.ACTIVATING, epoch=won.epoch)
-        serve = ServeLease(self._around.clock, settings.serve_lease_s, won.sent_at)
-        self._around.presence.serve = serve
-        keys = self._around.keys
+        serve = ServeLease(self._context.clock, settings.serve_lease_s, won.sent_at)
+        self._context.presence.serve = serve
+        keys = self._context.keys
         return Term(
             server_id=server_id,
             epoch=won.epoch,
             fence=Fence(
-                self._around.etcd,
+                self._context.etcd,
                 keys.active,
                 self._session.lease,
                 won.epoch,
-                self._around.metrics.refused,
+                self._context.metrics.refused,
             ),
             serve=serve,
             clear_at=won.clear_at,
@@ -112,23 +112,23 @@ class Leading:
         )
 
     def _start_guards(self, term: Term, tasks: asyncio.TaskGroup) -> None:
-        around = self._around
-        guards = Guards(around.etcd, around.clock, around.keys, around.watch, self._session)
+        context = self._context
+        guards = Guards(context.etcd, context.clock, context.keys, context.watch, self._session)
         guards.start(term, tasks)
-        answerer = Answerer(around.keys, self._board, around.clock)
-        answering = answerer.run(term, self._session.lease, around.metrics.answered)
+        answerer = Answerer(context.keys, self._board, context.clock)
+        answering = answerer.run(term, self._session.lease, context.metrics.answered)
         tasks.create_task(answering, name="ha.answer")
         writing = write_history(
-            term, around, self._takeover(), self._mine(TermState.CLEAR), self._settled
+            term, context, self._takeover(), self._mine(TermState.CLEAR), self._settled
         )
         tasks.create_task(writing, name="ha.history")
         if self._won.before_lease:
             lease = self._won.before_lease
-            clearing = clear_lease(around.etcd, around.clock, lease, self._settled)
+            clearing = clear_lease(context.etcd, context.clock, lease, self._settled)
             tasks.create_task(clearing, name="ha.clear_lease")
 
     def _mine(self, state: TermState) -> LeadershipRecord:
-        record, settings = self._session.record, self._around.settings
+        record, settings = self._session.record, self._context.settings
         return LeadershipRecord(
             server_id=record.server_id,
             address=record.address,
@@ -145,24 +145,24 @@ class Leading:
             from_server_id=won.before.server_id,
             from_address=won.before.address,
             cause=won.cause,
-            at_ms=self._around.clock.wall_ns() // 1_000_000,
+            at_ms=self._context.clock.wall_ns() // 1_000_000,
         )
 
     def _switching(self) -> Switching:
-        return Switching(self._around.clock, self._around.keys, self._board)
+        return Switching(self._context.clock, self._context.keys, self._board)
 
     def _serving(self, term: Term) -> None:
-        title = self._around.settings.title
+        title = self._context.settings.title
         term.phases.end("serve")
         self._lifecycle.to(Phase.ACTIVE)
         self._served = True
-        self._around.metrics.served(term.phases.took_ms)
+        self._context.metrics.served(term.phases.took_ms)
         log.info(f"{title} Register Finished")
         log.debug(f"{title} start done ...")
         log.debug(f"{title} successfully started")
 
     async def _settle(self) -> None:
-        await self._around.clock.sleep(_FIRST_ANSWERS_S)
+        await self._context.clock.sleep(_FIRST_ANSWERS_S)
         self._settled.set()
 
     async def _until_told(self, stop: asyncio.Event, wish: asyncio.Task[Switchover]) -> None:
@@ -174,10 +174,10 @@ class Leading:
     async def _finish(self, hurry: asyncio.Event) -> None:
         """Let running requests end, unless a second signal says not to wait."""
         try:
-            await until(hurry, self._around.leader.finish(), name="ha.finish")
+            await run_until(hurry, self._context.leader.finish(), name="ha.finish")
         except Interrupted:
             log.warn("told twice to stop, not waiting for running requests")
-            await self._around.leader.abandon()
+            await self._context.leader.abandon()
 
     async def _leave(self, term: Term, *, in_order: bool) -> None:
         """Give K up: to a ready standby when all work has ended in order, else to whoever comes."""
@@ -188,7 +188,7 @@ class Leading:
             heirs = [self._to] if self._to in ready else ready
             given = await self._hand_over.to_heir(term, heirs, self._why)
             await failpoint("after_hand_over")
-        await self._around.leader.abandon()
+        await self._context.leader.abandon()
         if given:
             await self._hand_over.see_it_serve(term, self._board)
         else:

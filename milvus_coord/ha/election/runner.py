@@ -11,7 +11,7 @@ from milvus_coord.ha.election.leading import Leading, leaves
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.server_id import allocate
 from milvus_coord.ha.election.session import InstanceTaken, Session, SessionLost
-from milvus_coord.ha.election.standby import Standby, Surroundings
+from milvus_coord.ha.election.standby import HaContext, Standby
 from milvus_coord.ha.election.term import Leader
 from milvus_coord.ha.metrics import HaMetrics
 from milvus_coord.ha.pair.keys import Keys
@@ -25,8 +25,8 @@ from milvus_coord.model.states import Phase
 from milvus_coord.runtime.backoff import Backoff
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.processes import ProcessIdentity
-from milvus_coord.runtime.race import Interrupted, end, until
-from milvus_coord.runtime.retry import Patience
+from milvus_coord.runtime.race import Interrupted, cancel_and_wait, run_until
+from milvus_coord.runtime.retry import Retry
 from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log
 
@@ -62,7 +62,7 @@ class Candidate:
             etcd, clock, self._keys, settings, lifecycle, leader, metrics, loop_lag_s
         )
         self._metrics = metrics
-        self._around = Surroundings(
+        self._context = HaContext(
             etcd=etcd,
             clock=clock,
             keys=self._keys,
@@ -86,8 +86,8 @@ class Candidate:
 
     async def take_server_id(self) -> int:
         """Get this process' server id. Tries for ever."""
-        patience = Patience(self._clock, "take a server id", weather=(CoordError,))
-        server_id = await patience.outlast(lambda: allocate(self._etcd, self._keys))
+        retry = Retry(self._clock, "take a server id", on=(CoordError,))
+        server_id = await retry.run(lambda: allocate(self._etcd, self._keys))
         self._lifecycle.server_id = server_id
         return server_id
 
@@ -108,13 +108,13 @@ class Candidate:
             )
             while not stop.is_set():
                 await self._live_one_session(stop, hurry)
-            await end(*following)
+            await cancel_and_wait(*following)
         self._lifecycle.to(Phase.STOPPING)
 
     async def _live_one_session(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         """From one lease to its loss, or to the end."""
         try:
-            session = await until(stop, self._join(), name="ha.join")
+            session = await run_until(stop, self._join(), name="ha.join")
         except Interrupted:
             return
         self.session = session
@@ -127,7 +127,7 @@ class Candidate:
                     mind = self._mind_instance_key(session)
                     helpers.append(tasks.create_task(mind, name="ha.instance_key"))
                 await self._campaign(session, stop, hurry)
-                await end(*helpers)
+                await cancel_and_wait(*helpers)
         except* SessionLost as lost:
             log.warn("session lost, registering again", error=str(leaves(lost)[0]))
         finally:
@@ -135,10 +135,8 @@ class Candidate:
 
     async def _join(self) -> Session:
         """Take a lease and put the instance key under it. Tries for ever."""
-        patience = Patience(
-            self._clock, "register in etcd", weather=(EtcdError, InstanceTaken), cap_s=2.0
-        )
-        return await patience.outlast(self._register)
+        retry = Retry(self._clock, "register in etcd", on=(EtcdError, InstanceTaken), cap_s=2.0)
+        return await retry.run(self._register)
 
     async def _register(self) -> Session:
         record = SessionRecord(
@@ -173,9 +171,7 @@ class Candidate:
         """
         key = self._keys.instance(session.record.server_id)
         changed = self._watch.changed
-        patience = Patience(
-            self._clock, "put the session key back", weather=(EtcdError, InstanceTaken)
-        )
+        retry = Retry(self._clock, "put the session key back", on=(EtcdError, InstanceTaken))
 
         def there() -> bool:
             found = self._watch.roster.instances.get(key)
@@ -186,23 +182,23 @@ class Candidate:
                 await changed.wait()
             while there():
                 await changed.wait()
-            await patience.outlast(session.renew)
+            await retry.run(session.renew)
             log.warn("our session key was deleted, putting it back", key=key.decode())
-            await patience.outlast(lambda: session.register(key))
+            await retry.run(lambda: session.register(key))
 
     async def _campaign(self, session: Session, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         """Stand by and lead in turn until `stop`. Raises SessionLost."""
         while not stop.is_set():
             self._enter_standby()
-            standby = Standby(self._around, session)
+            standby = Standby(self._context, session)
             try:
-                await until(stop, self._clock.sleep(self.presence.rest_s), name="ha.rest")
+                await run_until(stop, self._clock.sleep(self.presence.rest_s), name="ha.rest")
                 self.presence.rest_s = 0.0
-                won = await until(stop, standby.win(), name="ha.standby")
+                won = await run_until(stop, standby.win(), name="ha.standby")
             except Interrupted:
                 return
             with log.context(epoch=won.epoch):
-                leading = Leading(self._around, self._lifecycle, session, won)
+                leading = Leading(self._context, self._lifecycle, session, won)
                 served = await leading.run(stop, hurry)
             if served:
                 self._failed.reset()

@@ -29,8 +29,8 @@ from milvus_coord.ha.settings import WRITE_S, HaSettings
 from milvus_coord.model.errors import BadValue
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.failpoints import failpoint
-from milvus_coord.runtime.race import end
-from milvus_coord.runtime.retry import Patience
+from milvus_coord.runtime.race import cancel_and_wait
+from milvus_coord.runtime.retry import Retry
 from milvus_coord.telemetry.log import log
 
 ANNOUNCE_EVERY_S: Final = 10.0
@@ -67,7 +67,7 @@ class Won:
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class HaContext:
     """What every standby of one process works with."""
 
     etcd: Etcd
@@ -84,21 +84,19 @@ class Surroundings:
 class Standby:
     """The wait of one session for K."""
 
-    def __init__(self, around: Surroundings, session: Session) -> None:
-        self._around, self._session = around, session
-        self._etcd, self._clock, self._keys = around.etcd, around.clock, around.keys
-        self._settings, self._watch = around.settings, around.watch
-        self._patience = Patience(
-            self._clock, "register as ACTIVE", weather=(EtcdError,), cap_s=1.0
-        )
+    def __init__(self, context: HaContext, session: Session) -> None:
+        self._context, self._session = context, session
+        self._etcd, self._clock, self._keys = context.etcd, context.clock, context.keys
+        self._settings, self._watch = context.settings, context.watch
+        self._retry = Retry(self._clock, "register as ACTIVE", on=(EtcdError,), cap_s=1.0)
         self._challenger = Challenger(
-            around.etcd,
-            around.clock,
-            around.keys,
-            around.board,
+            context.etcd,
+            context.clock,
+            context.keys,
+            context.board,
             session,
-            around.presence.pace,
-            wait_s=around.settings.challenge_s,
+            context.presence.pace,
+            wait_s=context.settings.challenge_s,
         )
         self._told = ""
         self._free_since_s: float | None = None
@@ -108,16 +106,16 @@ class Standby:
         announcer = asyncio.create_task(self._announce(), name="ha.standby.announce")
         try:
             while True:
-                seen = self._watch.changed.mark()
+                seen = self._watch.changed.version()
                 try:
                     verdict = await self._verdict()
                     won = await self._claim(verdict) if isinstance(verdict, Claim) else None
                 except LeaseNotFound as error:
                     raise self._lost() from error
                 except EtcdError as error:
-                    await self._patience.pause(error)
+                    await self._retry.wait(error)
                     continue
-                self._patience.over()
+                self._retry.succeeded()
                 if won is not None:
                     return won
                 if isinstance(verdict, Held) and verdict.holder is not None:
@@ -129,7 +127,7 @@ class Standby:
                 else:
                     await self._watch.changed.wait(since=seen)
         finally:
-            await end(announcer)
+            await cancel_and_wait(announcer)
 
     def _lost(self) -> SessionLost:
         return SessionLost(f"lease {self._session.lease:x} is gone in etcd")
@@ -158,7 +156,7 @@ class Standby:
 
     def _may_claim(self, claim: Claim) -> bool:
         """Leave a free K to others while we could do nothing with it."""
-        leader = self._around.leader
+        leader = self._context.leader
         if not leader.has_port:
             return False
         others = self._watch.roster.instances.keys() - {
@@ -176,14 +174,14 @@ class Standby:
         active = self._watch.roster.active
         if active is None:
             return None
-        around = self._around
+        context = self._context
         detector = Detector(
             self._clock,
             self._settings,
-            around.board,
+            context.board,
             self._challenger,
-            around.metrics,
-            around.presence.obstacles,
+            context.metrics,
+            context.presence.obstacles,
             active,
             holder,
         )
@@ -195,7 +193,7 @@ class Standby:
                 return None
             return await self._replace(detecting.result())
         finally:
-            await end(detecting, moved)
+            await cancel_and_wait(detecting, moved)
 
     async def _moved(self, active: KeyValue, seen: int) -> None:
         """Until K is not what it was."""
@@ -204,11 +202,11 @@ class Standby:
             if now is None or now.mod_revision != active.mod_revision:
                 return
             await self._watch.changed.wait(since=seen)
-            seen = self._watch.changed.mark()
+            seen = self._watch.changed.version()
 
     async def _replace(self, convicted: Conviction) -> Won | None:
         """Form B. When etcd fails or the active has moved, everything is looked at anew."""
-        if not self._around.leader.has_port:
+        if not self._context.leader.has_port:
             return None
         await failpoint("before_replace")
         log.warn("replacing the active", cause=convicted.cause.value)
@@ -219,7 +217,7 @@ class Standby:
         except LeaseNotFound as error:
             raise self._lost() from error
         except EtcdError as error:
-            await self._patience.pause(error)
+            await self._retry.wait(error)
             return None
 
     async def _claim(self, claim: Claim, convicted: Conviction | None = None) -> Won | None:
@@ -244,7 +242,9 @@ class Standby:
         sent_at = self._clock.boottime()
         if convicted is not None:
             phases.book("detect", sent_at - convicted.since_s)
-        result = await self._around.presence.pace.timed(self._etcd.txn(claiming, timeout_s=WRITE_S))
+        result = await self._context.presence.pace.timed(
+            self._etcd.txn(claiming, timeout_s=WRITE_S)
+        )
         before = result.kv(0)
         if not result.succeeded:
             self._watch.observe(before, result.revision)

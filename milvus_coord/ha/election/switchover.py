@@ -30,7 +30,7 @@ class Switching:
         """Return the wish that we have promised to follow. Raises FencedOff."""
         answered = 0
         while True:
-            seen = self._board.changed.mark()
+            seen = self._board.changed.version()
             found = self._board.wish
             if found is not None:
                 kv, wish = found

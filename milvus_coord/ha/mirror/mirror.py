@@ -15,7 +15,7 @@ from milvus_coord.etcd.txn import Compare, Op, mod_revision_is, put
 from milvus_coord.etcd.values import Batch, Event, EventKind, KeyValue
 from milvus_coord.ha.election.fence import Fence
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.retry import Patience
+from milvus_coord.runtime.retry import Retry
 from milvus_coord.telemetry.log import log
 
 SLICE_KEYS: Final = 200
@@ -106,9 +106,9 @@ class Mirror(Generic[I]):
         From then on a transaction under an older `barrier` is refused, also one that is still on
         its way. Returns the mark's revision. Raises FencedOff; trouble in etcd is waited out.
         """
-        patience = Patience(self._clock, f"mark {self._name}", weather=(EtcdError,), cap_s=1.0)
+        retry = Retry(self._clock, f"mark {self._name}", on=(EtcdError,), cap_s=1.0)
         value = b"%d" % fence.epoch
-        marked = await patience.outlast(lambda: fence.commit(put(self.mark_key, value)))
+        marked = await retry.run(lambda: fence.commit(put(self.mark_key, value)))
         await self.reached(marked.revision)
         return marked.revision
 
@@ -134,8 +134,8 @@ class Mirror(Generic[I]):
         return max(0, revision - self.revision) if self.synced else None
 
     async def _read(self) -> None:
-        patience = Patience(self._clock, f"read {self._name}", weather=(Unavailable,), cap_s=1.0)
-        found = await patience.outlast(lambda: self._etcd.range(self._prefix))
+        retry = Retry(self._clock, f"read {self._name}", on=(Unavailable,), cap_s=1.0)
+        found = await retry.run(lambda: self._etcd.range(self._prefix))
         theirs, ours = split(self._prefix, found.kvs)
         image = await make(self._new_image, theirs)
         self.image = image

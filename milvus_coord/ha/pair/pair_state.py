@@ -15,8 +15,8 @@ from milvus_coord.ha.pair.operator_records import Pause, Switchover
 from milvus_coord.ha.pair.takeover import Takeover
 from milvus_coord.model.errors import BadValue
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.retry import Patience
-from milvus_coord.runtime.signal import Changed
+from milvus_coord.runtime.retry import Retry
+from milvus_coord.runtime.signal import Signal
 from milvus_coord.telemetry.log import log
 
 FRESH_S: Final = 2.5
@@ -37,7 +37,7 @@ class Board:
     def __init__(self, etcd: Etcd, clock: Clock, keys: Keys) -> None:
         self._etcd, self._clock, self._keys = etcd, clock, keys
         self._heard: dict[bytes, tuple[InstanceStatus, float]] = {}
-        self.changed = Changed()
+        self.changed = Signal()
         self.read = False
         self.pause: Pause | None = None
         self.wish: tuple[KeyValue, Switchover] | None = None
@@ -50,15 +50,15 @@ class Board:
 
         A status in the first listing is not heard: it may be as old as a lease.
         """
-        patience = Patience(self._clock, "follow the pair's board", weather=(EtcdError,))
+        retry = Retry(self._clock, "follow the pair's board", on=(EtcdError,))
         while True:
             try:
                 async with aclosing(self._etcd.follow(self._keys.ha, prefix=True)) as follow:
                     async for news in follow:
-                        patience.over()
+                        retry.succeeded()
                         self._take(news)
             except EtcdError as error:
-                await patience.pause(error)
+                await retry.wait(error)
 
     def ready(self, *, besides: int) -> list[int]:
         """Server ids that could take over now, the one heard last first; never `besides`."""
@@ -83,7 +83,7 @@ class Board:
                     self._delete(event.kv.key)
                 else:
                     self._put(event.kv)
-        self.changed.ring()
+        self.changed.notify()
 
     def _forget(self) -> None:
         self.pause = self.wish = None

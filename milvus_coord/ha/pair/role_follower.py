@@ -12,7 +12,7 @@ from milvus_coord.etcd.values import Batch, EventKind, KeyValue
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.role_snapshot import RoleReading, reading_of
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.signal import Changed
+from milvus_coord.runtime.signal import Signal
 from milvus_coord.runtime.taskgroup import TaskGroup
 
 STALE_S: Final = 2.5
@@ -32,7 +32,7 @@ class Look:
         self._heard: dict[bytes, float] = {}
         self._told: set[bytes] = set()
         self._listed_at: dict[bytes, float] = {}
-        self.changed = Changed()
+        self.changed = Signal()
 
     async def run(self) -> None:
         """Follow until cancelled. Raises etcd's errors, but waits out an etcd that is away."""
@@ -94,7 +94,7 @@ class Look:
                         self._take(kv, gone=False)
                         self._told.discard(kv.key)
                     self._listed_at[prefix] = self._clock.boottime()
-                self.changed.ring()
+                self.changed.notify()
 
     def _take(self, kv: KeyValue, *, gone: bool) -> None:
         if gone:

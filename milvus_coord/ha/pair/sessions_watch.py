@@ -12,8 +12,8 @@ from milvus_coord.ha.pair.roster import Roster
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.model.errors import BadValue
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.retry import Patience
-from milvus_coord.runtime.signal import Changed
+from milvus_coord.runtime.retry import Retry
+from milvus_coord.runtime.signal import Signal
 from milvus_coord.telemetry.log import log
 
 
@@ -23,24 +23,24 @@ class SessionsWatch:
     def __init__(self, etcd: Etcd, clock: Clock, keys: Keys) -> None:
         self._etcd, self._clock, self._keys = etcd, clock, keys
         self.roster = Roster(keys)
-        self.changed = Changed()
+        self.changed = Signal()
 
     async def run(self) -> None:
-        """Follow until cancelled. The follower resumes by itself; what it cannot outlast, we do."""
-        patience = Patience(self._clock, "follow the session keys", weather=(EtcdError,))
+        """Follow until cancelled. The follower resumes by itself; what it cannot run, we do."""
+        retry = Retry(self._clock, "follow the session keys", on=(EtcdError,))
         while True:
             try:
                 async with aclosing(self._etcd.follow(self._keys.active, prefix=True)) as follow:
                     async for news in follow:
-                        patience.over()
+                        retry.succeeded()
                         self._take(news)
             except EtcdError as error:
-                await patience.pause(error)
+                await retry.wait(error)
 
     def observe(self, active: KeyValue | None, revision: int) -> None:
         """Take K as some other call has just read it."""
         self.roster.observe(active, revision)
-        self.changed.ring()
+        self.changed.notify()
 
     def _take(self, news: Listing | Batch) -> None:
         if isinstance(news, Listing):
@@ -50,7 +50,7 @@ class SessionsWatch:
         else:
             for event in news.events:
                 self._on(event)
-        self.changed.ring()
+        self.changed.notify()
 
     def _on(self, event: Event) -> None:
         self.roster.on(event)

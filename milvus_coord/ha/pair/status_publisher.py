@@ -19,7 +19,7 @@ from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.settings import WRITE_S, HaSettings
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.retry import Patience
+from milvus_coord.runtime.retry import Retry
 
 EVERY_S: Final = 1.0
 LOOK_S: Final = 0.1
@@ -79,7 +79,7 @@ class Presence:
 
     async def publish(self, session: Session) -> None:
         """Say how we are every second, and when that changes. Never returns."""
-        patience = Patience(self._clock, "publish the instance status", weather=(EtcdError,))
+        retry = Retry(self._clock, "publish the instance status", on=(EtcdError,))
         said: tuple[object, ...] | None = None
         due_at = self._clock.boottime()
         while True:
@@ -94,9 +94,9 @@ class Presence:
                 except LeaseNotFound:
                     pass
                 except EtcdError as error:
-                    await patience.pause(error)
+                    await retry.wait(error)
                 else:
-                    patience.over()
+                    retry.succeeded()
                     said = news
                     if due:
                         due_at = self._clock.boottime() + EVERY_S

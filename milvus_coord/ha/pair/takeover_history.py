@@ -9,13 +9,13 @@ from typing import Final
 from milvus_coord.etcd.errors import EtcdError, LeaseNotFound
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Op, delete, put
-from milvus_coord.ha.election.standby import Surroundings
+from milvus_coord.ha.election.standby import HaContext
 from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.pair.leadership_record import LeadershipRecord
 from milvus_coord.ha.pair.pair_state import Board
 from milvus_coord.ha.pair.takeover import Takeover
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.retry import Patience
+from milvus_coord.runtime.retry import Retry
 
 KEPT: Final = 100
 _TRIMMED_AT_ONCE: Final = 50
@@ -23,7 +23,7 @@ _TRIMMED_AT_ONCE: Final = 50
 
 async def write_history(
     term: Term,
-    around: Surroundings,
+    context: HaContext,
     begun: Takeover,
     clear: LeadershipRecord,
     settled: asyncio.Event,
@@ -32,17 +32,17 @@ async def write_history(
 
     With the second goes the word that the leader before has certainly stopped.
     """
-    patience = Patience(around.clock, "write the history", weather=(EtcdError,))
-    key = around.keys.takeover(term.epoch)
-    await patience.outlast(lambda: term.fence.commit(put(key, begun.encode())))
+    retry = Retry(context.clock, "write the history", on=(EtcdError,))
+    key = context.keys.takeover(term.epoch)
+    await retry.run(lambda: term.fence.commit(put(key, begun.encode())))
     await settled.wait()
     ended = replace(begun, phases=dict(term.phases.took_ms), served=True)
     ops = (
-        put(around.keys.leadership, clear.encode()),
+        put(context.keys.leadership, clear.encode()),
         put(key, ended.encode()),
-        *_trim(around.board),
+        *_trim(context.board),
     )
-    await patience.outlast(lambda: term.fence.commit(*ops))
+    await retry.run(lambda: term.fence.commit(*ops))
 
 
 async def clear_lease(etcd: Etcd, clock: Clock, lease: int, settled: asyncio.Event) -> None:
@@ -52,7 +52,7 @@ async def clear_lease(etcd: Etcd, clock: Clock, lease: int, settled: asyncio.Eve
     own end.
     """
     await settled.wait()
-    patience = Patience(clock, "end the lease of the one before us", weather=(EtcdError,))
+    retry = Retry(clock, "end the lease of the one before us", on=(EtcdError,))
 
     async def revoke() -> None:
         try:
@@ -60,7 +60,7 @@ async def clear_lease(etcd: Etcd, clock: Clock, lease: int, settled: asyncio.Eve
         except LeaseNotFound:
             return
 
-    await patience.outlast(revoke)
+    await retry.run(revoke)
 
 
 def _trim(board: Board) -> list[Op]:

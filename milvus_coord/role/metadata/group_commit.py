@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import MAX_OPS, Op, Put, TxnResult
-from milvus_coord.runtime.signal import Changed
+from milvus_coord.runtime.signal import Signal
 
 BYTES_MAX: Final = 1 << 20
 """Of keys and values in one transaction; etcd takes 1.5 MiB by default."""
@@ -46,7 +46,7 @@ class GroupCommit:
         self._send = send
         self._queue: deque[_Waiting] = deque()
         self._sending = False
-        self._sent = Changed()
+        self._sent = Signal()
 
     async def commit(self, ops: tuple[Op, ...]) -> TxnResult:
         """The result, with the responses to `ops` alone. Raises what `send` raises.
@@ -89,7 +89,7 @@ class GroupCommit:
                 if each.outcome is None:
                     each.outcome = Unavailable("the caller that sent it was cancelled", sent=True)
             self._sending = False
-            self._sent.ring()
+            self._sent.notify()
 
     def _next(self) -> list[_Waiting]:
         """The oldest that fit into one transaction: etcd takes no key twice in one."""

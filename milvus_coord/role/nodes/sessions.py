@@ -12,7 +12,7 @@ from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.values import Batch, EventKind, KeyValue, Listing
 from milvus_coord.model.errors import BadValue
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.retry import Patience
+from milvus_coord.runtime.retry import Retry
 from milvus_coord.telemetry.log import log
 
 
@@ -61,17 +61,15 @@ class NodeSessions:
 
     async def run(self) -> None:
         """Follow until cancelled; trouble in etcd is waited out, and nobody is gone meanwhile."""
-        patience = Patience(
-            self._clock, f"follow the sessions of {self._kind}", weather=(EtcdError,)
-        )
+        retry = Retry(self._clock, f"follow the sessions of {self._kind}", on=(EtcdError,))
         while True:
             try:
                 async with aclosing(self._etcd.follow(self._prefix, prefix=True)) as follow:
                     async for news in follow:
-                        patience.over()
+                        retry.succeeded()
                         self._take(news)
             except EtcdError as error:
-                await patience.pause(error)
+                await retry.wait(error)
 
     def _take(self, news: Listing | Batch) -> None:
         if isinstance(news, Listing):

@@ -27,7 +27,7 @@ _DEPLOYED: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Self:
+class Reporter:
     """Who reports: `address` is `ip:port`, `min_segment_rows` a setting that is shown only."""
 
     server_id: int
@@ -44,7 +44,7 @@ class SystemInfo:
     """Makes the report, at most once in five seconds, as Go 2.2.16 does."""
 
     def __init__(
-        self, me: Self, environ: Mapping[str, str], clock: Clock, look: Callable[[], Hardware]
+        self, me: Reporter, environ: Mapping[str, str], clock: Clock, look: Callable[[], Hardware]
     ) -> None:
         self.me = me
         self._environ, self._clock, self._look = environ, clock, look

@@ -21,7 +21,7 @@ from milvus_coord.rpc.http2.unary import (
     payload,
     request_headers,
 )
-from milvus_coord.runtime.signal import Changed
+from milvus_coord.runtime.signal import Signal
 from milvus_coord.wire.descriptors import message_class
 
 _FOLLOW: Final = "/coord.health.Health/Follow"
@@ -56,7 +56,7 @@ class BeatLine(asyncio.Protocol):
         self._answer = Answer()
         self._beats: deque[Beat] = deque(maxlen=_KEPT_MAX)
         self._end: BeatsEnded | None = None
-        self._changed = Changed()
+        self._changed = Signal()
         self._transport: asyncio.Transport | None = None
 
     async def begun(self) -> None:
@@ -133,13 +133,13 @@ class BeatLine(asyncio.Protocol):
                 return
             self._beats.append(_beat(bytes(body[_PREFIX.size : _PREFIX.size + size])))
             del body[: _PREFIX.size + size]
-            self._changed.ring()
+            self._changed.notify()
 
     def _finish(self, why: str) -> None:
         """The first reason stays; beats that came before it may still be read."""
         if self._end is None:
             self._end = BeatsEnded(f"{self._address}: {why}")
-            self._changed.ring()
+            self._changed.notify()
         if self._transport is not None:
             self._transport.abort()
 

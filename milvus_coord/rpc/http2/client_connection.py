@@ -17,7 +17,7 @@ from h2.settings import SettingCodes, Settings
 
 from milvus_coord.rpc.http2.header_cache import LiteralEncoder
 from milvus_coord.rpc.http2.unary import REPLY_MAX_BYTES, Answer, Headers, RpcError, header_map
-from milvus_coord.runtime.signal import Changed
+from milvus_coord.runtime.signal import Signal
 from milvus_coord.telemetry.log import log
 
 _WINDOW_BYTES: Final = 4 << 20
@@ -92,7 +92,7 @@ class PeerConnection(asyncio.Protocol):
         self._session = _Session(_H2_CONFIG)
         self._session.encoder = cast(Any, LiteralEncoder())
         self._calls: dict[int, _Call] = {}
-        self._changed = Changed()
+        self._changed = Signal()
         self._writable, self._flushing = True, False
         self._heard_s = self._pinged_s = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
@@ -167,7 +167,7 @@ class PeerConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._writable = True
-        self._changed.ring()
+        self._changed.notify()
 
     async def _room(self) -> None:
         """Wait until a stream may be opened."""
@@ -209,7 +209,7 @@ class PeerConnection(asyncio.Protocol):
                 self._flush()
             except H2Error as error:
                 log.debug("could not reset a call", peer=self._address, error=error)
-        self._changed.ring()
+        self._changed.notify()
         self._close_when_idle()
 
     def _on(self, event: h2.events.Event) -> None:
@@ -230,7 +230,7 @@ class PeerConnection(asyncio.Protocol):
             case h2.events.ConnectionTerminated():
                 self._on_goaway(event)
             case h2.events.WindowUpdated() | h2.events.RemoteSettingsChanged():
-                self._changed.ring()
+                self._changed.notify()
 
     def _on_data(self, event: h2.events.DataReceived) -> None:
         stream_id, size = event.stream_id, event.flow_controlled_length
@@ -250,7 +250,7 @@ class PeerConnection(asyncio.Protocol):
         unseen = event.error_code == ErrorCodes.REFUSED_STREAM
         text = f"the call was reset by {by}, code {event.error_code}"
         call.fail(RpcError(self._address, Status.UNAVAILABLE, text, unseen=unseen))
-        self._changed.ring()
+        self._changed.notify()
 
     def _on_goaway(self, event: h2.events.ConnectionTerminated) -> None:
         """Streams up to the last id that the peer names are still answered, later ones never."""
@@ -260,7 +260,7 @@ class PeerConnection(asyncio.Protocol):
         for stream_id, call in self._calls.items():
             if stream_id > (event.last_stream_id or 0):
                 call.fail(RpcError(self._address, Status.UNAVAILABLE, text, unseen=True))
-        self._changed.ring()
+        self._changed.notify()
         self._close_when_idle()
 
     def _close_when_idle(self) -> None:
@@ -272,7 +272,7 @@ class PeerConnection(asyncio.Protocol):
         self.usable = False
         for call in self._calls.values():
             call.fail(RpcError(self._address, code, text))
-        self._changed.ring()
+        self._changed.notify()
 
     def _flush(self) -> None:
         """Write soon: what other calls want to say in this turn of the loop goes along."""

@@ -39,7 +39,7 @@ class Service(Protocol):
         """Path of each method to its handler."""
 
 
-class Edge:
+class Dispatcher:
     """The way of a call: refusal, known method, guards, admission, deadline, handler, status.
 
     `refusal` is why new calls are answered UNAVAILABLE, None while they are served.

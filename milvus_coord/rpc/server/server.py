@@ -17,7 +17,7 @@ from grpclib.protocol import Stream as Http2Stream
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server.call import Call
 from milvus_coord.rpc.server.connection import ServerConnection
-from milvus_coord.rpc.server.dispatcher import Admission, Edge, Observer, Service
+from milvus_coord.rpc.server.dispatcher import Admission, Dispatcher, Observer, Service
 from milvus_coord.rpc.server.guards import Guards
 from milvus_coord.rpc.server.limits import Limits
 from milvus_coord.rpc.tls import ServerTls
@@ -69,7 +69,7 @@ class RpcServer:
         observer: Observer | None = None,
     ) -> None:
         self._limits, self._tls = limits, tls
-        self._edge = Edge(
+        self._dispatcher = Dispatcher(
             services, codec=codec, guards=guards, admission=admission, observer=observer
         )
         self._state = ServerState.NEW
@@ -101,14 +101,14 @@ class RpcServer:
         except BaseException:
             sock.close()
             raise
-        if accept or self._edge.refusal is not None:
+        if accept or self._dispatcher.refusal is not None:
             await self.accept()
 
     async def accept(self) -> None:
         """Answer those who have connected, and all who will; nothing when we have stopped."""
         if self._listener is None:
             return
-        if self._edge.refusal is None:
+        if self._dispatcher.refusal is None:
             await self._listener.start_serving()
         else:  # stopped meanwhile
             self._listener.close()
@@ -120,7 +120,7 @@ class RpcServer:
 
     def serve_with(self, services: Sequence[Service]) -> None:
         """From now on calls go to `services`; those that are running stay where they are."""
-        self._edge.serve_with(services)
+        self._dispatcher.serve_with(services)
 
     async def quiesce(self, grace_s: float, *, reason: str = "draining") -> None:
         """Refuse, and wait for the unary calls in flight, `grace_s` at most; connections stay.
@@ -159,27 +159,27 @@ class RpcServer:
 
     def statistics(self) -> RpcStatistics:
         """The counts of now."""
-        edge = self._edge
+        dispatcher = self._dispatcher
         return RpcStatistics(
             self._state,
             len(self._connections),
             len(self._calls),
-            edge.calls,
-            edge.failed,
-            edge.refused,
+            dispatcher.calls,
+            dispatcher.failed,
+            dispatcher.refused,
         )
 
     def _connect(self) -> ServerConnection:
-        return ServerConnection(_Calls(self._edge, self._calls), self._limits, self._join)
+        return ServerConnection(_Calls(self._dispatcher, self._calls), self._limits, self._join)
 
     def _join(self, connection: ServerConnection) -> None:
         self._connections.add(connection)
         connection.lost.add_done_callback(lambda _: self._connections.discard(connection))
         if self._state is ServerState.CLOSED:  # was being accepted when we hung up
-            connection.leave(self._edge.refusal or "closed", linger_s=_ABORT_LINGER_S)
+            connection.leave(self._dispatcher.refusal or "closed", linger_s=_ABORT_LINGER_S)
 
     def _refuse(self, reason: str) -> None:
-        self._edge.refusal = self._edge.refusal or reason
+        self._dispatcher.refusal = self._dispatcher.refusal or reason
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -216,14 +216,14 @@ class RpcServer:
 class _Calls(AbstractHandler):
     """The calls of one connection; `live` are those of all."""
 
-    def __init__(self, edge: Edge, live: set[Call]) -> None:
-        self._edge, self._live = edge, live
+    def __init__(self, dispatcher: Dispatcher, live: set[Call]) -> None:
+        self._dispatcher, self._live = dispatcher, live
         self._mine: dict[Http2Stream, Call] = {}
 
     def accept(self, stream: Http2Stream, headers: Any, release_stream: Callable[[], None]) -> None:
-        call = self._edge.open(stream, headers, release_stream)
+        call = self._dispatcher.open(stream, headers, release_stream)
         call.task = asyncio.get_running_loop().create_task(
-            self._edge.serve(call), name=f"rpc {call.rpc}"
+            self._dispatcher.serve(call), name=f"rpc {call.rpc}"
         )
         self._live.add(call)
         self._mine[stream] = call

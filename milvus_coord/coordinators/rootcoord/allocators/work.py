@@ -11,7 +11,7 @@ from milvus_coord.coordinators.rootcoord.metadata.metadata import Metadata
 from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.retry import Patience
+from milvus_coord.runtime.retry import Retry
 
 COUNT_S: Final = 5.0
 
@@ -20,17 +20,15 @@ async def allocator_ticks(
     timestamps: TimestampAllocator, ids: IdAllocator, metrics: RootCoordMetrics, clock: Clock
 ) -> None:
     """Move both allocators on; trouble in etcd is waited out, FencedOff ends the term."""
-    patience = Patience(
-        clock, "save the allocators' bounds", weather=(EtcdError,), first_s=TICK_S, cap_s=1.0
-    )
+    retry = Retry(clock, "save the allocators' bounds", on=(EtcdError,), first_s=TICK_S, cap_s=1.0)
     while True:
         try:
             await timestamps.tick()
             await ids.tick()
         except EtcdError as error:
-            await patience.pause(error)
+            await retry.wait(error)
         else:
-            patience.over()
+            retry.succeeded()
             metrics.timestamp_saved.set(timestamps.saved_bound_ns // 1_000_000_000)
         await clock.sleep(TICK_S)
 

@@ -11,7 +11,7 @@ from milvus_coord.coordinators.rootcoord.collections.cleanup_steps import (
     Ticks,
 )
 from milvus_coord.coordinators.rootcoord.collections.ddl_channels import DmlChannels
-from milvus_coord.coordinators.rootcoord.collections.ddl_effects import Outside
+from milvus_coord.coordinators.rootcoord.collections.ddl_effects import DdlEffects
 from milvus_coord.coordinators.rootcoord.collections.ddl_locks import DdlLocks
 from milvus_coord.coordinators.rootcoord.metadata import queue_messages as messages
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
@@ -38,7 +38,7 @@ class Cleanup:
         store: Store,
         locks: DdlLocks,
         channels: DmlChannels,
-        outside: Outside,
+        effects: DdlEffects,
         ticks: Ticks,
         clock: Clock,
         times: CleanupTimes | None = None,
@@ -46,7 +46,7 @@ class Cleanup:
         self._tasks, self._store, self._locks, self._channels = tasks, store, locks, channels
         self._clock = clock
         self._steps = CleanupSteps(
-            outside=outside, ticks=ticks, clock=clock, times=times or CleanupTimes()
+            effects=effects, ticks=ticks, clock=clock, times=times or CleanupTimes()
         )
         self.running: set[str] = set()
 

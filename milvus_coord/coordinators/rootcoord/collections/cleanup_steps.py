@@ -8,11 +8,11 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from milvus_coord.coordinators.rootcoord.collections.ddl_effects import ALL_PARTITIONS, Outside
+from milvus_coord.coordinators.rootcoord.collections.ddl_effects import ALL_PARTITIONS, DdlEffects
 from milvus_coord.model.errors import CoordError, FencedOff
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.retry import Patience
+from milvus_coord.runtime.retry import Retry
 from milvus_coord.telemetry.log import log
 
 T = TypeVar("T")
@@ -48,9 +48,9 @@ class CleanupSteps:
     """
 
     def __init__(
-        self, *, outside: Outside, ticks: Ticks, clock: Clock, times: CleanupTimes
+        self, *, effects: DdlEffects, ticks: Ticks, clock: Clock, times: CleanupTimes
     ) -> None:
-        self._outside, self._ticks, self._clock, self._times = outside, ticks, clock, times
+        self._effects, self._ticks, self._clock, self._times = effects, ticks, clock, times
         self._gates: dict[str, asyncio.Semaphore] = {}
 
     async def surely(self, what: str, whom: str, attempt: Callable[[], Awaitable[T]]) -> T:
@@ -59,10 +59,10 @@ class CleanupSteps:
         `what` could not be done, says the log line; `whom` names the part that is asked, at most
         `ABREAST_MAX` times at once.
         """
-        patience = Patience(
+        retry = Retry(
             self._clock,
             what,
-            weather=(CoordError,),
+            on=(CoordError,),
             first_s=self._times.retry_first_s,
             cap_s=self._times.retry_cap_s,
         )
@@ -80,16 +80,16 @@ class CleanupSteps:
                 log.error("cleaning up broke", what=what, error=error)
                 trouble = CoordError(f"{type(error).__name__}: {error}")
             else:
-                patience.over()
+                retry.succeeded()
                 return result
-            await patience.pause(trouble)
+            await retry.wait(trouble)
 
     async def unload(self, collection_id: int) -> None:
         """No query node holds the collection."""
         await self.surely(
             f"release collection {collection_id}",
             "querycoord",
-            lambda: self._outside.release(collection_id),
+            lambda: self._effects.release(collection_id),
         )
 
     async def drop_index(self, collection_id: int, partition_ids: Sequence[int] = ()) -> None:
@@ -97,7 +97,7 @@ class CleanupSteps:
         await self.surely(
             f"drop the index of collection {collection_id}",
             "indexcoord",
-            lambda: self._outside.drop_index(collection_id, partition_ids),
+            lambda: self._effects.drop_index(collection_id, partition_ids),
         )
 
     async def tell_readers(
@@ -110,7 +110,7 @@ class CleanupSteps:
 
         async def attempt() -> Timestamp:
             async with self._ticks.stamp(channels) as ts:
-                await self._outside.send(channels, message(ts, self._outside.server_id))
+                await self._effects.send(channels, message(ts, self._effects.server_id))
             return ts
 
         return await self.surely(what, "queue", attempt)
@@ -130,7 +130,7 @@ class CleanupSteps:
 
     async def _is_collected(self, collection_id: int, partition_id: int) -> bool:
         try:
-            return await self._outside.gc_finished(collection_id, partition_id)
+            return await self._effects.gc_finished(collection_id, partition_id)
         except FencedOff:
             raise
         except CoordError as error:  # Go too asks at the next turn only

@@ -12,10 +12,10 @@ from milvus_coord.coordinators.rootcoord.collections.ddl_aliases import AliasSta
 from milvus_coord.coordinators.rootcoord.collections.ddl_channels import DmlChannels
 from milvus_coord.coordinators.rootcoord.collections.ddl_channels import Ticks as ChannelTicks
 from milvus_coord.coordinators.rootcoord.collections.ddl_collections import CollectionStatements
-from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlParts, Ids
+from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlContext, Ids
 from milvus_coord.coordinators.rootcoord.collections.ddl_create import CreateCollection
 from milvus_coord.coordinators.rootcoord.collections.ddl_databases import DatabaseStatements
-from milvus_coord.coordinators.rootcoord.collections.ddl_effects import Outside
+from milvus_coord.coordinators.rootcoord.collections.ddl_effects import DdlEffects
 from milvus_coord.coordinators.rootcoord.collections.ddl_in_flight import InFlight
 from milvus_coord.coordinators.rootcoord.collections.ddl_limits import DdlLimits
 from milvus_coord.coordinators.rootcoord.collections.ddl_locks import DdlLocks
@@ -53,13 +53,13 @@ class Ddl:
         timestamps: Timestamps,
         ids: Ids,
         ticks: Ticks,
-        outside: Outside,
+        effects: DdlEffects,
         limits: DdlLimits,
         clock: Clock,
         cleanup_times: CleanupTimes | None = None,
         in_flight_max: int = IN_FLIGHT_MAX,
     ) -> None:
-        store = Store(metadata, catalog, timestamps, outside.require)
+        store = Store(metadata, catalog, timestamps, effects.require)
         locks = DdlLocks(store)
         self.channels = DmlChannels(ticks, limits, metadata.state.channels_in_use())
         term_tasks = TermTasks(tasks)
@@ -68,15 +68,15 @@ class Ddl:
             store=store,
             locks=locks,
             channels=self.channels,
-            outside=outside,
+            effects=effects,
             ticks=ticks,
             clock=clock,
             times=cleanup_times,
         )
         self.statements = Statements(term_tasks, in_flight_max=in_flight_max)
         self.locks = locks
-        parts = DdlParts(
-            store, locks, self.channels, ticks, ids, outside, self.cleanup, limits, clock
+        parts = DdlContext(
+            store, locks, self.channels, ticks, ids, effects, self.cleanup, limits, clock
         )
         in_flight = InFlight(limits)
         self._create = CreateCollection(parts, in_flight)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlParts
+from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlContext
 from milvus_coord.coordinators.rootcoord.collections.ddl_locks import named
 from milvus_coord.model.collection import Collection
 from milvus_coord.model.database import Alias, Database
@@ -18,7 +18,7 @@ class AliasStatements:
     started anew, a name is free for an alias as soon as its collection is dropped.
     """
 
-    def __init__(self, parts: DdlParts) -> None:
+    def __init__(self, parts: DdlContext) -> None:
         self._parts, self._store = parts, parts.store
 
     async def create(self, db_name: str, collection_name: str, name: str) -> None:
@@ -26,7 +26,7 @@ class AliasStatements:
         alone, shared = named(db_name, name), named(db_name, collection_name)
         async with self._parts.locks.names(alone, shared=(shared,)):
             ts = await self._store.now()
-            await self._parts.outside.forget_names(alone[0], (name, collection_name), ts)
+            await self._parts.effects.forget_names(alone[0], (name, collection_name), ts)
             state = self._store.current
             database = state.database(db_name)
             if database is None:
@@ -52,7 +52,7 @@ class AliasStatements:
         alone, shared = named(db_name, name), named(db_name, collection_name)
         async with self._parts.locks.names(alone, shared=(shared,)):
             ts = await self._store.now()
-            await self._parts.outside.forget_names(alone[0], (name,), ts)
+            await self._parts.effects.forget_names(alone[0], (name,), ts)
             state = self._store.current
             database = state.database(db_name)
             if database is None:
@@ -71,7 +71,7 @@ class AliasStatements:
         alone = named(db_name, name)
         async with self._parts.locks.names(alone):
             ts = await self._store.now()
-            await self._parts.outside.forget_names(alone[0], (name,), ts)
+            await self._parts.effects.forget_names(alone[0], (name,), ts)
             database = self._store.current.require_database(db_name)
             alias = self._store.current.alias(database.id, name)
             if alias is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlParts
+from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlContext
 from milvus_coord.coordinators.rootcoord.collections.ddl_locks import named
 from milvus_coord.model.collection import Collection, CollectionState
 from milvus_coord.model.database import Database
@@ -17,7 +17,7 @@ from milvus_coord.telemetry.log import log
 class CollectionStatements:
     """Changes of collections that exist. Database "" means the default one."""
 
-    def __init__(self, parts: DdlParts) -> None:
+    def __init__(self, parts: DdlContext) -> None:
         self._parts, self._store = parts, parts.store
 
     async def drop(self, db_name: str, name: str) -> None:
@@ -42,7 +42,7 @@ class CollectionStatements:
     async def _drop(self, database: Database, collection_id: int) -> None:
         collection = self._store.current.by_id(collection_id)
         ts = await self._store.now()
-        await self._parts.outside.forget_id(database.name, collection.id, ts, dropped=True)
+        await self._parts.effects.forget_id(database.name, collection.id, ts, dropped=True)
         await failpoint("ddl_drop_half")
         dropping = replace(collection, state=CollectionState.DROPPING)
         try:
@@ -81,10 +81,10 @@ class CollectionStatements:
                 applied=lambda state: state.collection(altered.id) == altered,
             )
             await failpoint("ddl_alter_half")
-            await self._parts.outside.forget_id(named(db_name, name)[0], altered.id, ts)
+            await self._parts.effects.forget_id(named(db_name, name)[0], altered.id, ts)
             partitions = self._store.current.partitions(altered.id)
             visible = tuple(each.id for each in partitions if each.available)
-            await self._parts.outside.tell_altered(altered, visible)
+            await self._parts.effects.tell_altered(altered, visible)
         log.info("collection altered", db=db_name, collection=altered.name, properties=dict(merged))
 
     async def rename(self, db_name: str, old: str, new_db_name: str, new: str) -> None:
@@ -95,7 +95,7 @@ class CollectionStatements:
         source, target = named(db_name, old), named(new_db_name or db_name, new)
         async with self._parts.locks.names(source, target):
             ts = await self._store.now()
-            await self._parts.outside.forget_names(source[0], (old,), ts)
+            await self._parts.effects.forget_names(source[0], (old,), ts)
             await failpoint("ddl_rename_half")
             database = self._store.current.database(target[0])
             if database is None:

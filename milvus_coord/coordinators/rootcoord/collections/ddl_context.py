@@ -9,7 +9,7 @@ from typing import Protocol
 
 from milvus_coord.coordinators.rootcoord.collections.cleanup import Cleanup
 from milvus_coord.coordinators.rootcoord.collections.ddl_channels import DmlChannels
-from milvus_coord.coordinators.rootcoord.collections.ddl_effects import Outside
+from milvus_coord.coordinators.rootcoord.collections.ddl_effects import DdlEffects
 from milvus_coord.coordinators.rootcoord.collections.ddl_limits import DdlLimits
 from milvus_coord.coordinators.rootcoord.collections.ddl_locks import DdlLocks
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
@@ -32,7 +32,7 @@ class Stamps(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class DdlParts:
+class DdlContext:
     """One set of them lives as long as the term."""
 
     store: Store
@@ -40,7 +40,7 @@ class DdlParts:
     channels: DmlChannels
     ticks: Stamps
     ids: Ids
-    outside: Outside
+    effects: DdlEffects
     cleanup: Cleanup
     limits: DdlLimits
     clock: Clock

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Final
 
-from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlParts
+from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlContext
 from milvus_coord.coordinators.rootcoord.collections.ddl_in_flight import InFlight
 from milvus_coord.coordinators.rootcoord.collections.ddl_locks import named
 from milvus_coord.coordinators.rootcoord.collections.ddl_requests import NewCollection
@@ -38,7 +38,7 @@ class CreateCollection:
     channels, CREATED. Whatever fails, nothing stays: what etcd knows of goes to the cleanup.
     """
 
-    def __init__(self, parts: DdlParts, in_flight: InFlight) -> None:
+    def __init__(self, parts: DdlContext, in_flight: InFlight) -> None:
         self._parts, self._in_flight = parts, in_flight
         self._limits = parts.limits
 
@@ -160,7 +160,7 @@ class CreateCollection:
         Both at the same time: neither changes anything for users, who see the collection not
         before it is CREATED. Ticks wait for the messages alone.
         """
-        forget = self._parts.outside.forget_names(
+        forget = self._parts.effects.forget_names(
             database.name, (draft.name,), await self._parts.store.now()
         )
         announced: list[Collection] = []
@@ -169,7 +169,7 @@ class CreateCollection:
             channels = draft.physical_channels
             async with self._parts.ticks.stamp(channels) as ts:
                 payload = messages.create_collection(draft, ids, ts)
-                positions = await self._parts.outside.send(channels, payload)
+                positions = await self._parts.effects.send(channels, payload)
             announced.append(replace(draft, created_at=ts, start_positions=positions))
 
         await abreast(send(), forget)
@@ -188,7 +188,7 @@ class CreateCollection:
                 ),
             )
             await failpoint("ddl_create_half")
-            await self._parts.outside.watch(creating)
+            await self._parts.effects.watch(creating)
             await failpoint("ddl_create_watched")
             await store.write(
                 store.catalog.put_collection(created, ts),

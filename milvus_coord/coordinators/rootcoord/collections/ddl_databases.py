@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlParts
+from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlContext
 from milvus_coord.coordinators.rootcoord.collections.ddl_in_flight import InFlight
 from milvus_coord.coordinators.rootcoord.collections.ddl_locks import named
 from milvus_coord.model.database import DEFAULT_DATABASE, Database
@@ -13,7 +13,7 @@ from milvus_coord.telemetry.log import log
 class DatabaseStatements:
     """Changes of databases. Proxies are told nothing: they cache none (Go 2.2.16)."""
 
-    def __init__(self, parts: DdlParts, in_flight: InFlight) -> None:
+    def __init__(self, parts: DdlContext, in_flight: InFlight) -> None:
         self._parts, self._store, self._in_flight = parts, parts.store, in_flight
 
     async def create(self, name: str) -> None:

@@ -82,7 +82,7 @@ class Deadlines:
     coordinators_s: float = 30.0
 
 
-class Outside:
+class DdlEffects:
     """All effects of DDL that etcd cannot fence: each needs the serve lease, and ends in time.
 
     Every method raises NotServing, TooLate, or what the part that was asked raises.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlParts
+from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlContext
 from milvus_coord.coordinators.rootcoord.collections.ddl_locks import named
 from milvus_coord.coordinators.rootcoord.collections.rules_schema import too_many_partitions
 from milvus_coord.model.collection import Collection, Partition, PartitionState
@@ -19,7 +19,7 @@ class PartitionStatements:
     Each raises DatabaseNotFound, CollectionNotFound, Refused, and what its steps raise.
     """
 
-    def __init__(self, parts: DdlParts) -> None:
+    def __init__(self, parts: DdlContext) -> None:
         self._parts, self._store = parts, parts.store
 
     async def create(self, db_name: str, collection_name: str, name: str) -> None:
@@ -42,7 +42,7 @@ class PartitionStatements:
         partition_id = await self._parts.ids.take(1)
         ts = await self._store.now()
         partition = Partition(partition_id, name, collection.id, ts)
-        await self._parts.outside.forget_id(db_name, collection.id, ts)
+        await self._parts.effects.forget_id(db_name, collection.id, ts)
         await failpoint("ddl_partition_half")
         await self._store.write(
             self._store.catalog.put_partition(partition, ts),
@@ -63,7 +63,7 @@ class PartitionStatements:
 
     async def _drop(self, db_name: str, collection: Collection, partition: Partition) -> None:
         ts = await self._store.now()
-        await self._parts.outside.forget_id(db_name, collection.id, ts)
+        await self._parts.effects.forget_id(db_name, collection.id, ts)
         await failpoint("ddl_partition_half")
         dropping = replace(partition, state=PartitionState.DROPPING)
         try:

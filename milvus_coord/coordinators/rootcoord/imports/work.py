@@ -26,8 +26,8 @@ from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import BadValue, FencedOff, NotServing
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.race import Interrupted, until
-from milvus_coord.runtime.retry import Patience
+from milvus_coord.runtime.race import Interrupted, run_until
+from milvus_coord.runtime.retry import Retry
 from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log
 
@@ -61,8 +61,8 @@ class Imports:
 
     async def recover(self) -> None:
         """Read the tasks; those that datanodes worked on have failed. Raises FencedOff."""
-        patience = Patience(self._clock, "read the import tasks", weather=(EtcdError,), cap_s=1.0)
-        await patience.outlast(self._recover)
+        retry = Retry(self._clock, "read the import tasks", on=(EtcdError,), cap_s=1.0)
+        await retry.run(self._recover)
 
     async def run(self) -> None:
         """Send, follow and put away, for ever. Raises FencedOff."""
@@ -264,7 +264,7 @@ class Imports:
     async def _loop(
         self, purpose: str, turn: Callable[[], Awaitable[None]], every_s: float, now: asyncio.Event
     ) -> None:
-        patience = Patience(self._clock, purpose, weather=(EtcdError, NotServing, BadValue))
+        retry = Retry(self._clock, purpose, on=(EtcdError, NotServing, BadValue))
         while True:
             now.clear()
             try:
@@ -272,8 +272,8 @@ class Imports:
             except FencedOff:
                 raise
             except (EtcdError, NotServing, BadValue) as error:
-                await patience.pause(error)
+                await retry.wait(error)
                 continue
-            patience.over()
+            retry.succeeded()
             with suppress(Interrupted):
-                await until(now, self._clock.sleep(every_s), name=f"wait to {purpose}")
+                await run_until(now, self._clock.sleep(every_s), name=f"wait to {purpose}")

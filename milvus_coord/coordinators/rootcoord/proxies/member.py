@@ -21,7 +21,7 @@ from milvus_coord.role.nodes.sessions import NodeSession
 from milvus_coord.rpc.http2.channel import RpcError
 from milvus_coord.runtime.backoff import Backoff
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.retry import Patience
+from milvus_coord.runtime.retry import Retry
 
 T = TypeVar("T")
 
@@ -104,10 +104,10 @@ class Member:
 
     async def run_errands(self) -> None:
         """Do the errands until the proxy goes."""
-        patience = Patience(
+        retry = Retry(
             self._clock,
             f"tell proxy {self.server_id} about users and privileges",
-            weather=(ProxyError, NotServing),
+            on=(ProxyError, NotServing),
             first_s=0.2,
         )
         while True:
@@ -116,12 +116,12 @@ class Member:
                 await self.tell(_call(errand), timeout_s=ERRAND_S)
             except (ProxyError, NotServing) as error:
                 self._errands.failed()
-                await patience.pause(error)
+                await retry.wait(error)
             except Gone:
                 return
             else:
                 self._errands.done()
-                patience.over()
+                retry.succeeded()
 
     @asynccontextmanager
     async def _bounded(self, timeout_s: float) -> AsyncIterator[None]:

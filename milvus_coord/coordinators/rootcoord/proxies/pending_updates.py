@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from milvus_coord.runtime.signal import Changed
+from milvus_coord.runtime.signal import Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Errands:
 
     def __init__(self) -> None:
         self._waiting: deque[Errand] = deque()
-        self._added = Changed()
+        self._added = Signal()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -46,7 +46,7 @@ class Errands:
     def add(self, errand: Errand) -> None:
         """Put it at the end."""
         self._waiting.append(errand)
-        self._added.ring()
+        self._added.notify()
 
     async def head(self) -> Errand:
         """The errand to do now, waiting for one."""

@@ -14,8 +14,8 @@ from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import CoordError, NotServing
 from milvus_coord.model.timestamps import Timestamp, physical_ms
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.overdue import Lateness
-from milvus_coord.runtime.signal import Changed
+from milvus_coord.runtime.overdue import Overdue
+from milvus_coord.runtime.signal import Signal
 from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log
 
@@ -89,10 +89,10 @@ class Ticks:
         self._used: Counter[str] = Counter()
         self._sending: set[str] = set()
         self._produced: dict[str, Timestamp] = {}
-        self._progress = Changed()
+        self._progress = Signal()
         self._finished = False
-        self._proxies_late: Lateness[int] = Lateness(clock, patience_s)
-        self._channels_late: Lateness[str] = Lateness(clock, patience_s)
+        self._proxies_late: Overdue[int] = Overdue(clock, patience_s)
+        self._channels_late: Overdue[str] = Overdue(clock, patience_s)
         self._failures: dict[str, str] = {}
 
     @asynccontextmanager
@@ -167,7 +167,7 @@ class Ticks:
         """
         if not self._board.report(source, channels, timestamps, default):
             return
-        if (silent_s := self._proxies_late.sign(source)) is not None:
+        if (silent_s := self._proxies_late.seen(source)) is not None:
             log.info("proxy reports its time ticks", proxy=source, silent_s=round(silent_s, 1))
 
     async def run(self) -> None:
@@ -223,7 +223,7 @@ class Ticks:
             self._taken(channel, tick)
         finally:
             self._sending.discard(channel)
-            self._progress.ring()
+            self._progress.notify()
             round_.open -= 1
             if not round_.open:
                 self._observer.round_done((self._clock.boottime() - round_.began_s) * 1000)
@@ -233,19 +233,19 @@ class Ticks:
         self._failures.pop(channel, None)
         if channel not in self._used:
             return
-        if (late_s := self._channels_late.sign(channel)) is not None:
+        if (late_s := self._channels_late.seen(channel)) is not None:
             log.info("channel gets time ticks again", channel=channel, after_s=round(late_s, 1))
 
     def _look_for_silence(self) -> None:
-        for proxy, silent_s in self._proxies_late.newly_late():
+        for proxy, silent_s in self._proxies_late.newly_overdue():
             log.warn(
                 "proxy does not report, all time ticks stand still until it does or is gone",
                 proxy=proxy,
                 silent_s=round(silent_s, 1),
             )
         if self._proxies_late.any_late or not self._serve.holds:
-            self._channels_late.excuse()
-        for channel, late_s in self._channels_late.newly_late():
+            self._channels_late.restart()
+        for channel, late_s in self._channels_late.newly_overdue():
             reason = self._why_late(channel)
             log.warn(
                 "channel gets no time ticks", channel=channel, for_s=round(late_s, 1), reason=reason
