@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests: real etcd processes."""
+"""Fixtures shared by all tests: real etcd processes; how property tests choose their examples."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import TypeAlias
 import pytest
 
 from testing.etcd import EtcdCluster, EtcdMember, EtcdOptions
+from testing.properties import load_profile
+
+load_profile()
 
 StartEtcd: TypeAlias = Callable[..., Awaitable[EtcdCluster]]
 

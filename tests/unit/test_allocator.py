@@ -16,6 +16,7 @@ from milvus_coord.allocator.timestamps import TICK_S, BadCount, TimestampAllocat
 from milvus_coord.model.errors import BadValue, CoordError, FencedOff
 from milvus_coord.model.timestamps import LOGICAL_MAX, compose, logical, physical_ms
 from milvus_coord.runtime.clock import ManualClock
+from testing.properties import examples
 
 SECOND_NS = 1_000_000_000
 
@@ -195,5 +196,5 @@ def physical_ms_of(timestamp: int) -> int:
     return timestamp >> 18
 
 
-OracleMachine.TestCase.settings = settings(max_examples=200, deadline=None)
+OracleMachine.TestCase.settings = settings(max_examples=examples(200))
 TestOracle = OracleMachine.TestCase

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from milvus_coord.ha.detection.suspicion import BEATS_MISSED, LAGS_BORNE, SILENCE_S_MAX, Suspicion
@@ -111,8 +111,9 @@ STEP = st.one_of(
 
 
 @given(st.lists(STEP, max_size=20))
+@example([(20.330616193129938, "beat", 10.0, 0.0)])  # 5 s after it are 5.000000000000114 s after it
 def test_every_silent_active_is_suspected_in_bounded_time(story: list[Step]) -> None:
-    """By looking only when told to look."""
+    """By looking only when told to look. A sum of floats may exceed the bound by its rounding."""
     now_s, steps = 0.0, []
     for gap_s, *what in story:
         now_s += gap_s
@@ -122,7 +123,7 @@ def test_every_silent_active_is_suspected_in_bounded_time(story: list[Step]) -> 
     looked_s, looks = BEGAN_S + now_s, 0
     while suspicion.sign(looked_s) is None:
         wait_s = suspicion.next_look_s(looked_s)
-        assert wait_s <= limit_s
+        assert wait_s <= limit_s + TINY_S
         looked_s += max(wait_s, TINY_S)
         looks += 1
         assert looks < 10

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog
 from testing.access import META, ROOM, AccessTerm, AccessWorld, grant_entity, status_of
 from testing.messages import method_types
+from testing.properties import examples
 
 CODES: Final = {
     "CreateCredential": 29,
@@ -83,7 +84,7 @@ REQUESTS: Final = st.one_of(*map(_request, CODES), GRANTS)
 
 
 @given(st.lists(REQUESTS, min_size=1, max_size=8))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60))
 def test_anything_is_answered(requests: list[tuple[str, dict[str, Any]]]) -> None:
     asyncio.run(_ask(requests))
 

@@ -16,6 +16,7 @@ from milvus_coord.coordinators.rootcoord.access.work import AccessLimits
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.model.database import DEFAULT_DATABASE
 from testing.access import META, ROOM, AccessTerm, AccessWorld, grant_entity, status_of
+from testing.properties import examples
 
 T = TypeVar("T")
 
@@ -177,5 +178,5 @@ def _story(state: AccessState) -> tuple[object, ...]:
     return users, state.roles(), state.mappings(), state.grants()
 
 
-AccessMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+AccessMachine.TestCase.settings = settings(max_examples=examples(40), stateful_step_count=40)
 TestAccess = AccessMachine.TestCase

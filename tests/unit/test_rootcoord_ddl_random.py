@@ -17,6 +17,7 @@ from milvus_coord.etcd.errors import EtcdError, NoSpace, Unavailable
 from milvus_coord.etcd.txn import Txn
 from milvus_coord.model.collection import CollectionState
 from milvus_coord.model.errors import CoordError
+from testing.properties import examples
 from tests.unit.rootcoord_fakes import META, Broken, Term, World, wanted
 
 NAMES = "abc"
@@ -140,7 +141,7 @@ async def check_names(term: Term) -> None:
             assert term.state.partitions(collection.id)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(40), suppress_health_check=list(HealthCheck))
 @given(seed=st.integers(0, 2**32), terms=st.integers(1, 3), one_in=st.sampled_from([0, 3, 8, 20]))
 async def test_whatever_happens_the_metadata_stays_sound(
     seed: int, terms: int, one_in: int

@@ -29,6 +29,7 @@ from milvus_coord.model.database import Alias, Database
 from milvus_coord.wire.descriptors import message_class
 from testing.metadata import FIELDS, META_ROOT, collection, partition, ts
 from testing.mutants import attribute_names, mutants
+from testing.properties import examples
 from tests.unit.test_rootcoord_state_machine import Metadata
 
 CATALOG = Catalog(META_ROOT)
@@ -213,5 +214,5 @@ class Lines(Metadata):
         assert lines(fresh) == lines(self.image)
 
 
-Lines.TestCase.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+Lines.TestCase.settings = settings(max_examples=examples(30), stateful_step_count=30)
 TestLines = Lines.TestCase

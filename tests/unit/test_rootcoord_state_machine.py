@@ -20,6 +20,7 @@ from milvus_coord.model.collection import CollectionState, PartitionState
 from milvus_coord.model.database import Alias, Database
 from milvus_coord.model.errors import CollectionNotFound
 from testing.metadata import FIELDS, META_ROOT, collection, partition, ts
+from testing.properties import examples
 
 CATALOG = Catalog(META_ROOT)
 
@@ -136,5 +137,5 @@ class Metadata(RuleBasedStateMachine):
         assert view(fresh.state) == view(self.image.state)
 
 
-Metadata.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Metadata.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=40)
 TestMetadata = Metadata.TestCase

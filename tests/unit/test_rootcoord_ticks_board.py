@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from milvus_coord.coordinators.rootcoord.ticks.rules import Hold, TickBoard
 from milvus_coord.model.errors import IllegalMove, Refused
 from milvus_coord.model.timestamps import Timestamp
+from testing.properties import examples
 
 A, B = "dml_0", "dml_1"
 
@@ -283,5 +284,5 @@ class BoardMachine(RuleBasedStateMachine):
                 assert (statement.ts or self.now + 1) > self.last[channel], "a message came late"
 
 
-BoardMachine.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
+BoardMachine.TestCase.settings = settings(max_examples=examples(100), stateful_step_count=50)
 TestBoard = BoardMachine.TestCase

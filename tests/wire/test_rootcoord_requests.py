@@ -14,6 +14,7 @@ from milvus_coord.telemetry.log import pipeline
 from milvus_coord.telemetry.logformat import encode_text
 from milvus_coord.telemetry.logsinks import StdoutSink
 from testing.messages import message_class
+from testing.properties import examples
 from tests.wire.arbitrary import Hints, altered, damaged, messages
 from tests.wire.rootcoord_bench import (
     MSG_TYPES,
@@ -202,8 +203,7 @@ def was_refused(rpc: str, outcome: Outcome) -> bool:
 
 
 ANYTHING: Final = settings(
-    max_examples=20,
-    deadline=None,
+    max_examples=examples(20),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
