@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from milvus_coord.clients.active_client import Peer
+from milvus_coord.clients.active_client import Endpoint
 from milvus_coord.pb.milvus.proto.common import Status
 from milvus_coord.pb.milvus.proto.data import DataCoordBase
 from milvus_coord.pb.milvus.proto.index import IndexCoordBase
@@ -90,8 +90,8 @@ class Fake:
     server_id: int
 
     @property
-    def peer(self) -> Peer:
-        return Peer(f"127.0.0.1:{self.port}", self.server_id)
+    def peer(self) -> Endpoint:
+        return Endpoint(f"127.0.0.1:{self.port}", self.server_id)
 
 
 @contextlib.asynccontextmanager
@@ -119,11 +119,11 @@ async def fake(
 class Registry:
     """A resolver whose answer tests change; `failures` are raised first, `reads` counts."""
 
-    peer: Peer | None = None
+    peer: Endpoint | None = None
     failures: list[Exception] = field(default_factory=list)
     reads: int = 0
 
-    async def __call__(self) -> Peer | None:
+    async def __call__(self) -> Endpoint | None:
         self.reads += 1
         await asyncio.sleep(0)
         if self.failures:

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from milvus_coord.clients.active_client import PeerError, PeerRefused
 from milvus_coord.clients.datacoord import ImportOrder
+from milvus_coord.clients.errors import CallError, CallRefused
 from milvus_coord.coordinators.rootcoord.imports.catalog import ImportCatalog
 from milvus_coord.coordinators.rootcoord.imports.ports import ImportJob, ImportSettings
 from milvus_coord.coordinators.rootcoord.imports.rules import (
@@ -64,7 +64,7 @@ class FakeDataCoord:
         self._begin()
         free = [node for node in self.nodes if node not in order.busy_nodes]
         if not free:
-            raise PeerRefused("all datanodes are busy", 1)
+            raise CallRefused("all datanodes are busy", 1)
         self.taken.append((order.task_id, free[0]))
         self.step()
         return free[0]
@@ -148,6 +148,6 @@ def report(task_id: int, state: ImportState, *segments: int, node: int = 1, **mo
     return ImportReport(task_id, node, state, segments, **more)
 
 
-def lost() -> PeerError:
+def lost() -> CallError:
     """The connection broke in mid-call."""
-    return PeerError("datacoord Import: connection lost")
+    return CallError("datacoord Import: connection lost")

@@ -10,6 +10,7 @@ from typing import Final, TypeAlias, TypeVar
 from grpclib.const import Status
 
 from milvus_coord.clients.codec import ClientCodec
+from milvus_coord.clients.errors import CallError
 from milvus_coord.model.errors import CoordError, NotServing
 from milvus_coord.rpc.http2.channel import Channel, RpcError, peer_metadata
 from milvus_coord.runtime.backoff import Backoff
@@ -23,35 +24,15 @@ _LOOK_EVERY_S: Final = 2.0
 _MISDIRECTED: Final = ("server ID mismatch", "cross cluster routing")
 
 
-class PeerError(CoordError):
-    """A call to another process failed for good; the text names role, method and last cause.
-
-    `unseen`: the request certainly reached no handler. `refused`: it did, which answered no.
-    """
-
-    def __init__(self, text: str, *, unseen: bool = False) -> None:
-        super().__init__(text)
-        self.unseen = unseen
-        self.refused = False
-
-
-class PeerRefused(PeerError):
-    """The other process has answered, and its answer is no; `status_code` is an ErrorCode."""
-
-    def __init__(self, text: str, status_code: int) -> None:
-        super().__init__(text)
-        self.refused, self.status_code = True, status_code
-
-
 @dataclass(frozen=True, slots=True)
-class Peer:
+class Endpoint:
     """The active process of a role: `ip:port`, and the server id that it must answer to."""
 
     address: str
     server_id: int
 
 
-Resolve: TypeAlias = Callable[[], Awaitable[Peer | None]]
+Resolve: TypeAlias = Callable[[], Awaitable[Endpoint | None]]
 
 
 def _always() -> None:
@@ -93,7 +74,7 @@ class _Trouble:
         return replace(told, unseen=self.unseen and former.unseen)
 
 
-class PeerClient:
+class ActiveClient:
     """One coordinator role, found by `resolve`; one channel, which all calls share. Close it.
 
     A call is repeated until its deadline: on every gRPC error, which is how a process that is gone,
@@ -128,7 +109,7 @@ class PeerClient:
         self._resolving = asyncio.Lock()
         self._lookups = 0
         self._lookup_failure: CoordError | None = None
-        self._peer: Peer | None = None
+        self._peer: Endpoint | None = None
         self._channel: Channel | None = None
         self._sure = False
         self._waiting = 0
@@ -137,7 +118,7 @@ class PeerClient:
         self._closed = False
 
     @property
-    def peer(self) -> Peer | None:
+    def peer(self) -> Endpoint | None:
         """Whom the last call went to."""
         return self._peer
 
@@ -153,7 +134,7 @@ class PeerClient:
         """Call `method` and return its reply, whatever status it has except 56.
 
         With `repeatable` False it is repeated only where it certainly reached no handler. Raises
-        PeerError, and what `Caller.permit` raises. A cancelled call tells the peer to give up.
+        CallError, and what `Caller.permit` raises. A cancelled call tells the peer to give up.
         """
         loop = asyncio.get_running_loop()
         path = f"/{self._service}/{method}"
@@ -172,7 +153,7 @@ class PeerClient:
                 over = self._closed or until_s - loop.time() <= pause_s
                 if over or not (repeatable or trouble.unseen):
                     text = f"{self.role} {method}: {trouble.text}"
-                    raise PeerError(text, unseen=trouble.unseen) from trouble.cause
+                    raise CallError(text, unseen=trouble.unseen) from trouble.cause
                 log.debug("repeating a call", role=self.role, method=method, error=outcome.text)
                 await asyncio.sleep(pause_s)
         finally:
@@ -240,7 +221,7 @@ class PeerClient:
                 raise NotServing(f"no {self.role} is registered")
             return self._channel
 
-    def _turn_to(self, peer: Peer | None) -> None:
+    def _turn_to(self, peer: Endpoint | None) -> None:
         """Without a peer the channel stays: the calls on it may still be answered."""
         if self._closed:
             raise NotServing(f"the client of {self.role} is closed")

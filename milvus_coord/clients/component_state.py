@@ -9,14 +9,14 @@ from milvus_coord.rpc.http2.channel import Channel
 
 
 @dataclass(frozen=True, slots=True)
-class PeerState:
+class ComponentState:
     """`code` is a StateCode, `error` an ErrorCode: 0 for none."""
 
     code: int
     error: int
 
 
-async def state_over(channel: Channel, service: str, *, timeout_s: float) -> PeerState:
+async def state_over(channel: Channel, service: str, *, timeout_s: float) -> ComponentState:
     """GetComponentStates of `service` ("milvus.proto.proxy.Proxy"). Raises RpcError."""
     reply = await channel.unary(
         f"/{service}/GetComponentStates",
@@ -24,4 +24,4 @@ async def state_over(channel: Channel, service: str, *, timeout_s: float) -> Pee
         ComponentStates,
         timeout_s=timeout_s,
     )
-    return PeerState(code=int(reply.state.state_code), error=int(reply.status.error_code))
+    return ComponentState(code=int(reply.state.state_code), error=int(reply.status.error_code))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from milvus_coord.clients.active_client import Caller, PeerClient, Resolve
+from milvus_coord.clients.active_client import ActiveClient, Caller, Resolve
 from milvus_coord.clients.envelope import base, require
 from milvus_coord.model.collection import Collection
 from milvus_coord.model.schema import Field, Pairs
@@ -55,7 +55,7 @@ class ImportOrder:
 
 
 class DataCoordClient:
-    """The datacoord that is active. Every method raises PeerError; a refusal has Go's text.
+    """The datacoord that is active. Every method raises CallError; a refusal has Go's text.
 
     All calls may be repeated without harm except `import_`: a datanode that gets a task twice
     imports it twice.
@@ -69,7 +69,7 @@ class DataCoordClient:
         timeout_s: float = 25.0,
         ask_timeout_s: float = 10.0,
     ) -> None:
-        self._peers = PeerClient("datacoord", _SERVICE, resolve, caller)
+        self._peers = ActiveClient("datacoord", _SERVICE, resolve, caller)
         self._source_id = caller.server_id
         self._timeout_s, self._ask_timeout_s = timeout_s, ask_timeout_s
 
@@ -115,7 +115,7 @@ class DataCoordClient:
     async def import_(self, order: ImportOrder) -> int:
         """Have a datanode take the task; its server id.
 
-        A PeerError with `unseen` False leaves open whether one has taken it.
+        A CallError with `unseen` False leaves open whether one has taken it.
         """
         task = ImportTask(
             collection_id=order.collection_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from milvus_coord.clients.active_client import PeerRefused
+from milvus_coord.clients.errors import CallRefused
 from milvus_coord.pb.milvus.proto.common import ErrorCode, MsgBase, MsgType
 
 
@@ -24,16 +24,16 @@ def base(kind: int, source_id: int) -> MsgBase:
 
 
 def require(status: StatusLike, failed: str = "") -> None:
-    """Raise PeerRefused unless `status` says Success.
+    """Raise CallRefused unless `status` says Success.
 
     The text is the reason; with `failed` it is `<failed>, code: <name>, reason: <reason>`.
     """
     if status.error_code == ErrorCode.Success:
         return
     if not failed:
-        raise PeerRefused(status.reason, status.error_code)
+        raise CallRefused(status.reason, status.error_code)
     word = code_name(status.error_code)
-    raise PeerRefused(f"{failed}, code: {word}, reason: {status.reason}", status.error_code)
+    raise CallRefused(f"{failed}, code: {word}, reason: {status.reason}", status.error_code)
 
 
 def code_name(code: int) -> str:

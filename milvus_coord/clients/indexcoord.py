@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from milvus_coord.clients.active_client import Caller, PeerClient, Resolve
+from milvus_coord.clients.active_client import ActiveClient, Caller, Resolve
 from milvus_coord.clients.envelope import require
 from milvus_coord.pb.milvus.proto.common import Status
 from milvus_coord.pb.milvus.proto.index import DropIndexRequest
@@ -14,10 +14,10 @@ _SERVICE: Final = "milvus.proto.index.IndexCoord"
 
 
 class IndexCoordClient:
-    """The indexcoord that is active. Every method raises PeerError; a refusal has Go's text."""
+    """The indexcoord that is active. Every method raises CallError; a refusal has Go's text."""
 
     def __init__(self, resolve: Resolve, caller: Caller, *, timeout_s: float = 25.0) -> None:
-        self._peers = PeerClient("indexcoord", _SERVICE, resolve, caller)
+        self._peers = ActiveClient("indexcoord", _SERVICE, resolve, caller)
         self._timeout_s = timeout_s
 
     async def drop_index(self, collection_id: int, partition_ids: Sequence[int] = ()) -> None:

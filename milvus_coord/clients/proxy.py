@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, TypeVar
 
 from milvus_coord.clients.codec import ClientCodec
-from milvus_coord.clients.component_state import PeerState, state_over
+from milvus_coord.clients.component_state import ComponentState, state_over
 from milvus_coord.clients.envelope import base, require
 from milvus_coord.pb.milvus.proto.common import MsgType
 from milvus_coord.pb.milvus.proto.milvus import GetMetricsRequest, GetMetricsResponse
@@ -28,7 +28,7 @@ _STATUS: Final = "milvus.proto.common.Status"
 class ProxyClient:
     """One proxy at its internal port. No repeats. Close it.
 
-    Methods raise RpcError, and PeerError with the proxy's reason for a refusal.
+    Methods raise RpcError, and CallError with the proxy's reason for a refusal.
 
     Args:
         address: `ip:port` of its session.
@@ -110,8 +110,8 @@ class ProxyClient:
         require(reply.status)
         return reply.response
 
-    async def component_state(self) -> PeerState:
-        """How it is; raises no PeerError."""
+    async def component_state(self) -> ComponentState:
+        """How it is; raises no CallError."""
         return await state_over(self._channel, _SERVICE, timeout_s=self._timeout_s)
 
     def close(self) -> None:

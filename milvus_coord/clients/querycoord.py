@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from milvus_coord.clients.active_client import Caller, PeerClient, Resolve
+from milvus_coord.clients.active_client import ActiveClient, Caller, Resolve
 from milvus_coord.clients.envelope import base, require
 from milvus_coord.pb.milvus.proto.common import MsgType, Status
 from milvus_coord.pb.milvus.proto.milvus import GetMetricsRequest, GetMetricsResponse
@@ -14,7 +14,7 @@ _SERVICE: Final = "milvus.proto.query.QueryCoord"
 
 
 class QueryCoordClient:
-    """The querycoord that is active. Every method raises PeerError; a refusal has Go's text."""
+    """The querycoord that is active. Every method raises CallError; a refusal has Go's text."""
 
     def __init__(
         self,
@@ -24,7 +24,7 @@ class QueryCoordClient:
         timeout_s: float = 25.0,
         ask_timeout_s: float = 10.0,
     ) -> None:
-        self._peers = PeerClient("querycoord", _SERVICE, resolve, caller)
+        self._peers = ActiveClient("querycoord", _SERVICE, resolve, caller)
         self._source_id = caller.server_id
         self._timeout_s, self._ask_timeout_s = timeout_s, ask_timeout_s
 

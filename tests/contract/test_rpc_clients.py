@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from milvus_coord.clients.active_client import Caller, Peer, PeerError, PeerRefused
+from milvus_coord.clients.active_client import Caller, Endpoint
 from milvus_coord.clients.datacoord import DataCoordClient, ImportOrder
+from milvus_coord.clients.errors import CallError, CallRefused
 from milvus_coord.clients.indexcoord import IndexCoordClient
 from milvus_coord.clients.proxy import ProxyClient
 from milvus_coord.clients.querycoord import QueryCoordClient
@@ -134,7 +135,7 @@ async def test_watch_channels(datacoord: Fake, data_client: DataCoordClient) -> 
     ]
     datacoord.recorder.refusals = [NO]
     text = "failed to watch channels, code: UnexpectedError, reason: no such luck"
-    with pytest.raises(PeerError) as failed:
+    with pytest.raises(CallError) as failed:
         await data_client.watch_channels(COLLECTION)
     assert str(failed.value) == text
 
@@ -150,7 +151,7 @@ async def test_broadcast_altered(datacoord: Fake, data_client: DataCoordClient) 
         properties=[KeyValuePair(key="k", value="v")],
     )
     datacoord.recorder.refusals = [NO]
-    with pytest.raises(PeerError, match=r"^no such luck$"):
+    with pytest.raises(CallError, match=r"^no such luck$"):
         await data_client.broadcast_altered(COLLECTION, [], ())
 
 
@@ -192,7 +193,7 @@ async def test_import(datacoord: Fake, data_client: DataCoordClient) -> None:
         )
     ]
     datacoord.recorder.refusals = [NO]
-    with pytest.raises(PeerRefused, match="no such luck"):
+    with pytest.raises(CallRefused, match="no such luck"):
         await data_client.import_(order)
 
 
@@ -228,7 +229,7 @@ async def test_querycoord() -> None:
             await client.release_collection(42, 3)
             assert await client.metrics("x") == "{}"
             one.recorder.refusals = [NO]
-            with pytest.raises(PeerError) as failed:
+            with pytest.raises(CallError) as failed:
                 await client.release_collection(42, 3)
         finally:
             client.close()
@@ -281,7 +282,7 @@ async def test_proxy_caches(a_proxy: Fake, proxy_client: ProxyClient) -> None:
         ("SetRates", proxy.SetRatesRequest(base=MsgBase(msg_id=5, timestamp=5))),
     ]
     a_proxy.recorder.refusals = [NO]
-    with pytest.raises(PeerError, match=r"^no such luck$"):
+    with pytest.raises(CallError, match=r"^no such luck$"):
         await proxy_client.invalidate_collection_meta_cache("db", "books", 0, 1, 3)
 
 
@@ -313,7 +314,7 @@ async def test_a_coordinator_is_found_by_its_session() -> None:
     assert await resolve() is None
     session = SessionRecord(7, "datacoord", "10.0.0.2:13333")
     await etcd.txn(Txn((), (put(key, session.encode()), put(other, b"damaged"))))
-    assert await resolve() == Peer("10.0.0.2:13333", 7)
+    assert await resolve() == Endpoint("10.0.0.2:13333", 7)
     await etcd.txn(Txn((), (put(key, b"damaged"),)))
     with pytest.raises(BadValue, match="session/datacoord holds no session"):
         await resolve()

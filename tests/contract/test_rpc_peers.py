@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from milvus_coord.clients.active_client import Caller, Peer, PeerClient, PeerError
+from milvus_coord.clients.active_client import ActiveClient, Caller, Endpoint
+from milvus_coord.clients.errors import CallError
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.model.errors import NotServing
 from milvus_coord.pb.milvus.proto.common import ErrorCode
@@ -30,22 +31,22 @@ CALLER = Caller(cluster="by-dev", server_id=3)
 @contextlib.contextmanager
 def _client(
     registry: Registry, caller: Caller = CALLER, *, look_every_s: float = 60.0
-) -> Iterator[PeerClient]:
-    client = PeerClient("datacoord", SERVICE, registry, caller, look_every_s=look_every_s)
+) -> Iterator[ActiveClient]:
+    client = ActiveClient("datacoord", SERVICE, registry, caller, look_every_s=look_every_s)
     try:
         yield client
     finally:
         client.close()
 
 
-async def _ask(client: PeerClient, *, timeout_s: float = 10.0) -> bool:
+async def _ask(client: ActiveClient, *, timeout_s: float = 10.0) -> bool:
     reply = await client.call(
         "GcConfirm", GcConfirmRequest(collection_id=1), GcConfirmResponse, timeout_s=timeout_s
     )
     return reply.gc_finished
 
 
-async def _import(client: PeerClient, *, timeout_s: float = 10.0) -> ImportTaskResponse:
+async def _import(client: ActiveClient, *, timeout_s: float = 10.0) -> ImportTaskResponse:
     return await client.call(
         "Import", ImportTaskRequest(), ImportTaskResponse, timeout_s=timeout_s, repeatable=False
     )
@@ -75,7 +76,7 @@ async def test_nobody_registered_is_waited_for() -> None:
 async def test_nobody_registered_until_the_deadline_is_an_error_that_says_so() -> None:
     with _client(Registry(None)) as client:
         began_s = time.monotonic()
-        with pytest.raises(PeerError, match=r"^datacoord GcConfirm: no datacoord is registered$"):
+        with pytest.raises(CallError, match=r"^datacoord GcConfirm: no datacoord is registered$"):
             await _ask(client, timeout_s=0.3)
         assert time.monotonic() - began_s < 3
 
@@ -111,7 +112,7 @@ async def test_a_restart_on_the_same_address_is_found_by_its_server_id() -> None
 async def test_a_process_of_another_cluster_is_never_asked() -> None:
     async with fake("datacoord", cluster="other") as alien:
         with _client(Registry(alien.peer)) as client:
-            with pytest.raises(PeerError, match="cross cluster routing") as failed:
+            with pytest.raises(CallError, match="cross cluster routing") as failed:
                 await _ask(client, timeout_s=0.3)
             assert failed.value.unseen
         assert not alien.recorder.asked
@@ -139,7 +140,7 @@ async def test_a_deposed_process_that_stays_not_ready_is_left_for_its_successor(
 async def test_not_ready_until_the_deadline_tells_the_reason() -> None:
     async with fake("datacoord") as one:
         one.recorder.refusals = [refusal(ErrorCode.NotReadyServe, "still activating")] * 100
-        told = pytest.raises(PeerError, match="not ready: still activating")
+        told = pytest.raises(CallError, match="not ready: still activating")
         with _client(Registry(one.peer)) as client, told:
             await _ask(client, timeout_s=0.3)
 
@@ -171,7 +172,7 @@ async def test_a_call_that_hangs_ends_at_its_deadline() -> None:
     async with fake("datacoord") as one:
         one.recorder.hold = asyncio.Event()
         with _client(Registry(one.peer), look_every_s=0.05) as client:
-            with pytest.raises(PeerError, match="no reply in time") as failed:
+            with pytest.raises(CallError, match="no reply in time") as failed:
                 await _ask(client, timeout_s=0.3)
             assert not failed.value.unseen
             assert client.peer == one.peer
@@ -186,13 +187,13 @@ async def test_trouble_of_the_resolver_is_waited_out() -> None:
 
 
 async def test_a_resolver_that_hangs_is_bounded_by_the_deadline() -> None:
-    async def hang() -> Peer | None:
+    async def hang() -> Endpoint | None:
         await asyncio.Event().wait()
         return None
 
-    client = PeerClient("datacoord", SERVICE, hang, CALLER)
+    client = ActiveClient("datacoord", SERVICE, hang, CALLER)
     try:
-        with pytest.raises(PeerError, match="could not be looked up within"):
+        with pytest.raises(CallError, match="could not be looked up within"):
             await _ask(client, timeout_s=0.2)
     finally:
         client.close()
@@ -205,7 +206,7 @@ async def test_what_must_not_happen_twice_is_not_repeated_when_it_may_have_been_
             call = asyncio.create_task(_import(client), name="call")
             await eventually(lambda: bool(one.recorder.asked))
             await one.server.abort()
-            with pytest.raises(PeerError) as failed:
+            with pytest.raises(CallError) as failed:
                 await call
         assert not failed.value.unseen
         assert len(one.recorder.asked) == 1
@@ -213,12 +214,12 @@ async def test_what_must_not_happen_twice_is_not_repeated_when_it_may_have_been_
 
 async def test_what_must_not_happen_twice_is_repeated_when_it_was_certainly_not_seen() -> None:
     with ReservedPort.bind("127.0.0.1", 0) as nobody:  # bound, and refusing
-        registry = Registry(Peer(f"127.0.0.1:{nobody.address[1]}", 7))
+        registry = Registry(Endpoint(f"127.0.0.1:{nobody.address[1]}", 7))
         with _client(registry) as client:
             call = asyncio.create_task(_import(client), name="call")
             await eventually(lambda: registry.reads >= 2)
             async with fake("datacoord", server_id=8) as one:
-                registry.peer = Peer(one.peer.address, 99)  # refused: server ID mismatch
+                registry.peer = Endpoint(one.peer.address, 99)  # refused: server ID mismatch
                 reads = registry.reads
                 await eventually(lambda: registry.reads >= reads + 2)
                 one.recorder.refusals = [refusal(ErrorCode.NotReadyServe, "standby")]
@@ -246,11 +247,11 @@ async def test_cancelling_the_call_that_looks_up_does_not_harm_those_who_wait_fo
     gate = asyncio.Event()
     async with fake("datacoord") as one:
 
-        async def resolve() -> Peer | None:
+        async def resolve() -> Endpoint | None:
             await gate.wait()
             return one.peer
 
-        client = PeerClient("datacoord", SERVICE, resolve, CALLER)
+        client = ActiveClient("datacoord", SERVICE, resolve, CALLER)
         try:
             first = asyncio.create_task(_ask(client), name="first")
             second = asyncio.create_task(_ask(client), name="second")
@@ -270,7 +271,7 @@ async def test_a_closed_client_fails_its_calls() -> None:
         with _client(Registry(one.peer)) as client:
             call = asyncio.create_task(_ask(client), name="call")
             await eventually(lambda: bool(one.recorder.asked))
-        with pytest.raises(PeerError, match="closed"):
+        with pytest.raises(CallError, match="closed"):
             await call
-        with pytest.raises((PeerError, NotServing), match="closed"):
+        with pytest.raises((CallError, NotServing), match="closed"):
             await _ask(client)

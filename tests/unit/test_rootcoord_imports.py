@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from milvus_coord.clients.active_client import PeerError
+from milvus_coord.clients.errors import CallError
 from milvus_coord.coordinators.rootcoord.imports.rules import ImportState
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import Txn, put
@@ -68,7 +68,7 @@ async def test_a_busy_datanode_gets_no_second_task(bench: ImportBench) -> None:
 async def test_nobody_takes_it_yet(bench: ImportBench) -> None:
     imports = await bench.lead()
     await imports.submit(job())
-    bench.datacoord.failures = [PeerError("datacoord Import: no datacoord", unseen=True)]
+    bench.datacoord.failures = [CallError("datacoord Import: no datacoord", unseen=True)]
     await imports.send_pending()
     assert await bench.states() == [PENDING]
     await imports.send_pending()
@@ -131,7 +131,7 @@ async def test_segments_that_are_not_flushed_yet_are_waited_for(bench: ImportBen
     task_id = await imports.submit(job())
     await imports.send_pending()
     await imports.report(report(task_id, PERSISTED, 71))
-    bench.datacoord.failures = [PeerError("datacoord Flush: away")]
+    bench.datacoord.failures = [CallError("datacoord Flush: away")]
     await imports.flip_persisted()
     assert await bench.states() == [PERSISTED]
     bench.datacoord.failures = []
@@ -150,7 +150,7 @@ async def test_segments_stay_hidden_until_datacoord_has_shown_them(bench: Import
     def third_fails() -> None:
         calls.append("step")
         if len(calls) == 4:  # flush begins and ends, states, then the showing
-            raise PeerError("datacoord UnsetIsImportingState: away")
+            raise CallError("datacoord UnsetIsImportingState: away")
 
     bench.datacoord.step = third_fails
     await imports.flip_persisted()
@@ -165,7 +165,7 @@ async def test_segments_that_are_gone_fail_the_task(bench: ImportBench) -> None:
     task_id = await imports.submit(job())
     await imports.send_pending()
     await imports.report(report(task_id, PERSISTED, 71))
-    bench.datacoord.failures = [PeerError("datacoord Flush: away")]
+    bench.datacoord.failures = [CallError("datacoord Flush: away")]
     await imports.flip_persisted()
     bench.datacoord.flushes_to = 6
     await imports.flip_persisted()
@@ -286,14 +286,14 @@ async def test_the_loops_do_all_that(bench: ImportBench) -> None:
     running = asyncio.create_task(imports.run(), name="imports")
     try:
         await _turns()
-        bench.datacoord.failures = [PeerError("nobody", unseen=True)]
+        bench.datacoord.failures = [CallError("nobody", unseen=True)]
         task_id = await imports.submit(job())
         await _turns()
         assert await bench.states() == [PENDING]
         bench.clock.advance(60)
         await _turns()
         assert await bench.states() == [STARTED]
-        bench.datacoord.failures = [PeerError("datacoord Flush: away")]
+        bench.datacoord.failures = [CallError("datacoord Flush: away")]
         await imports.report(report(task_id, PERSISTED, 71))
         await _turns()
         assert await bench.states() == [PERSISTED]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from milvus_coord.clients.active_client import Peer
+from milvus_coord.clients.active_client import Endpoint
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.session_record import SessionRecord
@@ -22,10 +22,10 @@ class SessionResolver:
     def __init__(self, etcd: Etcd, meta_root: str, role: str) -> None:
         self._etcd, self._key = etcd, Keys(meta_root, role).active
 
-    async def __call__(self) -> Peer | None:
+    async def __call__(self) -> Endpoint | None:
         """Who is active, None while nobody is. Raises EtcdError and BadValue."""
         found = (await self._etcd.get(self._key, timeout_s=_TIMEOUT_S)).kv
         if found is None:
             return None
         session = SessionRecord.decode(found.key, found.value)
-        return Peer(session.address, session.server_id)
+        return Endpoint(session.address, session.server_id)

@@ -38,7 +38,7 @@ class ImportJob:
 
 
 class DataCoord(Protocol):
-    """Who has the work done, see `rpc.datacoord.DataCoordClient`; each raises PeerError."""
+    """Who has the work done, see `rpc.datacoord.DataCoordClient`; each raises CallError."""
 
     async def import_(self, order: ImportOrder) -> int: ...
 

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
-from milvus_coord.clients.active_client import PeerError
 from milvus_coord.clients.datacoord import ImportOrder
+from milvus_coord.clients.errors import CallError
 from milvus_coord.coordinators.rootcoord.imports import rules as policy
 from milvus_coord.coordinators.rootcoord.imports.ports import (
     DataCoord,
@@ -56,7 +56,7 @@ class Imports:
         self._send_now, self._flip_now = asyncio.Event(), asyncio.Event()
         self._entering = 0
         self._offers: dict[int, asyncio.Event] = {}
-        self._outcomes: dict[int, int | PeerError] = {}
+        self._outcomes: dict[int, int | CallError] = {}
         self._to_flush: set[int] = set()
 
     async def recover(self) -> None:
@@ -155,7 +155,7 @@ class Imports:
             if task.state is ImportState.PERSISTED:
                 try:
                     await self._flip(task)
-                except PeerError as error:
+                except CallError as error:
                     log.warn("cannot follow an import task", task=task.id, error=str(error))
 
     async def clean_up(self) -> None:
@@ -190,7 +190,7 @@ class Imports:
         outcome = self._outcomes.get(task.id)
         if outcome is None:
             outcome = await self._ask(task)
-            if isinstance(outcome, PeerError) and (outcome.unseen or outcome.refused):
+            if isinstance(outcome, CallError) and (outcome.unseen or outcome.refused):
                 log.warn("nobody takes an import task yet", task=task.id, error=str(outcome))
                 return False
             self._outcomes[task.id] = outcome
@@ -209,7 +209,7 @@ class Imports:
         log.info("import task sent", task=task.id, outcome=str(outcome))
         return isinstance(outcome, int)
 
-    async def _ask(self, task: ImportTask) -> int | PeerError:
+    async def _ask(self, task: ImportTask) -> int | CallError:
         busy = sorted({each.datanode_id for each in self._store if each.working})
         order = ImportOrder(
             task_id=task.id,
@@ -224,7 +224,7 @@ class Imports:
         self._serve.require()
         try:
             return await self._datacoord.import_(order)
-        except PeerError as error:
+        except CallError as error:
             return error
 
     async def _flip(self, task: ImportTask) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, TypeVar
 
-from milvus_coord.clients.active_client import PeerError
+from milvus_coord.clients.errors import CallError
 from milvus_coord.clients.proxy import ProxyClient
 from milvus_coord.coordinators.rootcoord.proxies.pending_updates import (
     READ_ALL_POLICIES,
@@ -134,7 +134,7 @@ class Member:
                     yield
                 finally:
                     self._limits.discard(limit)
-        except (TimeoutError, RpcError, PeerError) as error:
+        except (TimeoutError, RpcError, CallError) as error:
             if self._end:
                 raise self._end() from None
             if isinstance(error, TimeoutError):
