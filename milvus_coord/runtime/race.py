@@ -1,10 +1,10 @@
-"""Run something, but not beyond an event or a time."""
+"""Run something, but not beyond the end of something else: an event, a time, a rival."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Never, TypeVar
 
 from milvus_coord.runtime.clock import Clock
 
@@ -15,36 +15,44 @@ class Interrupted(Exception):
     """The event came first; the work was cancelled and has ended."""
 
 
+async def first_of(*works: Coroutine[Any, Any, T], name: str) -> T:
+    """Return what the first of `works` to end returns, or raise what it raises.
+
+    The others are cancelled, and have ended before this returns; what they end with is not raised.
+    Of several that end in the same turn of the main loop, the one named first counts.
+    """
+    tasks = [asyncio.create_task(work, name=name) for work in works]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return next(task for task in tasks if task.done()).result()
+    finally:
+        await cancel_and_wait(*tasks)
+
+
 async def run_until(stop: asyncio.Event, work: Coroutine[Any, Any, T], *, name: str) -> T:
     """Return what `work` returns, or cancel it and raise Interrupted once `stop` is set.
 
     `work` is never started when `stop` is set already. What it raises is raised as it is.
     """
+
+    async def interrupted() -> Never:
+        await stop.wait()
+        raise Interrupted(name)
+
     if stop.is_set():
         work.close()
         raise Interrupted(name)
-    task = asyncio.create_task(work, name=name)
-    stopped = asyncio.create_task(stop.wait(), name=f"{name}.stop")
-    try:
-        await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise Interrupted(name)
-    finally:
-        await cancel_and_wait(task, stopped)
+    return await first_of(work, interrupted(), name=name)
 
 
 async def within(seconds: float, work: Coroutine[Any, Any, T], *, clock: Clock, name: str) -> T:
     """Return what `work` returns, or cancel it and raise TimeoutError when the time is over."""
-    task = asyncio.create_task(work, name=name)
-    over = asyncio.create_task(clock.sleep(seconds), name=f"{name}.time")
-    try:
-        await asyncio.wait((task, over), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
+
+    async def expired() -> Never:
+        await clock.sleep(seconds)
         raise TimeoutError(name)
-    finally:
-        await cancel_and_wait(task, over)
+
+    return await first_of(work, expired(), name=name)
 
 
 async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
-from milvus_coord.model.errors import CoordError
+from milvus_coord.model.errors import CoordError, FencedOff
 from milvus_coord.runtime.backoff import Backoff
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.telemetry.log import log
@@ -20,7 +20,7 @@ class GaveUp(Exception):
 
 
 class Retry:
-    """Retries whatever raises one of `on`, for ever unless told otherwise.
+    """Retries what raises one of `on`, for ever unless told otherwise; FencedOff is always raised.
 
     `purpose` is what could not be done, for the log line: "register in etcd".
     """
@@ -46,6 +46,8 @@ class Retry:
         while True:
             try:
                 result = await attempt()
+            except FencedOff:
+                raise
             except self._on as trouble:
                 await self.wait(trouble, give_up_after_s=give_up_after_s)
             else:

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from milvus_coord.runtime.clock import ManualClock
-from milvus_coord.runtime.race import Interrupted, run_until, to_the_end, within
+from milvus_coord.runtime.race import Interrupted, first_of, run_until, to_the_end, within
 
 
 async def test_until_returns_what_the_work_returns() -> None:
@@ -105,3 +105,34 @@ async def test_a_clean_up_that_fails_says_so() -> None:
 
     with pytest.raises(ValueError, match="own"):
         await to_the_end(clean_up(), name="clean-up")
+
+
+async def test_of_several_the_first_counts_and_the_others_have_ended() -> None:
+    ended: list[str] = []
+
+    async def endless() -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append("endless")
+        return "never"
+
+    async def soon() -> str:
+        await asyncio.sleep(0)
+        return "soon"
+
+    async def soon_too() -> str:
+        await asyncio.sleep(0)
+        return "soon too"
+
+    assert await first_of(endless(), soon(), soon_too(), name="race") == "soon"
+    assert ended == ["endless"]
+
+
+async def test_the_first_that_fails_counts_too() -> None:
+    async def fails() -> None:
+        raise ValueError("own")
+
+    with pytest.raises(ValueError, match="own"):
+        await first_of(asyncio.sleep(60), fails(), name="race")
