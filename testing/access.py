@@ -27,8 +27,7 @@ from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.states import Phase
 from milvus_coord.model.timestamps import Timestamp
-from milvus_coord.role.tasks.jobs import Statements
-from milvus_coord.role.tasks.term_tasks import TermTasks
+from milvus_coord.role.tasks.jobs import Jobs
 from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.wire.codec import WireCodec
@@ -99,8 +98,8 @@ class AccessTerm:
         self._catalog = world.access_catalog
         self.metadata = Metadata(mirror, fence, world.catalog)
         self.store = Store(self.metadata, world.catalog, _NoTimestamps(), self.serve.require)
-        self.statements = Statements(TermTasks(tasks))
-        self.access = Access(self.store, self._catalog, self.statements, self.proxies, world.limits)
+        self.jobs = Jobs(tasks, name="rootcoord.access", limit=10240, noun="statements")
+        self.access = Access(self.store, self._catalog, self.jobs, self.proxies, world.limits)
         self.methods = AccessRpcs(self.lifecycle, self.access).__mapping__()
         self._codec = WireCodec()
 

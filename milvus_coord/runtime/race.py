@@ -55,11 +55,40 @@ async def within(seconds: float, work: Coroutine[Any, Any, T], *, clock: Clock, 
     return await first_of(work, expired(), name=name)
 
 
+async def gather_all(*works: Coroutine[Any, Any, T], name: str) -> list[T]:
+    """Run all side by side; return what they returned, or raise the first error, in their order.
+
+    Either way all have ended. Unlike in a TaskGroup none is cancelled because another one failed.
+    """
+    tasks = [asyncio.create_task(work, name=name) for work in works]
+    try:
+        if tasks:
+            await asyncio.wait(tasks)
+    finally:
+        await cancel_and_wait(*tasks)
+    return [task.result() for task in tasks]
+
+
 async def cancel_and_wait(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel `tasks` and wait until they are over; what they end with is not raised."""
+    """Cancel `tasks` and wait until they are over; what they end with is not raised.
+
+    A cancellation of the caller cancels them once more, and comes through when they are over.
+    """
     for task in tasks:
         task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+    cancelled: asyncio.CancelledError | None = None
+    while pending := [task for task in tasks if not task.done()]:
+        try:
+            await asyncio.wait(pending)
+        except asyncio.CancelledError as error:
+            cancelled = error
+            for task in pending:
+                task.cancel()
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # seen
+    if cancelled is not None:
+        raise cancelled
 
 
 async def to_the_end(work: Coroutine[Any, Any, T], *, name: str) -> T:

@@ -234,8 +234,8 @@ class Term:
         wrong = self.state.check()
         if self.ddl.locks.held:
             wrong.append(f"{self.ddl.locks.held} locks are held")
-        if self.ddl.statements.in_flight:
-            wrong.append(f"{self.ddl.statements.in_flight} statements are in flight")
+        if self.ddl.jobs.running:
+            wrong.append(f"{self.ddl.jobs.running} statements are in flight")
         if +self.ticks.used != self.ddl.channels.references:
             wrong.append(f"ticks count {self.ticks.used}, we {self.ddl.channels.references}")
         if not self.ddl.cleanup.running and +self.ticks.used != self.state.channels_in_use():
@@ -250,7 +250,7 @@ class World:
     limits: DdlLimits = field(default_factory=DdlLimits)
     deadlines: Deadlines = field(default_factory=Deadlines)
     times: CleanupTimes = field(default_factory=CleanupTimes)
-    in_flight_max: int = 10240
+    jobs_max: int = 10240
     clock: ManualClock = field(default_factory=ManualClock)
     faults: Faults = field(default_factory=Faults)
 
@@ -313,7 +313,7 @@ class World:
             limits=self.limits,
             clock=self.clock,
             cleanup_times=self.times,
-            in_flight_max=self.in_flight_max,
+            jobs_max=self.jobs_max,
         )
         return Term(self, tasks, metadata, ticks, ddl)
 

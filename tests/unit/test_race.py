@@ -7,7 +7,15 @@ import asyncio
 import pytest
 
 from milvus_coord.runtime.clock import ManualClock
-from milvus_coord.runtime.race import Interrupted, first_of, run_until, to_the_end, within
+from milvus_coord.runtime.race import (
+    Interrupted,
+    cancel_and_wait,
+    first_of,
+    gather_all,
+    run_until,
+    to_the_end,
+    within,
+)
 
 
 async def test_until_returns_what_the_work_returns() -> None:
@@ -136,3 +144,65 @@ async def test_the_first_that_fails_counts_too() -> None:
 
     with pytest.raises(ValueError, match="own"):
         await first_of(asyncio.sleep(60), fails(), name="race")
+
+
+async def test_a_cancellation_is_not_lost_when_a_child_fails_at_the_same_time() -> None:
+    entered = asyncio.Event()
+
+    async def child() -> None:
+        try:
+            entered.set()
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("while being cancelled") from None
+
+    task = asyncio.create_task(gather_all(child(), child(), name="race"))
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_all_end_before_the_first_error_is_raised() -> None:
+    ended: list[str] = []
+
+    async def fails(text: str) -> None:
+        raise ValueError(text)
+
+    async def takes_long() -> None:
+        for _ in range(10):
+            await asyncio.sleep(0)
+        ended.append("long")
+
+    with pytest.raises(ValueError, match="first"):
+        await gather_all(takes_long(), fails("first"), fails("second"), name="race")
+    assert ended == ["long"]
+    assert asyncio.current_task().cancelling() == 0  # type: ignore[union-attr] # there is one
+
+
+async def test_nothing_gathered_is_nothing() -> None:
+    assert await gather_all(name="race") == []
+
+
+async def test_a_cancelled_wait_for_an_end_still_waits() -> None:
+    ended = asyncio.Event()
+
+    async def ends_slowly() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(5):
+                try:
+                    await asyncio.sleep(0)
+                except asyncio.CancelledError:
+                    continue
+            ended.set()
+
+    slow = asyncio.create_task(ends_slowly())
+    await asyncio.sleep(0)
+    waiting = asyncio.create_task(cancel_and_wait(slow))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert ended.is_set()

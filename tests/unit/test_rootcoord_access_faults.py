@@ -154,12 +154,12 @@ async def test_a_caller_who_hangs_up_cancels_nothing() -> None:
     async with world.term() as term:
         await furnish(term)
         call = asyncio.create_task(term.call("DropRole", role_name="bare"))
-        while not term.statements.in_flight:
+        while not term.jobs.running:
             await asyncio.sleep(0)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        while term.statements.in_flight:
+        while term.jobs.running:
             await asyncio.sleep(0)
         assert "roles/bare" not in world.stored()
         assert term.proxies.told == [(6, "bare")]

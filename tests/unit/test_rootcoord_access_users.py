@@ -124,11 +124,11 @@ async def test_a_deleted_user_is_not_told_of_afterwards(term: AccessTerm) -> Non
     await term.user("ann")
     term.proxies.gate = asyncio.Event()
     update = asyncio.create_task(term.ok("UpdateCredential", username="ann", sha256_password="s"))
-    await _until(lambda: term.statements.in_flight == 1)
+    await _until(lambda: term.jobs.running == 1)
     deletion = asyncio.create_task(term.ok("DeleteCredential", username="ann"))
     for _ in range(200):
         await asyncio.sleep(0)
-    assert term.statements.in_flight == 2
+    assert term.jobs.running == 2
     assert not term.proxies.told[1:]
     term.proxies.gate.set()
     await asyncio.gather(update, deletion)

@@ -153,7 +153,7 @@ async def test_a_caller_that_hangs_up_cancels_nothing() -> None:
         assert term.state.count() == 0
         hang.set()
         await world.until(lambda: term.state.count() == 1, step_s=0.0)
-        await world.until(lambda: not term.ddl.statements.in_flight, step_s=0.0)
+        await world.until(lambda: not term.ddl.jobs.running, step_s=0.0)
         assert term.consistent() == []
 
 
@@ -169,7 +169,7 @@ async def test_a_bug_in_a_statement_is_its_callers_alone() -> None:
 
 
 async def test_too_many_statements_are_refused_in_clear_words() -> None:
-    world = World(in_flight_max=3)
+    world = World(jobs_max=3)
     async with world.term() as term:
         hang = world.faults.hang("watch")
         waiting = [

@@ -166,7 +166,7 @@ class RootCoordTerm:
         access = Access(
             self._store,
             self._access_catalog,
-            ddl.statements,
+            ddl.jobs,
             outbound.proxies,
             settings.access_limits(context.settings),
         )

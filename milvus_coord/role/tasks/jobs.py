@@ -1,79 +1,76 @@
-"""Run statements to their end, whatever becomes of the callers that wait for them."""
+"""Jobs: they outlive the callers that wait for them, and end with the term."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
 from milvus_coord.model.errors import NotServing, Refused
-from milvus_coord.role.tasks.term_tasks import TermTasks
 
 T = TypeVar("T")
 
-IN_FLIGHT_MAX: Final = 10240
-"""Statements at a time, running or waiting: the length of Go 2.2.16's queue of DDL tasks."""
 
+class Jobs:
+    """Starts tasks in a group that a term owns.
 
-class Statements:
-    """Each statement is a task of the term: it ends with it, or by itself.
-
-    What a statement raises goes to its caller and harms neither the term nor other statements. A
-    caller that hangs up cancels nothing.
+    Args:
+        name: the first part of the tasks' names, `rootcoord.ddl`.
+        limit: so many jobs may have a caller that waits; `run` refuses more.
+        noun: what users call such jobs, for that refusal: "statements".
     """
 
-    def __init__(self, tasks: TermTasks, *, in_flight_max: int = IN_FLIGHT_MAX) -> None:
-        self._tasks, self._in_flight_max = tasks, in_flight_max
-        self.in_flight = 0
+    def __init__(self, tasks: asyncio.TaskGroup, *, name: str, limit: int, noun: str) -> None:
+        self._tasks, self._name, self._limit, self._noun = tasks, name, limit, noun
+        self.running = 0
 
     async def run(self, name: str, work: Coroutine[Any, Any, T]) -> T:
-        """Return what `work` returns, or raise what it raises.
+        """Return what `work` returns, or raise what it raises, which harms nobody else.
 
-        Raises Refused when there are too many statements already, NotServing when the term ended
-        before the statement did.
+        Cancelling the caller does not cancel `work`. Raises Refused when there are too many jobs
+        already, NotServing when the term is over or ends before the job does.
         """
-        if self.in_flight >= self._in_flight_max:
+        if self.running >= self._limit:
             work.close()
-            raise Refused(f"{name}: {self.in_flight} statements are waiting already, try later")
-        statement = _Statement(work, self._ended)
+            raise Refused(f"{name}: {self.running} {self._noun} are waiting already, try later")
+        outcome: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        results: list[T] = []
+        errors: list[Exception] = []
+
+        async def attempt() -> None:
+            try:
+                results.append(await work)
+            except Exception as error:  # the caller's, whatever it is
+                errors.append(error)
+
+        def ended(_: asyncio.Task[None]) -> None:
+            self.running -= 1
+            work.close()  # if it was cancelled before its first step
+            if outcome.done():  # nobody waits any more
+                return
+            if results:
+                outcome.set_result(results[0])
+            else:
+                ended_first = f"{name}: the term ended first, what was done of it is unknown"
+                outcome.set_exception(errors[0] if errors else NotServing(ended_first))
+
         try:
-            task = self._tasks.start(statement.run(), name=f"rootcoord.ddl {name}")
+            task = self.start(name, attempt())
         except NotServing:
             work.close()
             raise
-        self.in_flight += 1
-        task.add_done_callback(statement.ended)
-        await statement.over.wait()
-        return statement.result(name)
+        self.running += 1
+        task.add_done_callback(ended)
+        return await outcome
 
-    def _ended(self) -> None:
-        self.in_flight -= 1
+    def start(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Let `work` run for which nobody waits; what it raises ends the term.
 
-
-class _Statement(Generic[T]):
-    """One statement and what came of it."""
-
-    def __init__(self, work: Coroutine[Any, Any, T], ended: Callable[[], None]) -> None:
-        self._work, self._ended = work, ended
-        self._outcome: list[T] = []
-        self._error: Exception | None = None
-        self.over = asyncio.Event()
-
-    async def run(self) -> None:
+        Raises NotServing when the term is over: `work` is closed then.
+        """
         try:
-            self._outcome.append(await self._work)
-        except Exception as error:  # whatever it is, it is the caller's
-            self._error = error
-
-    def ended(self, _: asyncio.Task[None]) -> None:
-        """Also for a task that was cancelled before its first step."""
-        self._work.close()
-        self._ended()
-        self.over.set()
-
-    def result(self, name: str) -> T:
-        if self._error is not None:
-            raise self._error
-        if not self._outcome:
-            raise NotServing(f"{name}: the term ended first, what was done of it is unknown")
-        return self._outcome[0]
+            return self._tasks.create_task(work, name=f"{self._name} {name}")
+        except RuntimeError:  # the group is being left
+            work.close()
+            raise NotServing(f"{name}: not begun, the term is over") from None

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
 from milvus_coord.coordinators.rootcoord.access import rules_privileges as privileges
 from milvus_coord.coordinators.rootcoord.access.catalog import (
@@ -27,10 +27,9 @@ from milvus_coord.etcd.txn import Op
 from milvus_coord.model.access import ANY, Grantee, PolicyOp, User, policy
 from milvus_coord.model.database import DEFAULT_DATABASE
 from milvus_coord.model.errors import CoordError, NotFound, NotServing, Refused
+from milvus_coord.role.tasks.jobs import Jobs
 from milvus_coord.runtime.locks import KeyedLocks
 from milvus_coord.telemetry.log import log
-
-T = TypeVar("T")
 
 
 class Store(Protocol):
@@ -51,13 +50,6 @@ class Store(Protocol):
 
         `applied` decides where etcd does not say what became of it. Raises CoordError.
         """
-
-
-class Statements(Protocol):
-    """Who runs statements to their end, also when their callers are gone."""
-
-    async def run(self, name: str, work: Coroutine[Any, Any, T]) -> T:
-        """Return what `work` returns, raise what it raises."""
 
 
 class Proxies(Protocol):
@@ -92,12 +84,12 @@ class Access:
         self,
         store: Store,
         catalog: AccessCatalog,
-        statements: Statements,
+        jobs: Jobs,
         proxies: Proxies,
         limits: AccessLimits,
     ) -> None:
         self._store, self._catalog = store, catalog
-        self._statements, self._proxies, self._limits = statements, proxies, limits
+        self._jobs, self._proxies, self._limits = jobs, proxies, limits
         self._writing = asyncio.Lock()
         # While one of them changes a password and tells the proxies, no other may: the proxies
         # would end up with the older one, or with that of a user who is gone.
@@ -119,23 +111,23 @@ class Access:
 
     async def create_user(self, name: str, password_hash: str, sha256_password: str) -> None:
         """Add a user; that a proxy could not be told is no failure, it will ask."""
-        await self._statements.run(
+        await self._jobs.run(
             "CreateCredential", self._create_user(User(name, password_hash), sha256_password)
         )
 
     async def update_user(self, name: str, password_hash: str, sha256_password: str) -> None:
         """Set a user's password, as in Go also that of a user who is not there yet."""
-        await self._statements.run(
+        await self._jobs.run(
             "UpdateCredential", self._update_user(User(name, password_hash), sha256_password)
         )
 
     async def delete_user(self, name: str) -> None:
         """Take a user and his roles away; fine when he is not there."""
-        await self._statements.run("DeleteCredential", self._delete_user(name))
+        await self._jobs.run("DeleteCredential", self._delete_user(name))
 
     async def create_role(self, name: str) -> None:
         """Add a role."""
-        await self._statements.run("CreateRole", self._create_role(name))
+        await self._jobs.run("CreateRole", self._create_role(name))
 
     async def drop_role(self, name: str) -> None:
         """Take a role away, also from its users.
@@ -143,21 +135,19 @@ class Access:
         As in Go, privileges in the database `default` must be revoked first. Those in others stay,
         and a new role of this name will have them.
         """
-        await self._statements.run("DropRole", self._drop_role(name))
+        await self._jobs.run("DropRole", self._drop_role(name))
 
     async def operate_user_role(self, user: str, role: str, operation: int) -> None:
         """Give a user a role (0) or take it away (1); fine when that is so already."""
-        await self._statements.run(
-            "OperateUserRole", self._operate_user_role(user, role, operation)
-        )
+        await self._jobs.run("OperateUserRole", self._operate_user_role(user, role, operation))
 
     async def grant(self, wanted: GrantWanted) -> None:
         """Let a role do something; fine when it may already."""
-        await self._statements.run("OperatePrivilege", self._change(wanted, PolicyOp.GRANT))
+        await self._jobs.run("OperatePrivilege", self._change(wanted, PolicyOp.GRANT))
 
     async def revoke(self, wanted: GrantWanted) -> None:
         """Let a role do something no more; fine when it may not anyway."""
-        await self._statements.run("OperatePrivilege", self._change(wanted, PolicyOp.REVOKE))
+        await self._jobs.run("OperatePrivilege", self._change(wanted, PolicyOp.REVOKE))
 
     async def _create_user(self, user: User, sha256_password: str) -> None:
         if not user.name:

@@ -18,7 +18,7 @@ from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.model.collection import Collection, CollectionState, Partition
 from milvus_coord.model.errors import NotServing
 from milvus_coord.model.timestamps import Timestamp
-from milvus_coord.role.tasks.term_tasks import TermTasks
+from milvus_coord.role.tasks.jobs import Jobs
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.failpoints import failpoint
 from milvus_coord.telemetry.log import log
@@ -33,7 +33,7 @@ class Cleanup:
 
     def __init__(
         self,
-        tasks: TermTasks,
+        jobs: Jobs,
         *,
         store: Store,
         locks: DdlLocks,
@@ -43,7 +43,7 @@ class Cleanup:
         clock: Clock,
         times: CleanupTimes | None = None,
     ) -> None:
-        self._tasks, self._store, self._locks, self._channels = tasks, store, locks, channels
+        self._jobs, self._store, self._locks, self._channels = jobs, store, locks, channels
         self._clock = clock
         self._steps = CleanupSteps(
             effects=effects, ticks=ticks, clock=clock, times=times or CleanupTimes()
@@ -96,7 +96,7 @@ class Cleanup:
             work.close()
             return
         try:
-            task = self._tasks.start(self._run(name, work), name=f"rootcoord.cleanup.{name}")
+            task = self._jobs.start(f"cleanup.{name}", self._run(name, work))
         except NotServing:  # the next term adopts it
             work.close()
             return

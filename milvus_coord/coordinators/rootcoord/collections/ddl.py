@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Protocol
+from typing import Final, Protocol
 
 from milvus_coord.coordinators.rootcoord.collections.cleanup import Cleanup
 from milvus_coord.coordinators.rootcoord.collections.cleanup_steps import CleanupTimes
@@ -24,9 +24,11 @@ from milvus_coord.coordinators.rootcoord.collections.ddl_requests import NewColl
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.store import Metadata, Store, Timestamps
 from milvus_coord.model.schema import Pairs
-from milvus_coord.role.tasks.jobs import IN_FLIGHT_MAX, Statements
-from milvus_coord.role.tasks.term_tasks import TermTasks
+from milvus_coord.role.tasks.jobs import Jobs
 from milvus_coord.runtime.clock import Clock
+
+JOBS_MAX: Final = 10240
+"""Statements at a time, running or waiting: the length of Go 2.2.16's queue of DDL tasks."""
 
 
 class Ticks(Stamps, ChannelTicks, Protocol):
@@ -37,7 +39,7 @@ class Ddl:
     """One statement a method: returns when it is done, raises CoordError with Go's text.
 
     There is no queue as in Go 2.2.16: statements wait for each other only where they touch the
-    same names or the same collection. Each is a task of the term; see `Statements`. A database
+    same names or the same collection. Each is a task of the term; see `Jobs`. A database
     name "" means the default one.
 
     To be made when `metadata` has caught up. From then on the channels of all stored collections
@@ -57,14 +59,14 @@ class Ddl:
         limits: DdlLimits,
         clock: Clock,
         cleanup_times: CleanupTimes | None = None,
-        in_flight_max: int = IN_FLIGHT_MAX,
+        jobs_max: int = JOBS_MAX,
     ) -> None:
         store = Store(metadata, catalog, timestamps, effects.require)
         locks = DdlLocks(store)
         self.channels = DmlChannels(ticks, limits, metadata.state.channels_in_use())
-        term_tasks = TermTasks(tasks)
+        self.jobs = Jobs(tasks, name="rootcoord.ddl", limit=jobs_max, noun="statements")
         self.cleanup = Cleanup(
-            term_tasks,
+            self.jobs,
             store=store,
             locks=locks,
             channels=self.channels,
@@ -73,7 +75,6 @@ class Ddl:
             clock=clock,
             times=cleanup_times,
         )
-        self.statements = Statements(term_tasks, in_flight_max=in_flight_max)
         self.locks = locks
         parts = DdlContext(
             store, locks, self.channels, ticks, ids, effects, self.cleanup, limits, clock
@@ -91,43 +92,43 @@ class Ddl:
 
     async def create_collection(self, wanted: NewCollection) -> None:
         name = f"create collection {wanted.collection_name}"
-        await self.statements.run(name, self._create.run(wanted))
+        await self.jobs.run(name, self._create.run(wanted))
 
     async def drop_collection(self, db_name: str, name: str) -> None:
         work = self._collections.drop(db_name, name)
-        await self.statements.run(f"drop collection {name}", work)
+        await self.jobs.run(f"drop collection {name}", work)
 
     async def alter_collection(self, db_name: str, name: str, properties: Pairs) -> None:
         work = self._collections.alter(db_name, name, properties)
-        await self.statements.run(f"alter collection {name}", work)
+        await self.jobs.run(f"alter collection {name}", work)
 
     async def rename_collection(self, db_name: str, old: str, new_db_name: str, new: str) -> None:
         work = self._collections.rename(db_name, old, new_db_name, new)
-        await self.statements.run(f"rename collection {old}", work)
+        await self.jobs.run(f"rename collection {old}", work)
 
     async def create_partition(
         self, db_name: str, collection_name: str, partition_name: str
     ) -> None:
         work = self._partitions.create(db_name, collection_name, partition_name)
-        await self.statements.run(f"create partition {partition_name}", work)
+        await self.jobs.run(f"create partition {partition_name}", work)
 
     async def drop_partition(self, db_name: str, collection_name: str, partition_name: str) -> None:
         work = self._partitions.drop(db_name, collection_name, partition_name)
-        await self.statements.run(f"drop partition {partition_name}", work)
+        await self.jobs.run(f"drop partition {partition_name}", work)
 
     async def create_alias(self, db_name: str, collection_name: str, alias: str) -> None:
         work = self._aliases.create(db_name, collection_name, alias)
-        await self.statements.run(f"create alias {alias}", work)
+        await self.jobs.run(f"create alias {alias}", work)
 
     async def alter_alias(self, db_name: str, collection_name: str, alias: str) -> None:
         work = self._aliases.alter(db_name, collection_name, alias)
-        await self.statements.run(f"alter alias {alias}", work)
+        await self.jobs.run(f"alter alias {alias}", work)
 
     async def drop_alias(self, db_name: str, alias: str) -> None:
-        await self.statements.run(f"drop alias {alias}", self._aliases.drop(db_name, alias))
+        await self.jobs.run(f"drop alias {alias}", self._aliases.drop(db_name, alias))
 
     async def create_database(self, name: str) -> None:
-        await self.statements.run(f"create database {name}", self._databases.create(name))
+        await self.jobs.run(f"create database {name}", self._databases.create(name))
 
     async def drop_database(self, name: str) -> None:
-        await self.statements.run(f"drop database {name}", self._databases.drop(name))
+        await self.jobs.run(f"drop database {name}", self._databases.drop(name))

@@ -23,8 +23,8 @@ from milvus_coord.model.collection import Collection, CollectionState, Partition
 from milvus_coord.model.database import Database
 from milvus_coord.model.errors import CollectionNotFound, FencedOff, Refused
 from milvus_coord.model.timestamps import Timestamp
-from milvus_coord.role.tasks.term_tasks import abreast
 from milvus_coord.runtime.failpoints import failpoint
+from milvus_coord.runtime.race import gather_all
 from milvus_coord.telemetry.log import log
 
 _LATER: Final = Timestamp(0)
@@ -172,7 +172,7 @@ class CreateCollection:
                 positions = await self._parts.effects.send(channels, payload)
             announced.append(replace(draft, created_at=ts, start_positions=positions))
 
-        await abreast(send(), forget)
+        await gather_all(send(), forget, name="rootcoord.ddl.announce")
         return announced[0]
 
     async def _store(self, creating: Collection, partitions: tuple[Partition, ...]) -> None:

@@ -12,7 +12,7 @@ from milvus_coord.model.collection import Collection, StartPosition
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.schema import Pairs
 from milvus_coord.model.timestamps import Timestamp
-from milvus_coord.role.tasks.term_tasks import abreast
+from milvus_coord.runtime.race import gather_all
 
 T = TypeVar("T")
 
@@ -115,7 +115,8 @@ class DdlEffects:
         To all channels at once, while Go 2.2.16 takes one after the other: no reader follows more
         than one of them for a collection's order.
         """
-        return tuple(await abreast(*(self._send(channel, payload) for channel in channels)))
+        sends = (self._send(channel, payload) for channel in channels)
+        return tuple(await gather_all(*sends, name="rootcoord.ddl.send"))
 
     async def forget_id(
         self, db_name: str, collection_id: int, ts: Timestamp, *, dropped: bool = False
