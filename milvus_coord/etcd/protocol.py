@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Final, Protocol
 
-from milvus_coord.etcd.txn import Compare, Op, PartsResult, Txn, TxnResult
+from milvus_coord.etcd.txn import Txn, TxnResult
 from milvus_coord.etcd.values import (
     Batch,
     ClusterMember,
@@ -16,6 +16,9 @@ from milvus_coord.etcd.values import (
     MemberStatus,
     RangeResult,
 )
+
+PAGE_KEYS: Final = 8000
+"""Asked for at once: etcd walks over the whole rest of a range for each page of it."""
 
 
 class Watch(Protocol):
@@ -56,7 +59,7 @@ class Etcd(Protocol):
         self,
         prefix: bytes,
         *,
-        page_size: int = 1000,
+        page_keys: int = PAGE_KEYS,
         revision: int = 0,
         timeout_s: float | None = None,
     ) -> RangeResult:
@@ -65,21 +68,27 @@ class Etcd(Protocol):
         Raises Compacted when `revision` is given and gone.
         """
 
+    def pages(
+        self,
+        start: bytes,
+        end: bytes,
+        *,
+        page_keys: int = PAGE_KEYS,
+        revision: int = 0,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[RangeResult]:
+        """Read the keys in [start, end) page by page, all as of one revision, for large ranges.
+
+        There is one page at least; the first one decides on the revision when none is given. No
+        page has more than `page_keys` keys. `timeout_s` is for each page. Raises Compacted when the
+        revision is gone, or goes while its pages are read: begin again then.
+        """
+
     async def txn(self, txn: Txn, *, timeout_s: float | None = None) -> TxnResult:
         """Send a transaction; never twice once it may have been applied.
 
         Raises Unavailable (with `sent` True the outcome is unknown), NoSpace, LeaseNotFound (an
         operation names a lease that is gone), RequestTooLarge, TooManyOperations, InvalidRequest.
-        """
-
-    async def txn_in_parts(
-        self, guard: tuple[Compare, ...], ops: tuple[Op, ...], *, timeout_s: float | None = None
-    ) -> PartsResult:
-        """Apply `ops` in order as several transactions, each under `guard`; stop at a refusal.
-
-        For more than one transaction can hold, where the caller knows that half of it does no
-        harm. `timeout_s` is for each part. Raises what `txn` raises; a note on the error tells how
-        many parts were applied before.
         """
 
     async def lease_grant(self, ttl_s: int, *, timeout_s: float | None = None) -> Lease:
@@ -111,10 +120,13 @@ class Etcd(Protocol):
         key: bytes,
         *,
         prefix: bool = False,
+        end: bytes = b"",
         start_revision: int,
         idle_check_s: float = 2.0,
     ) -> Watch:
         """Every change from `start_revision` on, once and in order, whatever etcd goes through.
+
+        Of `key` alone, of all keys that begin with it (`prefix`), or of those in [key, end).
 
         A stream that is silent for `idle_check_s` is asked for a sign of life, and left for the
         next endpoint when it gives none within as long again. Waits raise Compacted when the

@@ -162,17 +162,3 @@ class TxnResult:
         if not isinstance(response, RangeResult):
             raise TypeError(f"operation {index} of the transaction is no read")
         return response.kvs[0] if response.kvs else None
-
-
-@dataclass(frozen=True, slots=True)
-class PartsResult:
-    """How many parts were applied before the first refused guard, of how many in all."""
-
-    applied: int
-    parts: int
-    revision: int
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether all parts were applied."""
-        return self.applied == self.parts

@@ -195,34 +195,70 @@ async def test_one_key_is_written_at_most_once_in_a_branch(world: World) -> None
     assert (await world.etcd.get(b"a/1")).revision == 1
 
 
-async def test_parts_go_on_until_the_guard_fails(world: World) -> None:
-    ops = tuple(put(b"k/%04d" % i, b"v") for i in range(300))
-    whole = await world.etcd.txn_in_parts((version_is(b"lock", 0),), ops)
-    assert (whole.succeeded, whole.applied, whole.parts) == (True, 3, 3)
-    listing = await world.etcd.range(b"k/")
-    assert (len(listing.kvs), listing.revision) == (300, whole.revision)
-
-    locking = (*ops[:127], put(b"lock", b"x"), *ops[127:])
-    cut = await world.etcd.txn_in_parts((version_is(b"lock", 0),), locking)
-    assert (cut.succeeded, cut.applied, cut.parts) == (False, 1, 3)
-    assert {kv.version for kv in (await world.etcd.range(b"k/")).kvs} == {1, 2}
-    assert (await world.etcd.txn_in_parts((), ())).succeeded
-
-
 async def test_a_range_holds_the_prefix_in_order_at_any_kept_revision(world: World) -> None:
     for key in (b"p/b", b"p/a", b"p", b"p0", b"q"):
         revision = await world.put(key, b"1")
     await world.delete(b"p/a")
     now = await world.etcd.range(b"p/")
     assert [kv.key for kv in now.kvs] == [b"p/b"]
-    then = await world.etcd.range(b"p/", revision=revision, page_size=1)
+    then = await world.etcd.range(b"p/", revision=revision, page_keys=1)
     assert [kv.key for kv in then.kvs] == [b"p/a", b"p/b"]
     assert (then.revision, now.revision) == (revision, revision + 1)
-    everything = await world.etcd.range(b"", page_size=2)
+    everything = await world.etcd.range(b"", page_keys=2)
     assert [kv.key for kv in everything.kvs] == [b"p", b"p/b", b"p0", b"q"]
     await world.compact(revision + 1)
     with pytest.raises(Compacted):
         await world.etcd.range(b"p/", revision=revision)
+
+
+async def test_pages_are_of_one_revision_and_in_order(world: World) -> None:
+    keys = [b"p/%03d" % number for number in range(10)]
+    for key in (*keys, b"p0", b"q"):
+        revision = await world.put(key, b"1")
+    pages = world.etcd.pages(b"p/", b"p1", page_keys=4)
+    first = await anext(pages)
+    await world.delete(keys[9])
+    await world.put(b"p/5", b"new")
+    rest = [page async for page in pages]
+    assert {page.revision for page in (first, *rest)} == {revision}
+    assert max(len(page.kvs) for page in (first, *rest)) <= 4
+    found = [kv.key for page in (first, *rest) for kv in page.kvs]
+    assert found == [*keys, b"p0"]
+    later = [page async for page in world.etcd.pages(b"p/", b"p1", revision=revision)]
+    assert [kv.key for page in later for kv in page.kvs] == found
+
+
+async def test_an_empty_range_is_one_empty_page(world: World) -> None:
+    revision = await world.put(b"q", b"1")
+    pages = [page async for page in world.etcd.pages(b"p", b"q")]
+    assert pages == [RangeResult((), revision)]
+
+
+async def test_pages_end_when_their_revision_is_compacted(world: World) -> None:
+    for number in range(4):
+        await world.put(b"p/%d" % number, b"1")
+    pages = world.etcd.pages(b"p/", b"p0", page_keys=2)
+    first = await anext(pages)
+    await world.compact(await world.put(b"q", b"1"))
+    with pytest.raises(Compacted):
+        await anext(pages)
+    with pytest.raises(Compacted):
+        await anext(world.etcd.pages(b"p/", b"p0", revision=first.revision))
+
+
+async def test_a_watch_of_a_range_sees_what_is_in_it(world: World) -> None:
+    async with aclosing(world.etcd.watch(b"b", end=b"d", start_revision=1)) as watch:
+        for key in (b"a", b"b", b"c/1", b"d"):
+            last = await world.put(key, b"1")
+        await world.delete(b"c/1")
+        found: list[tuple[EventKind, bytes]] = []
+        async with asyncio.timeout(SOON_S):
+            while len(found) < 3:
+                batch = await anext(watch)
+                found += [(event.kind, event.kv.key) for event in batch.events]
+    put_, deleted = EventKind.PUT, EventKind.DELETE
+    assert found == [(put_, b"b"), (put_, b"c/1"), (deleted, b"c/1")]
+    assert batch.revision == last + 1
 
 
 async def test_prefixes_of_high_bytes(world: World) -> None:

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from milvus_coord.etcd.client.client import EtcdClient
-from milvus_coord.etcd.errors import AnswerTooLarge, EtcdError, NoSpace, RequestTooLarge
-from milvus_coord.etcd.txn import Txn, get_prefix, put, version_is
+from milvus_coord.etcd.errors import AnswerTooLarge, NoSpace, RequestTooLarge
+from milvus_coord.etcd.txn import MAX_OPS, Txn, get_prefix, put
 from testing.etcd import EtcdMember, EtcdOptions
 from tests.conftest import StartEtcd
 from tests.contract.etcd_helpers import Writer, connected, write
@@ -25,7 +25,7 @@ async def test_a_range_of_many_megabytes_is_one_revision_while_others_write(
         writer = Writer(client, b"big/zzz")
         writing = tasks.create_task(writer.run(), name="writing")
         await writer.reached(1)
-        listing = await client.range(b"big/", page_size=7)
+        listing = await client.range(b"big/", page_keys=7)
         await writer.reached(1)
         writing.cancel()
         assert len(listing.kvs) == 81
@@ -39,8 +39,9 @@ async def test_a_range_of_many_megabytes_is_one_revision_while_others_write(
 async def test_a_range_starts_over_when_a_compaction_overtakes_it(etcd: EtcdMember) -> None:
     async with connected(etcd.endpoints) as client, asyncio.TaskGroup() as tasks:
         ops = tuple(put(b"k/%04d" % number, b"v") for number in range(600))
-        await client.txn_in_parts((), ops)
-        reading = tasks.create_task(client.range(b"k/", page_size=2), name="reading")
+        for start in range(0, len(ops), MAX_OPS):
+            await client.txn(Txn((), ops[start : start + MAX_OPS]))
+        reading = tasks.create_task(client.range(b"k/", page_keys=2), name="reading")
         await asyncio.sleep(0.05)
         assert not reading.done()
         last = await write(client, b"other", b"1")
@@ -59,6 +60,9 @@ async def test_a_page_that_is_too_large_is_cut_smaller(
         for number in range(20):
             await write(client, b"big/%03d" % number, bytes(100_000))
         assert len((await client.range(b"big/")).kvs) == 20
+        pages = [page async for page in client.pages(b"big/", b"big0")]
+        assert sum(len(page.kvs) for page in pages) == 20
+        assert len({page.revision for page in pages}) == 1
         with pytest.raises(AnswerTooLarge, match="larger than max"):
             await client.txn(Txn((), (get_prefix(b"big/"),)))
 
@@ -68,10 +72,6 @@ async def test_a_request_above_the_limit_is_named_so(etcd: EtcdMember) -> None:
         for size in (1_700_000, 3_000_000):
             with pytest.raises(RequestTooLarge):
                 await write(client, b"k", bytes(size))
-        parts = await client.txn_in_parts(
-            (), tuple(put(b"%d" % i, bytes(400_000)) for i in range(5))
-        )
-        assert (parts.succeeded, parts.parts) == (True, 3)
 
 
 async def _fill(client: EtcdClient) -> None:
@@ -92,20 +92,6 @@ async def test_a_full_etcd_says_so_and_still_reads(start_etcd: StartEtcd) -> Non
         (status,) = await client.status()
         assert status.alarms == ("NOSPACE",)
         assert status.db_bytes > 100_000
-
-
-async def test_an_error_in_parts_tells_how_far_it_went(start_etcd: StartEtcd) -> None:
-    etcd = await start_etcd(1, EtcdOptions(extra_args=("--quota-backend-bytes=3000000",)))
-    async with connected(etcd.endpoints) as client:
-        ops = tuple(put(b"%d" % number, bytes(600_000)) for number in range(20))
-        with pytest.raises(EtcdError) as caught:
-            await client.txn_in_parts((version_is(b"lock", 0),), ops)
-        assert isinstance(caught.value, NoSpace)
-        done = sum([(await client.get(op.key)).kv is not None for op in ops])
-        assert 0 < done < 20
-        # The one that trips the alarm may be applied and refused.
-        notes = [f"{count} of 20 parts were applied before" for count in (done, done - 1)]
-        assert caught.value.__notes__ in ([notes[0]], [notes[1]])
 
 
 async def test_many_calls_at_once_share_one_connection(etcd: EtcdMember) -> None:

@@ -41,7 +41,7 @@ HOMES: Final = {
     "grpclib": ("rpc", "clients", "wire", "pb", RPCS),
 }
 # Metadata is written through the fence alone; the other files write the keys of ha itself.
-TXN_METHODS: Final = ("txn", "txn_in_parts")
+TXN_METHODS: Final = ("txn",)
 TXN_HOMES: Final = (
     "etcd",
     r"ha\.election\.(fence|session|server_id|standby|handover)",
@@ -263,7 +263,7 @@ FORBIDDEN: Final = [
     ("coordinators/rootcoord/collections/ddl.py", "import milvus_coord.pb.milvus", "pb belongs to"),
     (
         "coordinators/rootcoord/collections/ddl.py",
-        "x = lambda c: c.txn_in_parts()",
+        "x = lambda c: c.txn()",
         ":1 sends a transaction",
     ),
     ("coordinators/rootcoord/role.py", "import milvus_coord.coordinators.datacoord", "never"),

@@ -1,4 +1,4 @@
-"""Prefix ranges, settings, transactions cut in parts."""
+"""Prefix ranges, settings, transactions."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from milvus_coord.etcd.memory.store import within
-from milvus_coord.etcd.parts import in_parts
 from milvus_coord.etcd.prefix import range_end, range_start
 from milvus_coord.etcd.settings import Endpoint, EtcdSettings, EtcdTls
-from milvus_coord.etcd.txn import Op, Txn, get, get_prefix, lease_is, put
+from milvus_coord.etcd.txn import Txn, get, get_prefix, lease_is, put
 
 few_bytes = st.binary(max_size=3) | st.text("a\xff", max_size=3).map(lambda t: t.encode("latin1"))
 
@@ -87,18 +86,3 @@ def test_a_comparison_reads_well() -> None:
 def test_only_reads_may_be_repeated() -> None:
     assert Txn((), (get(b"k"),), (get_prefix(b"k"),)).reads_only
     assert not Txn((), (get(b"k"),), (put(b"k", b""),)).reads_only
-
-
-@given(st.lists(st.integers(0, 2000), max_size=60))
-def test_parts_keep_order_and_limits(sizes: list[int]) -> None:
-    ops: tuple[Op, ...] = tuple(put(b"%d" % n, bytes(size)) for n, size in enumerate(sizes))
-    parts = in_parts(ops, ops_max=10, bytes_max=5000)
-    assert tuple(op for part in parts for op in part) == ops
-    for part in parts:
-        assert 1 <= len(part) <= 10
-        assert sum(len(op.value) for op in part if hasattr(op, "value")) <= 5000
-
-
-def test_an_operation_above_the_limit_is_a_part_of_its_own() -> None:
-    ops = (put(b"a", b""), put(b"b", bytes(9000)), put(b"c", b""))
-    assert [len(part) for part in in_parts(ops, bytes_max=5000)] == [1, 1, 1]

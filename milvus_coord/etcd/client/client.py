@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import grpc.aio
@@ -15,14 +16,13 @@ from milvus_coord.etcd.client.verdict import TROUBLE, Course, StreamEnded, judge
 from milvus_coord.etcd.client.watch import ClientWatch
 from milvus_coord.etcd.errors import AnswerTooLarge, ClientClosed, Compacted, LeaseNotFound
 from milvus_coord.etcd.follow import PrefixFollow
-from milvus_coord.etcd.parts import send_in_parts
 from milvus_coord.etcd.prefix import range_end, range_start
+from milvus_coord.etcd.protocol import PAGE_KEYS
 from milvus_coord.etcd.settings import EtcdSettings
-from milvus_coord.etcd.txn import Compare, Op, PartsResult, Txn, TxnResult
+from milvus_coord.etcd.txn import Txn, TxnResult
 from milvus_coord.etcd.values import (
     ClusterMember,
     GetResult,
-    KeyValue,
     Lease,
     LeaseStatus,
     MemberStatus,
@@ -31,6 +31,9 @@ from milvus_coord.etcd.values import (
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.taskgroup import TaskGroup
 
+_PAGE_BYTES: Final = 2 << 20
+_SLICE_KEYS: Final = 2000
+"""So many keys are taken out of a message at once: a few milliseconds."""
 _ALARMS: Final = {pb.NOSPACE: "NOSPACE", pb.CORRUPT: "CORRUPT"}
 
 
@@ -81,27 +84,63 @@ class EtcdClient:
     ) -> GetResult:
         request = pb.RangeRequest(key=key, serializable=serializable)
         response = await self._range(f"get of {_shown(key)}", request, timeout_s)
-        kvs = messages.key_values(response)
+        kvs = messages.key_values(response.kvs)
         return GetResult(kvs[0] if kvs else None, response.header.revision)
 
     async def range(
         self,
         prefix: bytes,
         *,
-        page_size: int = 1000,
+        page_keys: int = PAGE_KEYS,
         revision: int = 0,
         timeout_s: float | None = None,
     ) -> RangeResult:
         while True:
+            pages = self.pages(
+                range_start(prefix),
+                range_end(prefix),
+                page_keys=page_keys,
+                revision=revision,
+                timeout_s=timeout_s,
+            )
             try:
-                return await self._pages(prefix, page_size, revision, timeout_s)
+                found = [page async for page in pages]
             except Compacted:
                 if revision:
                     raise
+            else:
+                return RangeResult(
+                    tuple(kv for page in found for kv in page.kvs), found[0].revision
+                )
+
+    async def pages(
+        self,
+        start: bytes,
+        end: bytes,
+        *,
+        page_keys: int = PAGE_KEYS,
+        revision: int = 0,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[RangeResult]:
+        name = f"range of {_shown(start)}"
+        limit, more = page_keys, True
+        while more:
+            request = pb.RangeRequest(key=start, range_end=end, limit=limit, revision=revision)
+            try:
+                response = await self._range(name, request, timeout_s)
             except AnswerTooLarge:
-                if page_size == 1:
+                if limit == 1:
                     raise
-                page_size = max(1, page_size // 4)
+                page_keys = limit = max(1, limit // 4)
+                continue
+            revision = revision or response.header.revision
+            kvs, more = response.kvs, response.more
+            if more:
+                start = kvs[-1].key + b"\x00"
+                limit = _next_limit(page_keys, len(kvs), response.ByteSize())
+            for begin in range(0, len(kvs) or 1, _SLICE_KEYS):
+                found = messages.key_values(kvs[begin : begin + _SLICE_KEYS])
+                yield RangeResult(found, revision)
 
     async def txn(self, txn: Txn, *, timeout_s: float | None = None) -> TxnResult:
         request = messages.txn_request(txn)
@@ -113,11 +152,6 @@ class EtcdClient:
             "transaction", call, repeatable=txn.reads_only, timeout_s=timeout_s
         )
         return messages.txn_result(response)
-
-    async def txn_in_parts(
-        self, guard: tuple[Compare, ...], ops: tuple[Op, ...], *, timeout_s: float | None = None
-    ) -> PartsResult:
-        return await send_in_parts(self, guard, ops, timeout_s)
 
     async def lease_grant(self, ttl_s: int, *, timeout_s: float | None = None) -> Lease:
         request = pb.LeaseGrantRequest(TTL=ttl_s)
@@ -203,12 +237,14 @@ class EtcdClient:
         key: bytes,
         *,
         prefix: bool = False,
+        end: bytes = b"",
         start_revision: int,
         idle_check_s: float = 2.0,
     ) -> ClientWatch:
-        start, end = (range_start(key), range_end(key)) if prefix else (key, b"")
+        if prefix:
+            key, end = range_start(key), range_end(key)
         return ClientWatch(
-            self._data, self._settings, self._clock, start, end, start_revision, idle_check_s
+            self._data, self._settings, self._clock, key, end, start_revision, idle_check_s
         )
 
     def follow(self, key: bytes, *, prefix: bool = False) -> PrefixFollow:
@@ -220,22 +256,6 @@ class EtcdClient:
             return await member.kvstub.Range(request, timeout=attempt_s, metadata=metadata)
 
         return await self._calls.send(name, call, repeatable=True, timeout_s=timeout_s)
-
-    async def _pages(
-        self, prefix: bytes, page_size: int, revision: int, timeout_s: float | None
-    ) -> RangeResult:
-        """Read page after page; the first one decides on the revision when none is given."""
-        name = f"range of {_shown(prefix)}"
-        start, end = range_start(prefix), range_end(prefix)
-        found: list[KeyValue] = []
-        while True:
-            request = pb.RangeRequest(key=start, range_end=end, limit=page_size, revision=revision)
-            response = await self._range(name, request, timeout_s)
-            revision = revision or response.header.revision
-            found += messages.key_values(response)
-            if not response.more:
-                return RangeResult(tuple(found), revision)
-            start = found[-1].key + b"\x00"
 
     async def _status_of(self, member: Member) -> MemberStatus:
         timeout_s = self._settings.attempt_timeout_s
@@ -285,6 +305,11 @@ async def _renew(member: Member, lease: int, timeout_s: float) -> int:
         return left_s
     finally:
         call.cancel()
+
+
+def _next_limit(page_keys: int, keys: int, size: int) -> int:
+    """How many keys like those of the last page make a page of some `_PAGE_BYTES`."""
+    return min(page_keys, max(1, keys * _PAGE_BYTES // size))
 
 
 def _shown(key: bytes) -> str:

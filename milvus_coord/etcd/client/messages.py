@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -37,9 +38,9 @@ def key_value(kv: Any) -> KeyValue:
     return KeyValue(kv.key, kv.value, kv.lease, kv.version, kv.create_revision, kv.mod_revision)
 
 
-def key_values(response: Any) -> tuple[KeyValue, ...]:
-    """The keys of a `RangeResponse`."""
-    return tuple(key_value(kv) for kv in response.kvs)
+def key_values(kvs: Iterable[Any]) -> tuple[KeyValue, ...]:
+    """Keys of a `RangeResponse`."""
+    return tuple(key_value(kv) for kv in kvs)
 
 
 def event(message: Any) -> Event:
@@ -90,7 +91,7 @@ def _answer(answer: Any, revision: int) -> OpResult:
         return PutResult()
     if kind == "response_delete_range":
         return DeleteResult(answer.response_delete_range.deleted)
-    return RangeResult(key_values(answer.response_range), revision)
+    return RangeResult(key_values(answer.response_range.kvs), revision)
 
 
 def quota_bytes(status: Any) -> int:

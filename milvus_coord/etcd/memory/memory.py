@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Final, TypeVar
 
 from milvus_coord.etcd.errors import Compacted, EtcdError, Unavailable
 from milvus_coord.etcd.follow import PrefixFollow
 from milvus_coord.etcd.memory.store import MemoryStore, within
-from milvus_coord.etcd.parts import send_in_parts
 from milvus_coord.etcd.prefix import range_end, range_start
-from milvus_coord.etcd.txn import Compare, Op, PartsResult, Txn, TxnResult
+from milvus_coord.etcd.protocol import PAGE_KEYS
+from milvus_coord.etcd.txn import Txn, TxnResult
 from milvus_coord.etcd.values import (
     Batch,
     ClusterMember,
@@ -88,7 +89,7 @@ class MemoryEtcd:
         self,
         prefix: bytes,
         *,
-        page_size: int = 1000,
+        page_keys: int = PAGE_KEYS,
         revision: int = 0,
         timeout_s: float | None = None,
     ) -> RangeResult:
@@ -98,13 +99,27 @@ class MemoryEtcd:
 
         return await self._call("range", read, timeout_s)
 
+    async def pages(
+        self,
+        start: bytes,
+        end: bytes,
+        *,
+        page_keys: int = PAGE_KEYS,
+        revision: int = 0,
+        timeout_s: float | None = None,
+    ) -> AsyncIterator[RangeResult]:
+        more = True
+        while more:
+            read = partial(self.store.range, start, end, revision)
+            kvs = await self._call("range", read, timeout_s)
+            revision = revision or self.store.revision
+            page, more = kvs[:page_keys], len(kvs) > page_keys
+            if more:
+                start = page[-1].key + b"\x00"
+            yield RangeResult(page, revision)
+
     async def txn(self, txn: Txn, *, timeout_s: float | None = None) -> TxnResult:
         return await self._call("txn", lambda: self.store.txn(txn), timeout_s)
-
-    async def txn_in_parts(
-        self, guard: tuple[Compare, ...], ops: tuple[Op, ...], *, timeout_s: float | None = None
-    ) -> PartsResult:
-        return await send_in_parts(self, guard, ops, timeout_s)
 
     async def lease_grant(self, ttl_s: int, *, timeout_s: float | None = None) -> Lease:
         return Lease(*await self._call("lease_grant", lambda: self.store.grant(ttl_s), timeout_s))
@@ -138,11 +153,13 @@ class MemoryEtcd:
         key: bytes,
         *,
         prefix: bool = False,
+        end: bytes = b"",
         start_revision: int,
         idle_check_s: float = 2.0,
     ) -> MemoryWatch:
-        start, end = (range_start(key), range_end(key)) if prefix else (key, b"")
-        return MemoryWatch(self, start, end, start_revision)
+        if prefix:
+            key, end = range_start(key), range_end(key)
+        return MemoryWatch(self, key, end, start_revision)
 
     def follow(self, key: bytes, *, prefix: bool = False) -> PrefixFollow:
         return PrefixFollow(self, self.clock, key, prefix=prefix)
