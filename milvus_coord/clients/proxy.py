@@ -2,51 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from milvus_coord.clients.codec import ClientCodec
-from milvus_coord.clients.component_state import ComponentState, state_over
 from milvus_coord.clients.envelope import base, require
+from milvus_coord.clients.service_client import NodeClient
 from milvus_coord.pb.milvus.proto.common import MsgType
-from milvus_coord.pb.milvus.proto.milvus import GetMetricsRequest, GetMetricsResponse
 from milvus_coord.pb.milvus.proto.proxy import (
     InvalidateCredCacheRequest,
     RefreshPolicyInfoCacheRequest,
     UpdateCredCacheRequest,
 )
-from milvus_coord.rpc.http2.channel import Channel, peer_metadata
 from milvus_coord.wire.codec import Encoded
 from milvus_coord.wire.descriptors import message_class
 
-Reply = TypeVar("Reply")
-
-_SERVICE: Final = "milvus.proto.proxy.Proxy"
 _INVALIDATE: Final = "milvus.proto.proxy.InvalidateCollMetaCacheRequest"
 _STATUS: Final = "milvus.proto.common.Status"
 
 
-class ProxyClient:
-    """One proxy at its internal port. No repeats. Close it.
+class ProxyClient(NodeClient):
+    """One proxy. Its statuses are CallRefused with the proxy's reason."""
 
-    Methods raise RpcError, and CallError with the proxy's reason for a refusal.
-
-    Args:
-        address: `ip:port` of its session.
-        server_id: of its session; another process at this address refuses our calls.
-        cluster: our `common.chanNamePrefix.cluster`.
-        timeout_s: of each call.
-    """
-
-    def __init__(
-        self, address: str, server_id: int, cluster: str, *, timeout_s: float = 10.0
-    ) -> None:
-        self.address, self.server_id = address, server_id
-        self._timeout_s = timeout_s
-        self._channel = Channel(
-            address,
-            codec=ClientCodec(),
-            metadata=peer_metadata(cluster, server_id),
-        )
+    service = "milvus.proto.proxy.Proxy"
+    metrics_method = "GetProxyMetrics"
 
     async def invalidate_collection_meta_cache(
         self,
@@ -100,29 +77,6 @@ class ProxyClient:
         """Replace its limits; `request` is an encoded SetRatesRequest."""
         await self._tell("SetRates", Encoded(request))
 
-    async def metrics(self, request_json: str) -> str:
-        """The JSON that it answers."""
-        reply = await self._call(
-            "GetProxyMetrics",
-            GetMetricsRequest(base=base(MsgType.SystemInfo, 0), request=request_json),
-            GetMetricsResponse,
-        )
-        require(reply.status)
-        return reply.response
-
-    async def component_state(self) -> ComponentState:
-        """How it is; raises no CallError."""
-        return await state_over(self._channel, _SERVICE, timeout_s=self._timeout_s)
-
-    def close(self) -> None:
-        """Drop the connection; calls in flight fail."""
-        self._channel.close()
-
     async def _tell(self, method: str, request: object) -> None:
-        reply: Any = await self._call(method, request, message_class(_STATUS))
+        reply: Any = await self._ask(method, request, message_class(_STATUS))
         require(reply)
-
-    async def _call(self, method: str, request: object, reply_type: type[Reply]) -> Reply:
-        return await self._channel.unary(
-            f"/{_SERVICE}/{method}", request, reply_type, timeout_s=self._timeout_s
-        )

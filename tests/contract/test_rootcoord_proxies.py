@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.proxies.member import ProxyError
 from milvus_coord.coordinators.rootcoord.proxies.pending_updates import READ_ALL_POLICIES
-from milvus_coord.coordinators.rootcoord.proxies.work import Proxies
+from milvus_coord.coordinators.rootcoord.proxies.work import Proxies, ProxyError
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import NotServing
@@ -38,11 +37,11 @@ class Roll:
     """Who is there, as the time ticks are told; and how many, as the metrics are."""
 
     def __init__(self) -> None:
-        self.attended: list[set[int]] = []
+        self.told: list[set[int]] = []
         self.counts: list[int] = []
 
-    def attend(self, proxies: Collection[int]) -> None:
-        self.attended.append(set(proxies))
+    def proxies_changed(self, proxies: Collection[int]) -> None:
+        self.told.append(set(proxies))
 
     def count_changed(self, count: int) -> None:
         self.counts.append(count)
@@ -66,7 +65,7 @@ class Cluster:
             meta_root=META_ROOT,
             cluster=CLUSTER,
             server_id=OWN_ID,
-            attendance=self.roll,
+            listener=self.roll,
             count_changed=self.roll.count_changed,
             tell_s=tell_s,
             ask_s=ask_s,
@@ -146,9 +145,9 @@ async def test_no_proxies_is_success() -> None:
     async with cluster_of() as cluster:
         await forget(cluster)
         assert await cluster.proxies.metrics("{}") == []
-        assert await cluster.proxies.ailments() == []
+        assert await cluster.proxies.health_problems() == []
         assert cluster.roll.counts == [0]
-        assert cluster.roll.attended == [set()]
+        assert cluster.roll.told == [set()]
 
 
 async def test_calls_wait_for_the_listing() -> None:
@@ -186,7 +185,7 @@ async def test_one_that_hangs_has_its_own_deadline_and_stops_no_other_call() -> 
         hanging.answering.clear()
         call = started(forget(cluster))
         await asyncio.wait_for(hanging.called.wait(), SOON_S)
-        assert len(await cluster.proxies.ailments()) == 1
+        assert len(await cluster.proxies.health_problems()) == 1
         assert not call.done()
         with pytest.raises(ProxyError, match=r"proxyID = 5, err = no answer within 0\.6 s"):
             await call
@@ -201,7 +200,7 @@ async def test_one_that_goes_while_it_hangs_counts_no_longer() -> None:
         await eventually(lambda: len(hanging.told("InvalidateCollectionMetaCache")) == 3)
         await unregister(cluster.etcd, 5)
         await asyncio.wait_for(asyncio.gather(*calls), 2)
-        assert cluster.roll.attended[-1] == {6}
+        assert cluster.roll.told[-1] == {6}
         assert cluster.roll.counts[-1] == 1
 
 
@@ -304,13 +303,13 @@ async def test_metrics_and_rates_reach_all() -> None:
             await cluster.proxies.metrics("{}")
 
 
-async def test_ailments_are_in_the_words_of_go() -> None:
+async def test_health_problems_are_in_the_words_of_go() -> None:
     async with cluster_of(5, 6, 7, 8, ask_s=0.5) as cluster:
         dead, unwell, hanging, _ = cluster.servers
         await dead.die()
         unwell.state = common.StateCode.try_value(common.StateCode.Abnormal)
         hanging.answering.clear()
-        first, second, third = await cluster.proxies.ailments()
+        first, second, third = await cluster.proxies.health_problems()
         assert first.startswith("role proxy[nodeID: 5] is unhealthy, reason: inner error: 127.0.0.")
         unwell_text = "role proxy[nodeID: 6] is unhealthy, reason: node is unhealthy, state code: "
         assert second == f"{unwell_text}2"
@@ -366,7 +365,7 @@ async def test_after_a_failure_a_proxy_reads_all_policies_instead() -> None:
         assert set(policies(server)[2:]) == {_READ_ALL}
 
 
-async def test_errands_of_a_dead_proxy_are_done_when_it_is_back() -> None:
+async def test_pending_updates_of_a_dead_proxy_are_done_when_it_is_back() -> None:
     async with cluster_of(5) as cluster:
         (server,) = cluster.servers
         await eventually(lambda: policies(server) == [_READ_ALL])
@@ -385,7 +384,7 @@ async def test_one_that_joins_reads_all_policies() -> None:
         await register(cluster.etcd, joining)
         await cluster.known(5, 6)
         await eventually(lambda: policies(joining) == [_READ_ALL])
-        assert cluster.roll.attended == [{5}, {5, 6}]
+        assert cluster.roll.told == [{5}, {5, 6}]
 
 
 async def test_leaves_no_task_behind() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -12,7 +12,7 @@ from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.model.errors import BadValue
-from milvus_coord.role.nodes.sessions import NodeSession, NodeSessions
+from milvus_coord.role.nodes.sessions import NodeChanges, NodeSession, NodeSessions
 from milvus_coord.runtime.clock import SystemClock
 from testing.etcd import EtcdMember, EtcdOptions
 from testing.link import Link
@@ -30,8 +30,8 @@ class Roll:
     def __init__(self) -> None:
         self.told: list[dict[int, str]] = []
 
-    def __call__(self, sessions: Mapping[int, NodeSession]) -> None:
-        self.told.append({id_: session.address for id_, session in sessions.items()})
+    def __call__(self, changes: NodeChanges) -> None:
+        self.told.append({id_: session.address for id_, session in changes.nodes.items()})
 
     async def shows(self, *server_ids: int) -> None:
         await eventually(

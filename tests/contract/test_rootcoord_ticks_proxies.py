@@ -78,7 +78,7 @@ class Scene:
             meta_root=META_ROOT,
             cluster=CLUSTER,
             server_id=OWN_ID,
-            attendance=self.ticks,
+            listener=self.ticks,
             count_changed=lambda _: None,
         )
         self.ticks.use([CHANNEL])

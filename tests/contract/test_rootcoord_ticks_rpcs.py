@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.proxies.member import ProxyError
+from milvus_coord.coordinators.rootcoord.proxies.work import ProxyError
 from milvus_coord.coordinators.rootcoord.ticks.rpcs import TickRpcs
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.model.errors import CoordError, NotServing, Refused

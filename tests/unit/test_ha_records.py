@@ -32,6 +32,7 @@ def test_go_is_not_fenced() -> None:
 def test_unknown_fields_and_an_empty_version_are_taken() -> None:
     read = SessionRecord.decode(b"k", b'{"ServerID":7,"Stopping":true,"New":[1],"Version":""}')
     assert (read.server_id, read.address, read.version) == (7, "", "")
+    assert read.stopping
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,13 @@ def test_unknown_fields_and_an_empty_version_are_taken() -> None:
         b'{"ServerID":1,"Version":"v2.2.16"}',
         b'{"ServerID":1,"Version":"2.2"}',
         b'{"ServerID":1,"Version":"2.02.16"}',
+        b'{"ServerID":-1}',
+        b'{"ServerID":9223372036854775808}',
+        b'{"ServerID":%s}' % (b"9" * 5000),
+        b'{"ServerID":1,"Stopping":"yes"}',
+        b"[" * 60_000,
         b"[" * 100_000,
+        b'{"ServerID":1,"New":"%s"}' % (b"x" * 65_536),
     ],
 )
 def test_junk_is_named(value: bytes) -> None:

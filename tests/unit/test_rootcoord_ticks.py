@@ -127,7 +127,7 @@ async def scene() -> AsyncIterator[Scene]:
     """Ticks of channels A and B, without proxies."""
     async with running(Scene()) as made:
         made.ticks.use([A, B])
-        made.ticks.attend([])
+        made.ticks.proxies_changed([])
         yield made
 
 
@@ -158,7 +158,7 @@ async def test_no_tick_before_the_proxies_are_listed() -> None:
         scene.ticks.use([A])
         await scene.rounds(2)
         assert scene.queue.got == {}
-        scene.ticks.attend([])
+        scene.ticks.proxies_changed([])
         await scene.rounds()
         assert scene.queue.last(A) > 0
 
@@ -185,12 +185,12 @@ async def test_ticks_go_on_above_after_a_pause_of_use(scene: Scene) -> None:
 
 
 async def test_a_registered_proxy_that_stops_reporting_holds_its_promise(scene: Scene) -> None:
-    scene.ticks.attend([5])
+    scene.ticks.proxies_changed([5])
     await scene.report(5)
     promised = scene.timestamps.last
     await scene.rounds(30)
     assert scene.queue.got[A] == [promised]
-    scene.ticks.attend([])
+    scene.ticks.proxies_changed([])
     await scene.rounds()
     assert scene.queue.last(A) > promised
 
@@ -301,7 +301,7 @@ async def test_reached_waits_for_the_queue_to_have_it(scene: Scene) -> None:
 async def test_nothing_is_sent_without_the_serve_lease() -> None:
     async with running(Scene(lease_s=0.5)) as scene:
         scene.ticks.use([A])
-        scene.ticks.attend([])
+        scene.ticks.proxies_changed([])
         await scene.rounds(2)
         assert len(scene.queue.got[A]) == 2
         await scene.rounds(5)
@@ -327,7 +327,7 @@ async def test_finish_waits_for_what_is_on_its_way_and_sends_no_more(scene: Scen
 async def test_a_silent_proxy_is_named_once_and_so_is_its_return(
     scene: Scene, said: list[tuple[str, str, dict[str, object]]]
 ) -> None:
-    scene.ticks.attend([5, 6])
+    scene.ticks.proxies_changed([5, 6])
     for _ in range(60):
         await scene.report(6)
         await scene.rounds()
@@ -340,9 +340,9 @@ async def test_a_silent_proxy_is_named_once_and_so_is_its_return(
 async def test_a_silent_proxy_that_goes_is_told_of(
     scene: Scene, said: list[tuple[str, str, dict[str, object]]]
 ) -> None:
-    scene.ticks.attend([5])
+    scene.ticks.proxies_changed([5])
     await scene.rounds(30)
-    scene.ticks.attend([])
+    scene.ticks.proxies_changed([])
     await scene.rounds(30)
     assert [(level, fields["proxy"]) for level, _, fields in said] == [("WARN", 5), ("INFO", 5)]
 
@@ -351,7 +351,7 @@ async def test_a_silent_proxy_that_goes_is_told_of(
 async def test_a_channel_without_ticks_is_named_once_with_its_reason(
     scene: Scene, said: list[tuple[str, str, dict[str, object]]], way: str
 ) -> None:
-    scene.ticks.attend([5])
+    scene.ticks.proxies_changed([5])
     least = await scene.timestamps.take(1)
     held = scene.ticks.stamp([A])
     match way:

@@ -19,7 +19,7 @@ A, B = "dml_0", "dml_1"
 
 def board_of(*proxies: int, own: int = 100) -> TickBoard:
     board = TickBoard()
-    board.attend(proxies)
+    board.proxies_changed(proxies)
     board.promise(Timestamp(own))
     return board
 
@@ -29,13 +29,13 @@ def test_nothing_is_due_before_the_proxies_are_known() -> None:
     board.promise(Timestamp(100))
     assert board.due(A) is None
     assert board.why(A) == "the proxies have not been listed yet"
-    board.attend([])
+    board.proxies_changed([])
     assert board.due(A) == 100
 
 
 def test_nothing_is_due_without_a_timestamp_of_our_own() -> None:
     board = TickBoard()
-    board.attend([7])
+    board.proxies_changed([7])
     board.report(7, [], [], 2**64 - 1)
     assert board.due(A) is None
 
@@ -64,16 +64,16 @@ def test_a_silent_proxy_holds_its_last_promise_until_its_session_ends() -> None:
     board.offer(A, Timestamp(50))
     board.promise(Timestamp(200))
     assert board.due(A) is None
-    board.attend([7])
+    board.proxies_changed([7])
     assert board.due(A) is None
-    board.attend([])
+    board.proxies_changed([])
     assert board.due(A) == 200
 
 
 def test_a_newcomer_never_lowers_a_tick() -> None:
     board = board_of()
     board.offer(A, Timestamp(100))
-    board.attend([9])
+    board.proxies_changed([9])
     board.report(9, [A], [60], 60)
     assert board.due(A) is None
     board.report(9, [], [], 110)
@@ -164,7 +164,7 @@ class BoardMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.board = TickBoard()
-        self.board.attend([])
+        self.board.proxies_changed([])
         self.now = 0
         self.proxies: dict[int, ModelProxy] = {}
         self.statements: list[Statement] = []
@@ -184,14 +184,14 @@ class BoardMachine(RuleBasedStateMachine):
     def proxy_comes(self) -> None:
         self.proxies[self.next_id] = ModelProxy()
         self.next_id += 1
-        self.board.attend(self.proxies)
+        self.board.proxies_changed(self.proxies)
 
     @precondition(lambda self: self.proxies)
     @rule(choice=st.integers(0, 9))
     def proxy_goes(self, choice: int) -> None:
         """Whatever it still writes is written by nobody whom we know."""
         del self.proxies[sorted(self.proxies)[choice % len(self.proxies)]]
-        self.board.attend(self.proxies)
+        self.board.proxies_changed(self.proxies)
 
     @precondition(lambda self: self.proxies)
     @rule(choice=st.integers(0, 9), channel=CHANNELS)

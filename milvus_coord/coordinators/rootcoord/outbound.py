@@ -55,7 +55,7 @@ class Outbound:
             meta_root=meta_root,
             server_id=term.server_id,
             cluster=cluster,
-            attendance=self.ticks,
+            listener=self.ticks,
             count_changed=metrics.proxies.set,
             clear_at=term.clear_at,
         )

@@ -1,4 +1,4 @@
-"""The session record: the JSON under K and under the instance keys."""
+"""The session record: the JSON under every session key, of coordinators and of nodes."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ T = TypeVar("T")
 
 MILVUS_VERSION: Final = "2.2.16"
 
+_BYTES_MAX: Final = 64 << 10
+_SERVER_ID_MAX: Final = 2**63 - 1
+
 _SEMVER: Final = re.compile(
     r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?"
 )
@@ -21,8 +24,9 @@ _SEMVER: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SessionRecord:
-    """Who a coordinator process is, as Go 2.2.16 writes it.
+    """Who a process of the cluster is, as Go 2.2.16 writes it.
 
+    `stopping` is read only: a node sets it when it stops gracefully, a coordinator never does.
     `fenced` and `process` are our own extra fields, which Go ignores: the first says that its
     holder guards every write by K, and so may be replaced while it lives; the second tells a
     standby on the same machine which process to watch.
@@ -32,6 +36,7 @@ class SessionRecord:
     server_name: str
     address: str
     version: str = MILVUS_VERSION
+    stopping: bool = False
     fenced: bool = False
     process: ProcessIdentity | None = None
 
@@ -55,12 +60,15 @@ class SessionRecord:
     def decode(cls, key: bytes, value: bytes) -> SessionRecord:
         """Read what Go or we wrote under `key`. Raises BadValue that names key and value."""
         try:
+            if len(value) > _BYTES_MAX:
+                raise ValueError(f"{len(value)} bytes")
             fields = json.loads(value)
             return cls(
-                server_id=_typed(fields, "ServerID", int, 0),
+                server_id=_server_id(_typed(fields, "ServerID", int, 0)),
                 server_name=_typed(fields, "ServerName", str, ""),
                 address=_typed(fields, "Address", str, ""),
                 version=_version(_typed(fields, "Version", str, "")),
+                stopping=_typed(fields, "Stopping", bool, False),
                 fenced=_typed(fields, "Fenced", bool, False),
                 process=ProcessIdentity.from_fields(fields.get("Process")),
             )
@@ -77,6 +85,12 @@ def _typed(fields: Any, name: str, kind: type[T], default: T) -> T:
     if type(value) is not kind:
         raise TypeError(f"{name} is {value!r}, not {kind.__name__}")
     return value
+
+
+def _server_id(number: int) -> int:
+    if not 0 <= number <= _SERVER_ID_MAX:
+        raise ValueError(f"ServerID {number} is no int64 above 0")
+    return number
 
 
 def _version(text: str) -> str:

@@ -2,49 +2,88 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Final
 
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.values import Batch, EventKind, KeyValue, Listing
+from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.model.errors import BadValue
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.retry import Retry
 from milvus_coord.telemetry.log import log
 
+_ID_DIGITS_MAX: Final = 19
+
 
 @dataclass(frozen=True, slots=True)
 class NodeSession:
-    """One node that is there; `address` is `ip:port`. Its other fields are nobody's concern."""
+    """One node that is there.
+
+    Attributes:
+        server_id: its id, never used again by another process.
+        address: `ip:port`.
+        version: of Milvus, "2.2.16"; empty when the node does not tell.
+        stopping: the node stops gracefully, and wants to have its work taken off.
+    """
 
     server_id: int
     address: str
+    version: str = ""
+    stopping: bool = False
 
     @classmethod
     def decode(cls, key: bytes, value: bytes) -> NodeSession:
-        """Read what a node of Go Milvus writes. Raises BadValue that names key and value."""
-        try:
-            fields = json.loads(value)
-            server_id, address = fields["ServerID"], fields["Address"]
-            if type(server_id) is not int or not isinstance(address, str):
-                raise TypeError("ServerID or Address is of another type")
-            if not address.rpartition(":")[2].isdecimal():
-                raise ValueError(f"Address {address!r} is not host:port")
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        """Read what a node writes under `<kind>-<id>`. Raises BadValue with key and value."""
+        record = SessionRecord.decode(key, value)
+        trouble = None
+        if not record.address.rpartition(":")[2].isdecimal():
+            trouble = f"Address {record.address!r} is not host:port"
+        elif not key.endswith(b"-%d" % record.server_id):
+            trouble = f"ServerID is {record.server_id}"
+        if trouble is not None:
             name = key.decode(errors="replace")
-            raise BadValue(f"{name} holds no session: {value[:200]!r} ({error})") from error
-        return cls(server_id, address)
+            raise BadValue(f"{name} holds no session: {value[:200]!r} ({trouble})")
+        return cls(record.server_id, record.address, record.version, record.stopping)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeChanges:
+    """What the first listing, or an event, has changed; `nodes` are all that are there now.
+
+    `changed` have another address, version or `stopping` than before.
+    """
+
+    nodes: Mapping[int, NodeSession]
+    joined: tuple[NodeSession, ...] = ()
+    changed: tuple[NodeSession, ...] = ()
+    left: tuple[NodeSession, ...] = ()
+
+    @classmethod
+    def between(
+        cls, before: Mapping[int, NodeSession], now: Mapping[int, NodeSession]
+    ) -> NodeChanges:
+        """The difference of two sets of nodes."""
+        return cls(
+            nodes=now,
+            joined=tuple(each for id_, each in now.items() if id_ not in before),
+            changed=tuple(e for id_, e in now.items() if id_ in before and before[id_] != e),
+            left=tuple(each for id_, each in before.items() if id_ not in now),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.joined or self.changed or self.left)
 
 
 class NodeSessions:
     """Keeps the sessions `<meta_root>/session/<kind>-<id>` true to etcd.
 
     Args:
-        kind: `proxy`.
-        tell: called with all of them, by server id, after the listing and after each change.
+        kind: `proxy`, `datanode`, `indexnode` or `querynode`.
+        on_change: called after the first listing, also when nobody is there, and after each change.
     """
 
     def __init__(
@@ -53,14 +92,16 @@ class NodeSessions:
         clock: Clock,
         meta_root: str,
         kind: str,
-        tell: Callable[[Mapping[int, NodeSession]], None],
+        on_change: Callable[[NodeChanges], None],
     ) -> None:
-        self._etcd, self._clock, self._kind, self._tell = etcd, clock, kind, tell
-        self._prefix = f"{meta_root}/session/{kind}".encode()
-        self._by_key: dict[bytes, NodeSession] = {}
+        self._etcd, self._clock = etcd, clock
+        self._kind, self._on_change = kind, on_change
+        self._prefix = f"{meta_root}/session/{kind}-".encode()
+        self._nodes: dict[int, NodeSession] = {}
+        self._listed = False
 
     async def run(self) -> None:
-        """Follow until cancelled; trouble in etcd is waited out, and nobody is gone meanwhile."""
+        """Follow until cancelled; while etcd is away nobody has gone."""
         retry = Retry(self._clock, f"follow the sessions of {self._kind}", on=(EtcdError,))
         while True:
             try:
@@ -72,38 +113,45 @@ class NodeSessions:
                 await retry.wait(error)
 
     def _take(self, news: Listing | Batch) -> None:
+        before, self._nodes = self._nodes, dict(self._nodes)
         if isinstance(news, Listing):
-            there = {kv.key for kv in news.kvs}
-            self._drop(key for key in list(self._by_key) if key not in there)
+            listed = {self._id_of(kv.key) for kv in news.kvs}
+            for server_id in self._nodes.keys() - listed:
+                del self._nodes[server_id]
             for kv in news.kvs:
                 self._put(kv)
         else:
             for event in news.events:
-                if event.kind is EventKind.DELETE:
-                    self._drop((event.kv.key,))
-                else:
+                if event.kind is EventKind.PUT:
                     self._put(event.kv)
-        self._tell({session.server_id: session for session in self._by_key.values()})
+                elif (id_ := self._id_of(event.kv.key)) is not None:
+                    self._nodes.pop(id_, None)
+        changes = NodeChanges.between(before, self._nodes)
+        self._log(changes)
+        if changes or not self._listed:
+            self._listed = True
+            self._on_change(changes)
 
     def _put(self, kv: KeyValue) -> None:
         """A new value that cannot be read leaves a known node as it is: it may still write."""
-        if not self._is_session(kv.key):
+        if self._id_of(kv.key) is None:
             return
         try:
             session = NodeSession.decode(kv.key, kv.value)
         except BadValue as error:
             log.warn("a session key is not readable, its value is ignored", error=str(error))
             return
-        if self._by_key.get(kv.key) != session:
-            log.info("node is there", kind=self._kind, id=session.server_id, addr=session.address)
-        self._by_key[kv.key] = session
+        self._nodes[session.server_id] = session
 
-    def _drop(self, keys: Iterable[bytes]) -> None:
-        for key in keys:
-            if (session := self._by_key.pop(key, None)) is not None:
-                log.info("node is gone", kind=self._kind, id=session.server_id)
-
-    def _is_session(self, key: bytes) -> bool:
-        """Whether `key` is one of this kind, and not only alike in prefix."""
+    def _id_of(self, key: bytes) -> int | None:
+        """The server id in the key of a session of this kind; None when it is only alike."""
         rest = key.removeprefix(self._prefix)
-        return not rest or (rest[:1] == b"-" and rest[1:].isdigit())
+        if not rest.isdigit() or len(rest) > _ID_DIGITS_MAX or rest != b"%d" % int(rest):
+            return None
+        return int(rest)
+
+    def _log(self, changes: NodeChanges) -> None:
+        for each in (*changes.joined, *changes.changed):
+            log.info("node is there", kind=self._kind, id=each.server_id, addr=each.address)
+        for each in changes.left:
+            log.info("node is gone", kind=self._kind, id=each.server_id)

@@ -20,7 +20,7 @@ from milvus_coord.wire.status import ok
 class Proxies(Protocol):
     """Who knows the proxies."""
 
-    async def ailments(self) -> list[str]:
+    async def health_problems(self) -> list[str]:
         """One sentence for each proxy that is not healthy."""
 
 
@@ -46,7 +46,7 @@ class InfoRpcs(RpcFamily):
                 f"reason: {ROLE} is unhealthy"
             )
             return milvus.CheckHealthResponse(status=ok(), is_healthy=False, reasons=[reason])
-        reasons = await self._proxies.ailments()
+        reasons = await self._proxies.health_problems()
         return milvus.CheckHealthResponse(status=ok(), is_healthy=not reasons, reasons=reasons)
 
     async def get_metrics(self, request: milvus.GetMetricsRequest) -> milvus.GetMetricsResponse:

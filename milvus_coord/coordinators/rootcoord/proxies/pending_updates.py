@@ -24,42 +24,40 @@ class ForgetCredential:
     username: str
 
 
-Errand: TypeAlias = PolicyChange | ForgetCredential
+PendingUpdate: TypeAlias = PolicyChange | ForgetCredential
 
 READ_ALL_POLICIES: Final = PolicyChange(7, "")
 
 
-class Errands:
-    """A queue whose head stays until it is done.
+class PendingUpdates:
+    """A queue whose head stays until the proxy has confirmed it.
 
+    A proxy that joins reads all policies first, so it misses no change that was made meanwhile.
     After a failure nobody knows which policies the proxy has, and one that it refuses would be
     refused for ever: it is told to read all of them instead.
     """
 
     def __init__(self) -> None:
-        self._waiting: deque[Errand] = deque()
+        self._waiting: deque[PendingUpdate] = deque((READ_ALL_POLICIES,))
         self._added = Signal()
 
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    def add(self, errand: Errand) -> None:
+    def enqueue(self, update: PendingUpdate) -> None:
         """Put it at the end."""
-        self._waiting.append(errand)
+        self._waiting.append(update)
         self._added.notify()
 
-    async def head(self) -> Errand:
-        """The errand to do now, waiting for one."""
+    async def head(self) -> PendingUpdate:
+        """The update to send now, waiting for one."""
         while not self._waiting:
             await self._added.wait()
         return self._waiting[0]
 
-    def done(self) -> None:
-        """The head has been done."""
+    def confirmed(self) -> None:
+        """The proxy has taken the head."""
         self._waiting.popleft()
 
     def failed(self) -> None:
-        """The head has not been done; what comes next makes up for it."""
+        """The proxy has not taken the head; what comes next makes up for it."""
         if isinstance(self._waiting[0], PolicyChange):
             others = (each for each in self._waiting if not isinstance(each, PolicyChange))
             self._waiting = deque((READ_ALL_POLICIES, *others))

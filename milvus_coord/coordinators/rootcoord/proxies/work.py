@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Final, Protocol, TypeVar
 
+from milvus_coord.clients.errors import CallError, NodeGone
 from milvus_coord.clients.proxy import ProxyClient
-from milvus_coord.coordinators.rootcoord.proxies.member import (
-    Call,
-    Gone,
-    Member,
-    ProxyError,
-)
 from milvus_coord.coordinators.rootcoord.proxies.pending_updates import (
-    Errand,
     ForgetCredential,
+    PendingUpdate,
+    PendingUpdates,
     PolicyChange,
 )
 from milvus_coord.etcd.protocol import Etcd
@@ -24,24 +19,30 @@ from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import CoordError, NotServing
 from milvus_coord.model.states import StateCode
 from milvus_coord.model.timestamps import Timestamp
-from milvus_coord.role.nodes.sessions import NodeSession, NodeSessions
+from milvus_coord.role.nodes.pool import Node, NodePool
+from milvus_coord.role.nodes.sessions import NodeChanges
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.taskgroup import TaskGroup
+from milvus_coord.runtime.retry import Retry
 
 T = TypeVar("T")
 
 TELL_S: Final = 25.0
 """Longer than a session's TTL: a proxy that died delays a statement, but fails none."""
 ASK_S: Final = 3.0
+UPDATE_S: Final = 30.0
 _INVALIDATE: Final = "InvalidateCollectionMetaCache"
 _UNDEFINED: Final = 0
 _DROP_COLLECTION: Final = 101
 
 
-class Attendance(Protocol):
-    """Who must know which proxies there are before calls to them begin: the time ticks."""
+class ProxyError(CoordError):
+    """A proxy could not be reached or has refused; the text is what users read."""
 
-    def attend(self, proxies: Collection[int]) -> None:
+
+class ProxyListener(Protocol):
+    """The time ticks: they must know which proxies there are before calls to them begin."""
+
+    def proxies_changed(self, proxies: Collection[int]) -> None:
         """Called with the server ids of all, after the first listing and after each change."""
 
 
@@ -56,10 +57,10 @@ class Proxies:
         meta_root: `etcd.rootPath/etcd.metaSubPath`.
         cluster: our `common.chanNamePrefix.cluster`.
         server_id: our own.
-        attendance: told who is there before the first call.
+        listener: told who is there before the first call.
         count_changed: told how many there are, after each change; for metrics.
-        clear_at: boot time (s) from which the leader before us has certainly stopped; the
-            background calls begin then.
+        clear_at: boot time (s) from which the leader before us has certainly stopped; pending
+            updates are sent from then on.
     """
 
     def __init__(
@@ -71,46 +72,44 @@ class Proxies:
         meta_root: str,
         server_id: int,
         cluster: str,
-        attendance: Attendance,
+        listener: ProxyListener,
         count_changed: Callable[[int], object],
         clear_at: float = 0.0,
         tell_s: float = TELL_S,
         ask_s: float = ASK_S,
     ) -> None:
-        self._clock, self._serve = clock, serve
-        self._connect = partial(ProxyClient, cluster=cluster)
-        self._server_id, self._attendance = server_id, attendance
+        self._clock, self._server_id, self._listener = clock, server_id, listener
         self._count_changed, self._clear_at = count_changed, clear_at
         self._tell_s, self._ask_s = tell_s, ask_s
-        self._sessions = NodeSessions(etcd, clock, meta_root, "proxy", self._meet)
-        self._members: dict[int, Member] = {}
-        self._workers: dict[int, asyncio.Task[None]] = {}
-        self._tasks: asyncio.TaskGroup | None = None
-        self._listed = asyncio.Event()
+        self._pending: dict[int, PendingUpdates] = {}
+        self._pool = NodePool(
+            etcd,
+            clock,
+            meta_root,
+            "proxy",
+            connect=lambda session: ProxyClient(session.address, session.server_id, cluster),
+            serve=serve,
+            on_change=self._on_change,
+            work=self._send_updates,
+        )
 
     @property
     def count(self) -> int:
         """How many there are."""
-        return len(self._members)
+        return len(self._pool.nodes)
 
     @property
     def ids(self) -> tuple[int, ...]:
         """Server ids of those that are there, in order."""
-        return tuple(sorted(self._members))
+        return tuple(sorted(self._pool.nodes))
 
     async def run(self) -> None:
         """Follow the sessions until cancelled; from then on every call raises NotServing."""
-        try:
-            async with TaskGroup() as tasks:
-                self._tasks = tasks
-                await self._sessions.run()
-        finally:
-            for member in self._members.values():
-                member.close()
+        await self._pool.run()
 
     async def ready(self) -> None:
         """Return once the sessions have been listed."""
-        await self._listed.wait()
+        await self._pool.ready()
 
     async def invalidate_collection(
         self,
@@ -166,21 +165,18 @@ class Proxies:
         )
 
     def refresh_policy_later(self, op_type: int, op_key: str) -> None:
-        """As `refresh_policy`, in the background, as often as it takes; each proxy in order.
-
-        Whoever joins reads all policies anew first, so none misses what happened while it did.
-        """
-        self._later(PolicyChange(op_type, op_key))
+        """As `refresh_policy`, in the background until it has succeeded; each proxy in order."""
+        self._enqueue(PolicyChange(op_type, op_key))
 
     def invalidate_credential_later(self, username: str) -> None:
-        """As `invalidate_credential`, in the background, as often as it takes."""
-        self._later(ForgetCredential(username))
+        """As `invalidate_credential`, in the background until it has succeeded."""
+        self._enqueue(ForgetCredential(username))
 
     async def metrics(self, request_json: str) -> list[str]:
         """The JSON of each that is there. Raises ProxyError when one of them has none."""
         replies = await self._each(
             "GetMetrics",
-            lambda member: member.ask(
+            lambda node: node.ask(
                 lambda client: client.metrics(request_json), timeout_s=self._ask_s
             ),
         )
@@ -190,88 +186,84 @@ class Proxies:
         """Send an encoded SetRatesRequest to all. Raises ProxyError, NotServing."""
         await self._each(
             "SetRates",
-            lambda member: member.tell(
-                lambda client: client.set_rates(request), timeout_s=self._ask_s
-            ),
+            lambda node: node.tell(lambda client: client.set_rates(request), timeout_s=self._ask_s),
         )
 
-    async def ailments(self) -> list[str]:
+    async def health_problems(self) -> list[str]:
         """One sentence, in the words of Go 2.2.16, for each proxy that is not healthy."""
-        found = await self._each("GetComponentStates", self._ailment)
+        found = await self._each("GetComponentStates", self._health_problem)
         return [found[server_id] for server_id in sorted(found) if found[server_id]]
 
-    async def _ailment(self, member: Member) -> str:
+    async def _health_problem(self, node: Node[ProxyClient]) -> str:
         try:
-            state = await member.ask(lambda client: client.component_state(), timeout_s=self._ask_s)
-        except ProxyError as error:
-            return _sentence(member, f"inner error: {error}")
+            state = await node.ask(lambda client: client.component_state(), timeout_s=self._ask_s)
+        except NodeGone:
+            raise
+        except CallError as error:
+            return _sentence(node, f"inner error: {error}")
         if state.error:
-            return _sentence(member, f"rpc status error: {state.error}")
+            return _sentence(node, f"rpc status error: {state.error}")
         if state.code != StateCode.Healthy:
-            return _sentence(member, f"node is unhealthy, state code: {state.code}")
+            return _sentence(node, f"node is unhealthy, state code: {state.code}")
         return ""
 
-    async def _tell(self, rpc: str, call: Call[None]) -> None:
-        await self._each(rpc, lambda member: member.tell(call, timeout_s=self._tell_s))
+    async def _tell(self, rpc: str, call: Callable[[ProxyClient], Awaitable[None]]) -> None:
+        await self._each(rpc, lambda node: node.tell(call, timeout_s=self._tell_s))
 
-    async def _each(self, rpc: str, ask: Callable[[Member], Awaitable[T]]) -> dict[int, T]:
-        """What each answers; those that go meanwhile are left out.
+    async def _each(
+        self, rpc: str, call: Callable[[Node[ProxyClient]], Awaitable[T]]
+    ) -> dict[int, T]:
+        """What each answers; raises the first failure, once all are through."""
+        answers = await self._pool.each(rpc, call)
+        if answers.first_failure is not None:
+            server_id, error = answers.first_failure
+            if isinstance(error, CallError):
+                raise ProxyError(f"{rpc} failed, proxyID = {server_id}, err = {error}") from error
+            raise error
+        return answers.of
 
-        Raises the first failure, once all are through.
-        """
-        await self._listed.wait()
-        answers: dict[int, T] = {}
-        failures: dict[int, CoordError] = {}
+    def _enqueue(self, update: PendingUpdate) -> None:
+        for pending in self._pending.values():
+            pending.enqueue(update)
 
-        async def one(server_id: int, member: Member) -> None:
-            try:
-                answers[server_id] = await ask(member)
-            except Gone:
-                pass
-            except ProxyError as error:
-                text = f"{rpc} failed, proxyID = {server_id}, err = {error}"
-                failures[server_id] = ProxyError(text)
-            except NotServing as error:
-                failures[server_id] = error
+    def _on_change(self, changes: NodeChanges) -> None:
+        self._listener.proxies_changed(changes.nodes.keys())
+        for session in changes.left:
+            del self._pending[session.server_id]
+        for session in changes.joined:
+            self._pending[session.server_id] = PendingUpdates()
+        self._count_changed(len(changes.nodes))
 
-        async with TaskGroup() as calls:
-            for server_id, member in self._members.items():
-                calls.create_task(one(server_id, member), name=f"{rpc} {server_id}")
-        if failures:
-            raise failures[min(failures)]
-        return answers
-
-    def _later(self, errand: Errand) -> None:
-        for member in self._members.values():
-            member.remember(errand)
-
-    def _meet(self, sessions: Mapping[int, NodeSession]) -> None:
-        """These are there now."""
-        self._attendance.attend(sessions.keys())
-        for server_id in self._members.keys() - sessions.keys():
-            self._members.pop(server_id).leave()
-            self._workers.pop(server_id).cancel()
-        for server_id, session in sessions.items():
-            if (member := self._members.get(server_id)) is not None:
-                member.moved(session)
-            else:
-                self._join(session)
-        self._count_changed(self.count)
-        self._listed.set()
-
-    def _join(self, session: NodeSession) -> None:
-        assert self._tasks is not None
-        member = Member(session, self._connect, self._clock, self._serve)
-        self._members[session.server_id] = member
-        self._workers[session.server_id] = self._tasks.create_task(
-            self._run_errands(member), name=f"rootcoord.proxy {session.server_id}"
+    async def _send_updates(self, node: Node[ProxyClient]) -> None:
+        """Send what is pending for one proxy until it goes."""
+        pending = self._pending[node.server_id]
+        retry = Retry(
+            self._clock,
+            f"tell proxy {node.server_id} about users and privileges",
+            on=(CallError, NotServing),
+            first_s=0.2,
         )
-
-    async def _run_errands(self, member: Member) -> None:
         if (wait_s := self._clear_at - self._clock.boottime()) > 0:
             await self._clock.sleep(wait_s)
-        await member.run_errands()
+        while True:
+            update = await pending.head()
+            try:
+                await node.tell(_call(update), timeout_s=UPDATE_S)
+            except NodeGone:
+                return
+            except (CallError, NotServing) as error:
+                pending.failed()
+                await retry.wait(error)
+            else:
+                pending.confirmed()
+                retry.succeeded()
 
 
-def _sentence(member: Member, reason: str) -> str:
-    return f"role proxy[nodeID: {member.server_id}] is unhealthy, reason: {reason}"
+def _call(update: PendingUpdate) -> Callable[[ProxyClient], Awaitable[None]]:
+    if isinstance(update, ForgetCredential):
+        return lambda client: client.invalidate_credential_cache(update.username)
+    return lambda client: client.refresh_policy_info_cache(update.op_type, update.op_key)
+
+
+def _sentence(node: Node[ProxyClient], reason: str) -> str:
+    return f"role proxy[nodeID: {node.server_id}] is unhealthy, reason: {reason}"

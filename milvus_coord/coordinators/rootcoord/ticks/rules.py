@@ -49,7 +49,7 @@ class TickBoard:
     def __init__(self) -> None:
         self._own = NONE
         self._proxies: dict[int, Promise | None] = {}
-        self._attended = False
+        self._proxies_known = False
         self._holds: dict[str, set[Hold]] = {}
         self._last: dict[str, Timestamp] = {}
 
@@ -63,9 +63,9 @@ class TickBoard:
         """The proxies that have never reported, in order."""
         return sorted(proxy for proxy, promise in self._proxies.items() if promise is None)
 
-    def attend(self, proxies: Iterable[int]) -> None:
+    def proxies_changed(self, proxies: Iterable[int]) -> None:
         """These are the proxies now: new ones are waited for, missing ones count no longer."""
-        self._attended = True
+        self._proxies_known = True
         self._proxies = {proxy: self._proxies.get(proxy) for proxy in proxies}
 
     def promise(self, ts: Timestamp) -> None:
@@ -114,7 +114,7 @@ class TickBoard:
 
     def limit(self, channel: str) -> Timestamp:
         """Up to where everything of `channel` has been sent, as far as all have promised."""
-        if not self._attended:
+        if not self._proxies_known:
             return NONE
         lowest: int = self._own
         for promise in self._proxies.values():
@@ -142,7 +142,7 @@ class TickBoard:
 
     def why(self, channel: str) -> str:
         """Who holds the ticks of `channel`, for people: the source with the lowest promise."""
-        if not self._attended:
+        if not self._proxies_known:
             return "the proxies have not been listed yet"
         if awaited := self.awaited:
             return f"proxy {awaited[0]} has not reported yet"

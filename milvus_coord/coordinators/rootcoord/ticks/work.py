@@ -144,10 +144,10 @@ class Ticks:
         """The channels in use."""
         return self._used.keys()
 
-    def attend(self, proxies: Collection[int]) -> None:
+    def proxies_changed(self, proxies: Collection[int]) -> None:
         """These proxies have a session now; called with all of them, each time that changes."""
         gone, joined = set(self._board.proxies) - set(proxies), set(proxies)
-        self._board.attend(proxies)
+        self._board.proxies_changed(proxies)
         for proxy in joined:
             self._proxies_late.expect(proxy)
         for proxy in gone:
