@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 
@@ -29,10 +30,26 @@ class BadValue(CoordError):
 
 
 class IllegalMove(CoordError):
-    """A state machine was asked for a move that its table does not have: a bug."""
+    """A state machine was asked for a move that its table does not have: a bug.
 
-    def __init__(self, subject: str, current: object, wanted: object) -> None:
-        super().__init__(f"{subject} cannot go from {current} to {wanted}")
+    `event` is what asked for the move, `story` what had happened to the subject before.
+    """
+
+    def __init__(
+        self,
+        subject: str,
+        current: object,
+        wanted: object,
+        *,
+        event: str = "",
+        story: Iterable[object] = (),
+    ) -> None:
+        text = f"{subject} cannot go from {current} to {wanted}"
+        if event:
+            text += f" on {event!r}"
+        if past := "; ".join(map(str, story)):
+            text += f", its story: {past}"
+        super().__init__(text)
 
 
 class NotFound(CoordError):
