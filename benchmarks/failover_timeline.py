@@ -79,7 +79,7 @@ class Panel:
                 yield Stretch(outcome, began_ms, ended_ms)
 
     def _phases(self, y: float) -> Iterator[str]:
-        """Those of the history entry; K was won at the end of the claim."""
+        """Those of the history entry; the active key was won at the end of the claim."""
         takeover = self._run.takeover
         if not takeover or not takeover["phases"]:
             return

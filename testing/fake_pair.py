@@ -13,7 +13,7 @@ from milvus_coord.etcd.txn import Op, Txn, delete, put
 from milvus_coord.etcd.values import Batch, KeyValue
 from milvus_coord.ha.pair.instance_status import InstanceStatus
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.operator_records import Switchover, WishState
+from milvus_coord.ha.pair.operator_records import RequestState, SwitchoverRequest
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.pair.takeover import Cause, Takeover
 from milvus_coord.model.states import Phase
@@ -84,7 +84,7 @@ class FakeInstance:
         former: FakeInstance | None = None,
         phases: Mapping[str, float] | None = None,
     ) -> int:
-        """Take K as it is; write history and serve. The epoch."""
+        """Take the active key as it is; write history and serve. The epoch."""
         epoch = await self.write(put(self.keys.active, self.record.encode(), self.lease))
         if not self.ours:
             return epoch
@@ -112,21 +112,23 @@ class FakeInstance:
             await self.say()
             await asyncio.sleep(EVERY_S)
 
-    async def wishes(self) -> AsyncIterator[tuple[KeyValue, Switchover]]:
-        """Each wish that is asked, without end."""
+    async def requests(self) -> AsyncIterator[tuple[KeyValue, SwitchoverRequest]]:
+        """Each request that is asked, without end."""
         async with aclosing(self.etcd.follow(self.keys.switchover)) as follow:
             async for news in follow:
                 kvs = (e.kv for e in news.events) if isinstance(news, Batch) else news.kvs
                 for kv in kvs:
                     if (
                         kv.value
-                        and (w := Switchover.decode(kv.key, kv.value)).state.value == "asked"
+                        and (w := SwitchoverRequest.decode(kv.key, kv.value)).state.value == "asked"
                     ):
                         yield kv, w
 
-    async def answer(self, kv: KeyValue, wish: Switchover, state: WishState, why: str = "") -> None:
+    async def answer(
+        self, kv: KeyValue, request: SwitchoverRequest, state: RequestState, why: str = ""
+    ) -> None:
         """Put the same record on the asker's lease, with the answer in it."""
-        said = replace(wish, state=state, why=why)
+        said = replace(request, state=state, why=why)
         await self.write(put(kv.key, said.encode(), kv.lease))
 
     async def leave(self) -> None:

@@ -1,4 +1,4 @@
-"""A term, a session and a board on the in-memory etcd, without a candidate around them."""
+"""A term, a session and a board on the in-memory etcd, without a runner around them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.ha.election.session import Session
 from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.pair_state import Board
+from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.runtime.clock import ManualClock
 
@@ -24,12 +24,12 @@ ACTIVE, ME = 7, 8
 
 
 class Scene:
-    """ACTIVE holds K in `term`; ME is a standby with `session`. The clock moves when told."""
+    """ACTIVE leads in `term`; ME is a standby with `session`. The clock moves when told."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()
         self.etcd = MemoryEtcd(self.clock)
-        self.board = Board(self.etcd, self.clock, KEYS)
+        self.pair = PairState(self.etcd, self.clock, KEYS)
         self.term: Term
         self.session: Session
         self._tasks: list[asyncio.Task[Any]] = []
@@ -46,7 +46,7 @@ class Scene:
         return session
 
     async def lead(self, session: Session) -> Term:
-        """Take K as it is, for a new term."""
+        """Take the active key as it is, for a new term."""
         epoch = await self.put(KEYS.active, session.record.encode(), lease=session.lease)
         now_s = self.clock.boottime()
         fence = Fence(self.etcd.peer(), KEYS.active, session.lease, epoch)
@@ -78,8 +78,8 @@ class Scene:
 
     async def listen(self) -> None:
         """Let the board follow etcd."""
-        self.run(self.board.listen(), "board")
-        await self.settle(lambda: self.board.read)
+        self.run(self.pair.listen(), "board")
+        await self.settle(lambda: self.pair.read)
 
     async def settle(self, holds: Callable[[], bool] = lambda: False) -> bool:
         """Let everybody go on without time passing, until something holds; whether it does."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.ha.election.lifecycle import Lifecycle
-from milvus_coord.ha.election.runner import Candidate
+from milvus_coord.ha.election.runner import HaRunner
 from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.metrics import HaMetrics
 from milvus_coord.ha.mirror.mirror import Mirror
@@ -86,7 +86,7 @@ class Role:
         guards = Guards("by-dev", lambda: term.server_id)
         self._server = RpcServer((beats,), codec=WireCodec(), limits=Limits(), guards=guards)
         await self._server.listen(self._reserved)
-        await self._clock.sleep(term.clear_at - self._clock.boottime())
+        await self._clock.sleep(term.predecessor_stopped_at - self._clock.boottime())
 
     async def admit(self) -> None:
         """Everybody is let in from the first moment here."""
@@ -136,7 +136,7 @@ class Node:
             beat_s=BEAT_S,
             **{"active_standby": True, **settings},
         )
-        self.candidate = Candidate(
+        self.runner = HaRunner(
             etcd,
             self.clock,
             self.settings,
@@ -148,8 +148,8 @@ class Node:
         )
 
     async def live(self) -> None:
-        await self.candidate.take_server_id()
-        await self.candidate.run(self.stop, self.hurry)
+        await self.runner.take_server_id()
+        await self.runner.run(self.stop, self.hurry)
 
     def freeze(self) -> None:
         """As SIGSTOP does: connections stay, nothing is said any more."""

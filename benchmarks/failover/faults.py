@@ -10,7 +10,7 @@ from typing import Final
 
 from benchmarks.failover.scene import Scene
 from milvus_coord.etcd.txn import Txn, put
-from milvus_coord.ha.pair.operator_records import Switchover
+from milvus_coord.ha.pair.operator_records import SwitchoverRequest
 from testing.etcd import EtcdCluster, EtcdMember
 from tests.rig.netns import Net
 
@@ -47,9 +47,11 @@ async def _switchover(scene: Scene) -> None:
     active = (await scene.client.get(scene.keys.active, timeout_s=_READ_S)).kv
     assert active is not None, "nobody leads"
     lease = await scene.client.lease_grant(_WISH_TTL_S, timeout_s=_READ_S)
-    wish = Switchover(nonce=os.urandom(8).hex(), epoch=active.mod_revision, to=0, by="benchmark")
+    request = SwitchoverRequest(
+        nonce=os.urandom(8).hex(), epoch=active.mod_revision, to=0, by="benchmark"
+    )
     await scene.client.txn(
-        Txn((), (put(scene.keys.switchover, wish.encode(), lease.id),)), timeout_s=_READ_S
+        Txn((), (put(scene.keys.switchover, request.encode(), lease.id),)), timeout_s=_READ_S
     )
 
 

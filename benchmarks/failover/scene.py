@@ -37,7 +37,7 @@ class Scene:
     """One etcd with its metadata, and the pair that plays on it now.
 
     Attributes:
-        client: of that etcd, for looking and wishing.
+        client: of that etcd, for looking and requests.
         etcd_leader: of three members, found before each fault.
     """
 

@@ -19,7 +19,7 @@ from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.embedded.embedded import EmbeddedSettings, attach
 from milvus_coord.etcd.errors import EtcdError, Unavailable
 from milvus_coord.ha.election.lifecycle import Lifecycle
-from milvus_coord.ha.election.runner import Candidate
+from milvus_coord.ha.election.runner import HaRunner
 from milvus_coord.ha.metrics import HaMetrics
 from milvus_coord.ha.mirror.report import MirrorReport
 from milvus_coord.ha.pair.report import Report
@@ -149,7 +149,7 @@ class _Process:
         self._watch(lifecycle)
         election = _ha(self._shape, settings, self._management_port)
         leader = self._leader(settings, election.address, etcd, lifecycle)
-        candidate = Candidate(
+        runner = HaRunner(
             etcd,
             self._clock,
             election,
@@ -159,12 +159,12 @@ class _Process:
             lambda: max(self._pulse.worst_lag_s, self._pulse.age_s()),
             HaMetrics(self._metrics),
         )
-        self._report.candidate = candidate
-        server_id = await run_until(request.stop, candidate.take_server_id(), name="app.server_id")
+        self._report.runner = runner
+        server_id = await run_until(request.stop, runner.take_server_id(), name="app.server_id")
         _log_to(settings, self._shape.name, server_id=server_id)
         async with TaskGroup() as tasks:
             loading = tasks.create_task(self._load(leader, lifecycle), name="app.load_role")
-            await candidate.run(request.stop, request.hurry)
+            await runner.run(request.stop, request.hurry)
             await cancel_and_wait(loading)
 
     async def _load(self, leader: LazyLeader, lifecycle: Lifecycle) -> None:

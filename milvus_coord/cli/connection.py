@@ -17,7 +17,7 @@ from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.embedded.datadir import DataDir
 from milvus_coord.etcd.errors import AuthFailed, CertificateError, EtcdError, PermissionDenied
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.operator_requests import Refused
+from milvus_coord.ha.pair.operator_requests import SwitchoverRefused
 from milvus_coord.runtime.clock import Clock, SystemClock
 from milvus_coord.telemetry.log import FATAL, log
 
@@ -60,7 +60,7 @@ def _judged(verb: Callable[[Connection], Awaitable[int]], config: Path | None, r
     code = TROUBLE
     try:
         code = asyncio.run(_run(verb, config, role))
-    except* Refused as refusals:
+    except* SwitchoverRefused as refusals:
         code = _tell(refusals, REFUSED)
     except* (AuthFailed, CertificateError, ConfigError, PermissionDenied, ValueError) as mistakes:
         code = _tell(mistakes, MISTAKE)

@@ -12,7 +12,7 @@ from milvus_coord.cli.doctor_facts import gather
 from milvus_coord.cli.doctor_finding import Finding, Grade, warn
 from milvus_coord.cli.format import printable
 from milvus_coord.cli.ha_status_show import RoleSeen, see
-from milvus_coord.ha.pair.role_follower import Look
+from milvus_coord.ha.pair.role_follower import RoleFollower
 from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.runtime.taskgroup import TaskGroup
 
@@ -25,15 +25,15 @@ async def doctor(connection: Connection, roles: Sequence[str], *, as_json: bool)
 
     0: all is well; 3: something is bad; 4: there are warnings only.
     """
-    look = Look(connection.etcd, connection.clock, connection.meta_root, tuple(roles))
+    follower = RoleFollower(connection.etcd, connection.clock, connection.meta_root, tuple(roles))
     async with TaskGroup() as tasks:
-        following = tasks.create_task(look.run(), name="doctor.look")
-        await look.listed(CONNECT_S)
+        following = tasks.create_task(follower.run(), name="doctor.look")
+        await follower.listed(CONNECT_S)
         facts = await gather(connection)
-        await look.judged()
-        seen = [await see(connection.etcd, look, role) for role in roles]
+        await follower.statuses_fresh()
+        seen = [await see(connection.etcd, follower, role) for role in roles]
         await cancel_and_wait(following)
-    ticking = any(one.role == "rootcoord" and one.reading.leader for one in seen)
+    ticking = any(one.role == "rootcoord" and one.snapshot.leader for one in seen)
     settings = connection.settings
     bounds = doctor_etcd.Bounds(
         session_ttl_s=settings.common.session.ttl,
@@ -57,7 +57,7 @@ def exit_code(found: Sequence[Finding]) -> int:
 def _pairs(connection: Connection, seen: Sequence[RoleSeen], ttl_s: float) -> list[Finding]:
     """The roles that have any key; a single role that was asked for is judged even without."""
     now_ms = connection.clock.wall_ns() // 1_000_000
-    there = [one for one in seen if one.reading.exists or len(seen) == 1]
+    there = [one for one in seen if one.snapshot.exists or len(seen) == 1]
     if not there:
         return [
             warn(

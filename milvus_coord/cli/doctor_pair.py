@@ -21,13 +21,13 @@ def findings(seen: RoleSeen, now_ms: int, session_ttl_s: float) -> Iterator[Find
     yield _leader(seen)
     yield from _standbys(seen)
     yield from _same_address(seen)
-    for one in seen.reading.instances:
+    for one in seen.snapshot.instances:
         yield from _instance(seen, one, session_ttl_s)
     yield from _pause(seen, now_ms)
 
 
 def _keys(seen: RoleSeen) -> Iterator[Finding]:
-    for text in seen.reading.unreadable:
+    for text in seen.snapshot.unreadable:
         if "/session/" in text:
             advice = "delete the key: Go clients of this role fail at what they cannot read"
             yield bad(seen.role, printable(text), advice)
@@ -39,14 +39,14 @@ def _keys(seen: RoleSeen) -> Iterator[Finding]:
 
 
 def _leader(seen: RoleSeen) -> Finding:
-    reading = seen.reading
-    leader = reading.leader
-    if reading.active is None:
+    snapshot = seen.snapshot
+    leader = snapshot.leader
+    if snapshot.active is None:
         return bad(seen.role, "nobody leads", "start an instance, or look why none takes over")
     if leader is None:
         return bad(seen.role, "the active's key holds no session", "delete the key")
     name = f"{leader.server_id} ({leader.address})"
-    if leader.registered and leader.lease != reading.active.lease:
+    if leader.registered and leader.lease != snapshot.active.lease:
         return bad(
             seen.role,
             f"the active's key names {name}, but hangs on another lease than its instance key",
@@ -61,11 +61,11 @@ def _leader(seen: RoleSeen) -> Finding:
         )
     if leader.position != "active":
         return warn(seen.role, f"{name} is {leader.position}", "wait, then look at its log")
-    return ok(seen.role, f"{name} leads at epoch {reading.epoch}")
+    return ok(seen.role, f"{name} leads at epoch {snapshot.epoch}")
 
 
 def _standbys(seen: RoleSeen) -> Iterator[Finding]:
-    standbys = seen.reading.standbys
+    standbys = seen.snapshot.standbys
     if not standbys:
         yield warn(seen.role, "there is no standby: nobody takes over", "start a second instance")
         return
@@ -83,7 +83,7 @@ def _standbys(seen: RoleSeen) -> Iterator[Finding]:
 
 def _same_address(seen: RoleSeen) -> Iterator[Finding]:
     by_address: dict[str, list[int]] = {}
-    for one in seen.reading.instances:
+    for one in seen.snapshot.instances:
         if one.registered:
             by_address.setdefault(one.address, []).append(one.server_id)
     for address, ids in by_address.items():
@@ -134,7 +134,7 @@ def _instance(seen: RoleSeen, one: Instance, session_ttl_s: float) -> Iterator[F
 
 
 def _pause(seen: RoleSeen, now_ms: int) -> Iterator[Finding]:
-    pause = seen.reading.pause
+    pause = seen.snapshot.pause
     if pause is None:
         return
     text = f"paused {described(pause, now_ms)}"

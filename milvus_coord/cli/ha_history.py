@@ -10,7 +10,7 @@ from typing import Any, Final
 from milvus_coord.cli.connection import Connection
 from milvus_coord.cli.format import age, local_time, millis, printable
 from milvus_coord.cli.table import table
-from milvus_coord.ha.pair.role_snapshot import RoleReading, read_role
+from milvus_coord.ha.pair.role_snapshot import RoleSnapshot, read_role
 from milvus_coord.ha.pair.takeover import Cause, Takeover
 
 CAUSES: Final[Mapping[Cause, str]] = {
@@ -31,20 +31,20 @@ CAUSES: Final[Mapping[Cause, str]] = {
 
 async def history(connection: Connection, roles: Sequence[str], *, count: int, json: bool) -> int:
     """Print the last `count` takeovers of each role, the newest first. The exit code."""
-    readings = [await read_role(connection.etcd, connection.keys(role)) for role in roles]
+    snapshots = [await read_role(connection.etcd, connection.keys(role)) for role in roles]
     if json:
-        print(as_json(readings, count), end="")
+        print(as_json(snapshots, count), end="")
     else:
-        print(as_table(readings, count, connection.clock.wall_ns() // 1_000_000), end="")
+        print(as_table(snapshots, count, connection.clock.wall_ns() // 1_000_000), end="")
     return 0
 
 
-def as_table(readings: Sequence[RoleReading], count: int, now_ms: int) -> str:
+def as_table(snapshots: Sequence[RoleSnapshot], count: int, now_ms: int) -> str:
     """One line a takeover, times in milliseconds; one more for each that did not come to serve."""
-    entries = [(reading.role, entry) for reading in readings for entry in _last(reading, count)]
-    unreadable = [f"{one.role}  {printable(text)}" for one in readings for text in _lost(one)]
+    entries = [(snapshot.role, entry) for snapshot in snapshots for entry in _last(snapshot, count)]
+    unreadable = [f"{one.role}  {printable(text)}" for one in snapshots for text in _lost(one)]
     if not entries:
-        roles = ", ".join(reading.role for reading in readings)
+        roles = ", ".join(snapshot.role for snapshot in snapshots)
         return "\n".join([f"no takeover of {roles} is on record", *unreadable]) + "\n"
     fullest = sorted((entry.phases for _, entry in entries), key=len, reverse=True)
     phases = list(dict.fromkeys(name for each in fullest for name in each))
@@ -58,12 +58,12 @@ def as_table(readings: Sequence[RoleReading], count: int, now_ms: int) -> str:
     return "\n".join([*table(head, rows, right=numbers), *unreadable]) + "\n"
 
 
-def _last(reading: RoleReading, count: int) -> list[Takeover]:
-    return list(reversed(reading.history))[:count]
+def _last(snapshot: RoleSnapshot, count: int) -> list[Takeover]:
+    return list(reversed(snapshot.history))[:count]
 
 
-def _lost(reading: RoleReading) -> list[str]:
-    return [text for text in reading.unreadable if "/history/" in text]
+def _lost(snapshot: RoleSnapshot) -> list[str]:
+    return [text for text in snapshot.unreadable if "/history/" in text]
 
 
 def _row(entry: Takeover, phases: Sequence[str], now_ms: int) -> tuple[str, ...]:
@@ -80,15 +80,15 @@ def _row(entry: Takeover, phases: Sequence[str], now_ms: int) -> tuple[str, ...]
     )
 
 
-def as_json(readings: Sequence[RoleReading], count: int) -> str:
+def as_json(snapshots: Sequence[RoleSnapshot], count: int) -> str:
     """`{"roles": [{"role", "history": [...], "unreadable": [...]}]}`, the newest first."""
     roles = [
         {
-            "role": reading.role,
-            "history": [_plain(entry) for entry in _last(reading, count)],
-            "unreadable": _lost(reading),
+            "role": snapshot.role,
+            "history": [_plain(entry) for entry in _last(snapshot, count)],
+            "unreadable": _lost(snapshot),
         }
-        for reading in readings
+        for snapshot in snapshots
     ]
     return json.dumps({"roles": roles}, indent=2, ensure_ascii=False) + "\n"
 

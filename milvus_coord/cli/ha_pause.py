@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from milvus_coord.cli.connection import Connection
 from milvus_coord.cli.format import local_time, myself, printable, span
-from milvus_coord.ha.pair import operator_requests as asking
+from milvus_coord.ha.pair import operator_requests
 from milvus_coord.ha.pair.operator_records import Pause
 
 
 async def pause(connection: Connection, role: str, reason: str) -> int:
     """Pause a role and say what was; the exit code. Pausing twice changes nothing."""
     now_ms = connection.clock.wall_ns() // 1_000_000
-    wish = Pause(myself(), now_ms, reason)
-    found = await asking.pause(connection.etcd, connection.keys(role), wish)
+    request = Pause(myself(), now_ms, reason)
+    found = await operator_requests.pause(connection.etcd, connection.keys(role), request)
     if found is not None:
         print(f"{role} is paused already: {described(found, now_ms)}")
         return 0
@@ -24,7 +24,7 @@ async def pause(connection: Connection, role: str, reason: str) -> int:
 async def resume(connection: Connection, role: str) -> int:
     """End a pause and say what was; the exit code. Resuming twice changes nothing."""
     now_ms = connection.clock.wall_ns() // 1_000_000
-    found = await asking.resume(connection.etcd, connection.keys(role))
+    found = await operator_requests.resume(connection.etcd, connection.keys(role))
     if found is None:
         print(f"{role} is not paused")
     else:

@@ -11,7 +11,7 @@ from typing import Final
 
 from milvus_coord.cli.connection import CONNECT_S, Connection
 from milvus_coord.cli.ha_status_show import RoleSeen, as_json, as_table, essence, exit_code, see
-from milvus_coord.ha.pair.role_follower import Look
+from milvus_coord.ha.pair.role_follower import RoleFollower
 from milvus_coord.runtime.race import Interrupted, cancel_and_wait, run_until
 from milvus_coord.runtime.taskgroup import TaskGroup
 
@@ -28,16 +28,16 @@ async def status(
 
     With `watch` print it again at each change, until Ctrl-C: the exit code is 0 then.
     """
-    look = Look(connection.etcd, connection.clock, connection.meta_root, tuple(roles))
-    page = _Page(connection, look, tuple(roles), all_roles, json)
+    follower = RoleFollower(connection.etcd, connection.clock, connection.meta_root, tuple(roles))
+    page = _Page(connection, follower, tuple(roles), all_roles, json)
     async with TaskGroup() as tasks:
-        following = tasks.create_task(look.run(), name="status.look")
-        await look.listed(CONNECT_S)
+        following = tasks.create_task(follower.run(), name="status.look")
+        await follower.listed(CONNECT_S)
         if watch:
             await page.keep()
             code = 0
         else:
-            await look.judged()
+            await follower.statuses_fresh()
             seen = await page.see()
             print(page.text(seen), end="")
             code = exit_code(seen)
@@ -51,18 +51,18 @@ class _Page:
     def __init__(
         self,
         connection: Connection,
-        look: Look,
+        follower: RoleFollower,
         roles: tuple[str, ...],
         all_roles: bool,
         json: bool,
     ) -> None:
-        self._connection, self._look = connection, look
+        self._connection, self._follower = connection, follower
         self._roles, self._all_roles, self._json = roles, all_roles, json
 
     async def see(self) -> list[RoleSeen]:
         """The picture now; asks etcd how long the leases of Go's instances have left."""
-        seen = [await see(self._connection.etcd, self._look, role) for role in self._roles]
-        return [one for one in seen if one.reading.exists or not self._all_roles]
+        seen = [await see(self._connection.etcd, self._follower, role) for role in self._roles]
+        return [one for one in seen if one.snapshot.exists or not self._all_roles]
 
     def text(self, seen: list[RoleSeen]) -> str:
         """As asked for: the table, or JSON."""
@@ -82,7 +82,7 @@ class _Page:
         redraw = sys.stdout.isatty() and not self._json
         said: object = None
         while True:
-            mark = self._look.changed.version()
+            mark = self._follower.changed.version()
             seen = await self.see()
             if redraw:
                 print(_CLEAR + self.text(seen), end="", flush=True)
@@ -91,5 +91,5 @@ class _Page:
                 print(self.text(seen), end="", flush=True)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_REDRAW_S):
-                    await self._look.changed.wait(since=mark)
+                    await self._follower.changed.wait(since=mark)
             await self._connection.clock.sleep(_CALM_S)

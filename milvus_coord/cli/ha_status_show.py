@@ -12,8 +12,8 @@ from milvus_coord.cli.ha_pause import described
 from milvus_coord.cli.table import table
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.values import LeaseStatus
-from milvus_coord.ha.pair.role_follower import STALE_S, Look
-from milvus_coord.ha.pair.role_snapshot import Instance, RoleReading
+from milvus_coord.ha.pair.role_follower import STALE_S, RoleFollower
+from milvus_coord.ha.pair.role_snapshot import Instance, RoleSnapshot
 
 NO_ACTIVE: Final = 3
 NO_READY_STANDBY: Final = 4
@@ -34,7 +34,7 @@ class RoleSeen:
     """
 
     role: str
-    reading: RoleReading
+    snapshot: RoleSnapshot
     silent_s: Mapping[int, float] = field(default_factory=dict)
     leases: Mapping[int, LeaseStatus] = field(default_factory=dict)
 
@@ -49,17 +49,17 @@ class RoleSeen:
         return one.status is not None and one.status.ready and not self.stale(one)
 
 
-async def see(etcd: Etcd, look: Look, role: str) -> RoleSeen:
+async def see(etcd: Etcd, follower: RoleFollower, role: str) -> RoleSeen:
     """The picture of `role` now. Raises etcd's errors."""
-    reading = look.reading(role)
+    snapshot = follower.snapshot(role)
     silent = {
         one.server_id: silent_s
-        for one in reading.instances
-        if (silent_s := look.silent_s(role, one.server_id)) is not None
+        for one in snapshot.instances
+        if (silent_s := follower.silent_s(role, one.server_id)) is not None
     }
-    quiet = [one for one in reading.instances if one.lease and one.status is None]
+    quiet = [one for one in snapshot.instances if one.lease and one.status is None]
     leases = {one.server_id: await etcd.lease_time_to_live(one.lease) for one in quiet}
-    return RoleSeen(role, reading, silent, leases)
+    return RoleSeen(role, snapshot, silent, leases)
 
 
 def exit_code(seen: Sequence[RoleSeen]) -> int:
@@ -74,32 +74,32 @@ def exit_code(seen: Sequence[RoleSeen]) -> int:
 
 
 def _code(seen: RoleSeen) -> int:
-    leader = seen.reading.leader
+    leader = seen.snapshot.leader
     if leader is None or leader.position != "active" or seen.stale(leader):
         return NO_ACTIVE
-    able = any(seen.ready(one) is not False for one in seen.reading.standbys)
+    able = any(seen.ready(one) is not False for one in seen.snapshot.standbys)
     return 0 if able else NO_READY_STANDBY
 
 
 def as_table(seen: Sequence[RoleSeen], meta_root: str, now_ms: int) -> str:
     """One line an instance, then one for each thing worth knowing, both beginning with the role."""
-    if not any(one.reading.exists for one in seen):
+    if not any(one.snapshot.exists for one in seen):
         roles = ", ".join(one.role for one in seen) or "coordinator"
         return f"no {roles} has registered below {meta_root}/session\n"
-    rows = [_row(role, one) for role in seen for one in _in_order(role.reading)]
+    rows = [_row(role, one) for role in seen for one in _in_order(role.snapshot)]
     lines = table(_HEAD, rows, right="ID EPOCH BEHIND") if rows else []
     notes = [f"{role.role}  {printable(text)}" for role in seen for text in _notes(role, now_ms)]
     return "\n".join([*lines, *([""] if lines and notes else []), *notes]) + "\n"
 
 
-def _in_order(reading: RoleReading) -> list[Instance]:
-    return sorted(reading.instances, key=lambda one: (not one.leads, one.server_id))
+def _in_order(snapshot: RoleSnapshot) -> list[Instance]:
+    return sorted(snapshot.instances, key=lambda one: (not one.leads, one.server_id))
 
 
 def _row(seen: RoleSeen, one: Instance) -> tuple[str, ...]:
     ready = "-" if one.leads else {True: "yes", False: "no", None: "?"}[seen.ready(one)]
     status = one.status
-    epoch = str(seen.reading.epoch) if one.leads else "-"
+    epoch = str(seen.snapshot.epoch) if one.leads else "-"
     head = (seen.role, one.position, ready, str(one.server_id), one.address or "-")
     if status is None:
         lease, version = _lease_left(seen.leases.get(one.server_id)), _version(one)
@@ -138,22 +138,22 @@ def _lease_left(lease: LeaseStatus | None) -> str:
 
 
 def _notes(seen: RoleSeen, now_ms: int) -> list[str]:
-    reading = seen.reading
+    snapshot = seen.snapshot
     notes = []
-    if reading.active is None:
+    if snapshot.active is None:
         notes.append("nobody leads")
-    elif reading.holder is None:
+    elif snapshot.holder is None:
         notes.append("nobody leads: the active's key holds no session")
-    elif not reading.standbys:
+    elif not snapshot.standbys:
         notes.append("there is no standby")
-    if (pause := reading.pause) is not None:
+    if (pause := snapshot.pause) is not None:
         notes.append(f"paused {described(pause, now_ms)}")
-    if (wish := reading.wish) is not None:
-        target = f"to {wish.to}" if wish.to else "to any standby"
-        notes.append(f"switchover {target} asked for by {wish.by}: {wish.state.value}")
-    for one in _in_order(reading):
+    if (request := snapshot.request) is not None:
+        target = f"to {request.to}" if request.to else "to any standby"
+        notes.append(f"switchover {target} asked for by {request.by}: {request.state.value}")
+    for one in _in_order(snapshot):
         notes += [f"{one.server_id} {text}" for text in _instance_notes(seen, one)]
-    return [*notes, *reading.unreadable]
+    return [*notes, *snapshot.unreadable]
 
 
 def _instance_notes(seen: RoleSeen, one: Instance) -> list[str]:
@@ -176,13 +176,13 @@ def essence(seen: Sequence[RoleSeen]) -> object:
     return [
         (
             one.role,
-            one.reading.epoch,
-            one.reading.pause,
-            one.reading.wish,
-            one.reading.unreadable,
+            one.snapshot.epoch,
+            one.snapshot.pause,
+            one.snapshot.request,
+            one.snapshot.unreadable,
             [
                 (i.server_id, i.position, seen_stale, one.ready(i), i.status and i.status.why)
-                for i in one.reading.instances
+                for i in one.snapshot.instances
                 for seen_stale in (one.stale(i),)
             ],
         )
@@ -201,17 +201,17 @@ def as_json(seen: Sequence[RoleSeen], meta_root: str) -> str:
 
 
 def _role(seen: RoleSeen) -> dict[str, Any]:
-    reading = seen.reading
-    wish = reading.wish
+    snapshot = seen.snapshot
+    request = snapshot.request
     return {
         "role": seen.role,
         "exit_code": _code(seen),
-        "active": reading.holder.server_id if reading.holder else None,
-        "epoch": reading.epoch or None,
-        "paused": asdict(reading.pause) if reading.pause else None,
-        "switchover": {**asdict(wish), "state": wish.state.value} if wish else None,
-        "instances": [_instance(seen, one) for one in _in_order(reading)],
-        "unreadable": reading.unreadable,
+        "active": snapshot.holder.server_id if snapshot.holder else None,
+        "epoch": snapshot.epoch or None,
+        "paused": asdict(snapshot.pause) if snapshot.pause else None,
+        "switchover": {**asdict(request), "state": request.state.value} if request else None,
+        "instances": [_instance(seen, one) for one in _in_order(snapshot)],
+        "unreadable": snapshot.unreadable,
     }
 
 

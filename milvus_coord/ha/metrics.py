@@ -31,7 +31,7 @@ class HaMetrics:
             ("by",),
         )
         self._takeovers = metrics.counter(
-            "milvus_coord_takeover_count", "times K was won, by cause", ("cause",)
+            "milvus_coord_takeover_count", "times the active key was won, by cause", ("cause",)
         )
         self._phases = metrics.gauge(
             "milvus_coord_last_takeover_ms", "phases of our last takeover, in ms", ("phase",)
@@ -75,7 +75,7 @@ class HaMetrics:
         self._refusals.labels(by.value).inc()
 
     def took_over(self, cause: Cause) -> None:
-        """K is ours."""
+        """The active key is ours."""
         self._takeovers.labels(cause.value).inc()
 
     def served(self, phases: Mapping[str, float]) -> None:

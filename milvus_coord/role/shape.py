@@ -62,8 +62,8 @@ class Coordinator(Protocol):
     async def work(self, term: Term, serve: Callable[[Sequence[Service]], None]) -> None:
         """Recover, lead until cancelled; call `serve` once, when requests can be answered.
 
-        Catch up with etcd, write what is missing, and wait for `term.clear_at`: nothing that etcd
-        cannot fence is done before. All of it has ended when this has.
+        Catch up with etcd, write what is missing, and wait for `term.predecessor_stopped_at`:
+        nothing that etcd cannot fence is done before. All of it has ended when this has.
         """
 
     async def finish(self) -> None:

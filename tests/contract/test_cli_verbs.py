@@ -14,7 +14,7 @@ import pytest
 
 from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.txn import Txn, put
-from milvus_coord.ha.pair.operator_records import WishState
+from milvus_coord.ha.pair.operator_records import RequestState
 from milvus_coord.ha.pair.takeover import Cause
 from testing.cli import Said, milvus, start_milvus
 from testing.etcd import EtcdCluster, EtcdMember
@@ -54,10 +54,10 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 async def hand_over(world: World, cause: Cause = Cause.SWITCHOVER) -> None:
-    """What the active does with the next wish."""
-    async for kv, wish in world.a.wishes():
-        assert wish.to in {0, 8}
-        await world.a.answer(kv, wish, WishState.ACCEPTED)
+    """What the active does with the next request."""
+    async for kv, request in world.a.requests():
+        assert request.to in {0, 8}
+        await world.a.answer(kv, request, RequestState.ACCEPTED)
         await world.b.lead(cause, world.a, {"claim": 1.0, "serve": 7.5})
         await world.a.stand_by()
         return
@@ -145,7 +145,7 @@ async def test_switchover(world: World) -> None:
     assert first == ("rootcoord: 8 (127.0.0.1:53108) leads, 7 (127.0.0.1:53107) has handed over")
     assert "took 8.5 ms (claim 1.0, serve 7.5); " in second
     left = await world.client.get(world.a.keys.switchover)
-    assert left.kv is None, "the wish is left behind"
+    assert left.kv is None, "the request is left behind"
     history = await world.milvus("history", "rootcoord")
     assert [line.split()[5] for line in history.out.splitlines()[1:]] == ["8", "7"]
     assert "switchover" in history.out
@@ -153,8 +153,8 @@ async def test_switchover(world: World) -> None:
 
 async def test_the_active_refuses(world: World) -> None:
     async def refuse() -> None:
-        async for kv, wish in world.a.wishes():
-            await world.a.answer(kv, wish, WishState.REFUSED, "8 is 12 revisions behind")
+        async for kv, request in world.a.requests():
+            await world.a.answer(kv, request, RequestState.REFUSED, "8 is 12 revisions behind")
             return
 
     async with beside(refuse()):
@@ -168,9 +168,9 @@ async def test_the_active_refuses(world: World) -> None:
 )
 async def test_the_active_does_nothing(world: World, accepts: bool, text: str) -> None:
     async def stall() -> None:
-        async for kv, wish in world.a.wishes():
+        async for kv, request in world.a.requests():
             if accepts:
-                await world.a.answer(kv, wish, WishState.ACCEPTED)
+                await world.a.answer(kv, request, RequestState.ACCEPTED)
             return
 
     async with beside(stall()):
@@ -182,7 +182,7 @@ async def test_the_active_does_nothing(world: World, accepts: bool, text: str) -
 
 async def test_another_takes_over_meanwhile(world: World) -> None:
     async def die() -> None:
-        async for _ in world.a.wishes():
+        async for _ in world.a.requests():
             await world.b.lead(Cause.PROCESS_DIED, world.a)
             return
 
@@ -194,8 +194,8 @@ async def test_another_takes_over_meanwhile(world: World) -> None:
 
 async def test_a_third_takes_what_the_heir_does_not(world: World) -> None:
     async def lose() -> None:
-        async for kv, wish in world.a.wishes():
-            await world.a.answer(kv, wish, WishState.ACCEPTED)
+        async for kv, request in world.a.requests():
+            await world.a.answer(kv, request, RequestState.ACCEPTED)
             await world.a.lead(Cause.STOPPED, world.b)
             return
 
@@ -205,12 +205,12 @@ async def test_a_third_takes_what_the_heir_does_not(world: World) -> None:
     assert said.out.endswith("8 was asked for, but did not take the key in time\n")
 
 
-async def test_ctrl_c_takes_the_wish_back(world: World) -> None:
+async def test_ctrl_c_takes_the_request_back(world: World) -> None:
     process = await start_milvus(
         "switchover", "rootcoord", "--timeout", "60", etcd=world.etcd.endpoints
     )
     async with asyncio.timeout(20):
-        async for _ in world.a.wishes():
+        async for _ in world.a.requests():
             break
         process.send_signal(signal.SIGINT)
         _, err = await process.communicate()

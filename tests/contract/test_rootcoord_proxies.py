@@ -51,7 +51,12 @@ class Cluster:
     """Proxies with sessions in an etcd in memory, and our side of them."""
 
     def __init__(
-        self, servers: list[FakeProxy], *, tell_s: float, ask_s: float, clear_at: float = 0.0
+        self,
+        servers: list[FakeProxy],
+        *,
+        tell_s: float,
+        ask_s: float,
+        predecessor_stopped_at: float = 0.0,
     ) -> None:
         self.clock = SystemClock()
         self.etcd = MemoryEtcd(self.clock)
@@ -69,7 +74,7 @@ class Cluster:
             count_changed=self.roll.count_changed,
             tell_s=tell_s,
             ask_s=ask_s,
-            clear_at=clear_at,
+            predecessor_stopped_at=predecessor_stopped_at,
         )
 
     async def known(self, *server_ids: int) -> None:
@@ -78,11 +83,16 @@ class Cluster:
 
 @asynccontextmanager
 async def cluster_of(
-    *server_ids: int, tell_s: float = SOON_S, ask_s: float = SOON_S, clear_at: float = 0.0
+    *server_ids: int,
+    tell_s: float = SOON_S,
+    ask_s: float = SOON_S,
+    predecessor_stopped_at: float = 0.0,
 ) -> AsyncIterator[Cluster]:
     """Proxies that are known, connected, and have read all policies."""
     async with proxy_servers(*server_ids) as servers:
-        cluster = Cluster(servers, tell_s=tell_s, ask_s=ask_s, clear_at=clear_at)
+        cluster = Cluster(
+            servers, tell_s=tell_s, ask_s=ask_s, predecessor_stopped_at=predecessor_stopped_at
+        )
         for each in servers:
             await register(cluster.etcd, each)
         following = asyncio.create_task(cluster.proxies.run(), name="proxies")
@@ -398,8 +408,8 @@ async def test_leaves_no_task_behind() -> None:
 
 
 async def test_background_calls_wait_until_the_leader_before_us_has_stopped() -> None:
-    clear_at = SystemClock().boottime() + 0.3
-    async with cluster_of(5, clear_at=clear_at) as cluster:
+    predecessor_stopped_at = SystemClock().boottime() + 0.3
+    async with cluster_of(5, predecessor_stopped_at=predecessor_stopped_at) as cluster:
         # It has been told to read all policies by now, which is the first of these calls.
-        assert SystemClock().boottime() >= clear_at
+        assert SystemClock().boottime() >= predecessor_stopped_at
         assert cluster.servers[0].told("RefreshPolicyInfoCache")

@@ -15,7 +15,7 @@ from testing.ours import OurRole
 from testing.sightings import Method
 from tests.conftest import StartEtcd
 from tests.ha.conftest import StartRole, started_pair
-from tests.ha.test_takeover import K, answers, taken_over
+from tests.ha.test_takeover import ACTIVE_KEY, answers, taken_over
 
 
 async def epoch_of(role: OurRole) -> int:
@@ -117,7 +117,7 @@ async def test_compaction_under_a_cut_watch(
         link.cut()
         for number in range(20):
             await etcd.ctl("put", "unrelated", str(number))
-        await etcd.ctl("del", f"{K}-77")
+        await etcd.ctl("del", f"{ACTIVE_KEY}-77")
         revision = json.loads(await etcd.ctl("get", "unrelated", "-w", "json"))["header"][
             "revision"
         ]

@@ -17,7 +17,7 @@ from testing.ours import OurRole
 from testing.ports import free_ports
 from tests.conftest import StartEtcd
 from tests.ha.conftest import StartRole, started_pair
-from tests.ha.test_takeover import K, answers, taken_over
+from tests.ha.test_takeover import ACTIVE_KEY, answers, taken_over
 
 
 async def milvus(*words: str, **env: str) -> tuple[int, str]:
@@ -63,7 +63,7 @@ async def test_port_taken_at_start(etcd: EtcdMember, rootcoord: StartRole) -> No
         role.start()
         assert await role.wait_exit() == 2
     assert role.lines(f"port {role.port} is taken: held by .*{os.getpid()}")
-    assert not (await etcd.ctl("get", "--prefix", K)).strip(), "it registered all the same"
+    assert not (await etcd.ctl("get", "--prefix", ACTIVE_KEY)).strip(), "it registered all the same"
 
 
 async def test_etcd_unreachable_at_start_is_waited_for(
@@ -131,15 +131,15 @@ async def test_wrong_password(start_etcd: StartEtcd, rootcoord: StartRole) -> No
 async def test_junk_in_a_session_key_is_named_and_harmless(
     etcd: EtcdMember, rootcoord: StartRole, tmp_path: Path
 ) -> None:
-    await etcd.ctl("put", f"{K}-99", '{"ServerID":"ninety-nine"}')
-    await etcd.ctl("put", f"{K}-98", "\x01junk")
+    await etcd.ctl("put", f"{ACTIVE_KEY}-99", '{"ServerID":"ninety-nine"}')
+    await etcd.ctl("put", f"{ACTIVE_KEY}-98", "\x01junk")
     active, standby = await started_pair(rootcoord, etcd.endpoints, session_ttl_s=30)
     assert active.lines("a session key is not readable.*rootcoord-99 holds no session")
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
         await answers(hammer, active)
         active.terminate()
         await taken_over(hammer, active, standby)
-    assert "ninety-nine" in await etcd.ctl("get", f"{K}-99"), "what is not ours stays"
+    assert "ninety-nine" in await etcd.ctl("get", f"{ACTIVE_KEY}-99"), "what is not ours stays"
 
 
 async def test_second_process_without_ha_waits_and_says_for_whom(
@@ -160,7 +160,7 @@ async def test_second_process_without_ha_waits_and_says_for_whom(
         await answers(hammer, first)
         first.kill()
         await taken_over(hammer, first, second)
-    assert (await etcd.ctl("get", "--prefix", K, "--keys-only")).split() == [K]
+    assert (await etcd.ctl("get", "--prefix", ACTIVE_KEY, "--keys-only")).split() == [ACTIVE_KEY]
 
 
 async def test_id_counter_that_is_no_number(etcd: EtcdMember, rootcoord: StartRole) -> None:

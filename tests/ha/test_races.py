@@ -13,7 +13,7 @@ from testing.hammer import Hammer
 from testing.sightings import Method
 from tests.ha.conftest import StartRole, started_pair
 from tests.ha.test_etcd_trouble import epoch_of, last_try, one_leads
-from tests.ha.test_takeover import K, answers, taken_over
+from tests.ha.test_takeover import ACTIVE_KEY, answers, taken_over
 
 RACES = 50
 
@@ -22,7 +22,7 @@ RACES = 50
 async def test_three_standbys_race_fifty_times(
     etcd: EtcdMember, rootcoord: StartRole, tmp_path: Path
 ) -> None:
-    """K is deleted again and again: each time all four rush for it, and one wins."""
+    """The active key is deleted again and again: each time all four rush for it, and one wins."""
     roles = [
         rootcoord(etcd.endpoints, session_ttl_s=30, env={"HA_SERVE_LEASE": "200"}) for _ in range(4)
     ]
@@ -33,7 +33,7 @@ async def test_three_standbys_race_fifty_times(
     async with Hammer([role.address for role in roles], folder=tmp_path) as hammer:
         await hammer.wait_success(leader.address)
         for _ in range(RACES):
-            await etcd.ctl("del", K)
+            await etcd.ctl("del", ACTIVE_KEY)
             await leader.wait_line(
                 f"stepping down.*epoch={epochs[-1]}|epoch={epochs[-1]}.*was deleted"
             )
@@ -55,9 +55,9 @@ async def test_port_taken_at_activation(
     with socket.create_server(("127.0.0.1", standby.port)):
         active.terminate()
         await standby.wait_line(f"port {standby.port} is taken")
-        keys = (await etcd.ctl("get", "--prefix", K, "--keys-only")).split()
+        keys = (await etcd.ctl("get", "--prefix", ACTIVE_KEY, "--keys-only")).split()
         assert standby.running
-        assert f"{K}-2" in keys, "its own session goes on"
+        assert f"{ACTIVE_KEY}-2" in keys, "its own session goes on"
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
         await hammer.wait_success(standby.address, within_s=40)
     hammer.sightings().check_tenures(standby.address)

@@ -16,23 +16,23 @@ from testing.mirror_check import check_mirrors
 from testing.ours import OurRole
 from tests.ha.conftest import StartRole, started_pair
 from tests.ha.test_etcd_trouble import epoch_of, one_leads
-from tests.ha.test_takeover import K
+from tests.ha.test_takeover import ACTIVE_KEY
 
 Strike: TypeAlias = Callable[[EtcdMember], Awaitable[None]]
 
 
 async def revoke_lease(etcd: EtcdMember) -> None:
-    fields = await etcd.ctl("get", K, "-w", "fields")
+    fields = await etcd.ctl("get", ACTIVE_KEY, "-w", "fields")
     lease = next(line for line in fields.splitlines() if line.startswith('"Lease"'))
     await etcd.ctl("lease", "revoke", f"{int(lease.rpartition(':')[2]):x}")
 
 
 async def delete_key(etcd: EtcdMember) -> None:
-    await etcd.ctl("del", K)
+    await etcd.ctl("del", ACTIVE_KEY)
 
 
 async def overwrite_key(etcd: EtcdMember) -> None:
-    await etcd.ctl("put", K, "{junk")
+    await etcd.ctl("put", ACTIVE_KEY, "{junk")
 
 
 @pytest.mark.parametrize("strike", [revoke_lease, delete_key, overwrite_key])
@@ -119,5 +119,5 @@ async def test_standby_that_lost_history_knows_what_a_fresh_one_reads(
 
 async def revision(etcd: EtcdMember) -> int:
     """The store's."""
-    found = json.loads(await etcd.ctl("get", K, "-w", "json"))
+    found = json.loads(await etcd.ctl("get", ACTIVE_KEY, "-w", "json"))
     return int(found["header"]["revision"])

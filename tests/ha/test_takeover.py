@@ -17,7 +17,7 @@ from testing.ours import OurRole
 from testing.sightings import Method, Sightings
 from tests.ha.conftest import StartRole, started_pair
 
-K = "by-dev/meta/session/rootcoord"
+ACTIVE_KEY = "by-dev/meta/session/rootcoord"
 
 
 async def answers(hammer: Hammer, role: OurRole, count: int = 20) -> None:
@@ -60,7 +60,7 @@ async def test_sigterm_hands_over_without_waiting_for_any_lease(
         gap = hammer.sightings().longest_gap()
     assert active.lines("handed over"), "the key was not given to the standby directly"
     assert gap.length_s < 5, "waited for a lease"
-    assert "rootcoord-1" not in await etcd.ctl("get", "--prefix", K, "--keys-only")
+    assert "rootcoord-1" not in await etcd.ctl("get", "--prefix", ACTIVE_KEY, "--keys-only")
 
 
 async def handover_published(etcd: EtcdMember, standby: OurRole) -> None:
@@ -110,7 +110,7 @@ async def test_lease_revoked_by_hand(
     active, standby = await started_pair(rootcoord, etcd.endpoints, session_ttl_s=30)
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
         await answers(hammer, active)
-        fields = await etcd.ctl("get", K, "-w", "fields")
+        fields = await etcd.ctl("get", ACTIVE_KEY, "-w", "fields")
         lease = next(line for line in fields.splitlines() if line.startswith('"Lease"'))
         await etcd.ctl("lease", "revoke", f"{int(lease.rpartition(':')[2]):x}")
         await taken_over(hammer, active, standby)
@@ -126,7 +126,7 @@ async def test_key_deleted_by_hand(etcd: EtcdMember, rootcoord: StartRole, tmp_p
     active, standby = await started_pair(rootcoord, etcd.endpoints, session_ttl_s=30)
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
         await answers(hammer, active)
-        await etcd.ctl("del", K)
+        await etcd.ctl("del", ACTIVE_KEY)
         await active.wait_line("stepping down.*(was deleted at revision|is no longer ours|refused)")
         await settled(hammer, active, standby)
 
@@ -137,11 +137,11 @@ async def test_key_overwritten_with_junk(
     active, standby = await started_pair(rootcoord, etcd.endpoints, session_ttl_s=30)
     async with Hammer([active.address, standby.address], folder=tmp_path) as hammer:
         await answers(hammer, active)
-        await etcd.ctl("put", K, "{junk")
+        await etcd.ctl("put", ACTIVE_KEY, "{junk")
         await active.wait_line("stepping down.*(was written by another|is no longer ours|refused)")
         await settled(hammer, active, standby)
     assert standby.lines("a session key is not readable.*{junk")
-    assert '"ServerName":"rootcoord"' in await etcd.ctl("get", K)
+    assert '"ServerName":"rootcoord"' in await etcd.ctl("get", ACTIVE_KEY)
 
 
 async def settled(hammer: Hammer, former: OurRole, other: OurRole) -> None:

@@ -94,7 +94,7 @@ def _without_way_out(order: list[World], sources: array[int], targets: array[int
 
 
 def _serves(world: World) -> bool:
-    k = world.etcd.k
+    k = world.etcd.active
     return k is not None and any(
         node.phase is Phase.ACTIVE and node.serve and node.epoch == k.mod for node in world.nodes
     )

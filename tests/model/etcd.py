@@ -7,7 +7,7 @@ from typing import Final
 from tests.model.rules import Bounds, FenceBy, Rules
 from tests.model.world import Etcd, Key, Left, Phase, Record, Request, World, name, node_of
 
-CLAIMS: Final = frozenset({"claim absent K", "claim own K", "claim junk", "bury", "replace"})
+CLAIMS: Final = frozenset({"claim absent key", "claim own key", "claim junk", "bury", "replace"})
 
 
 def refused(etcd: Etcd, request: Request, rules: Rules) -> bool:
@@ -25,7 +25,7 @@ def refused(etcd: Etcd, request: Request, rules: Rules) -> bool:
 
 def fenced(etcd: Etcd, request: Request, rules: Rules) -> bool:
     """Whether the comparisons of a guarded write hold."""
-    k = etcd.k
+    k = etcd.active
     if rules.fence is FenceBy.NOTHING:
         return True
     if k is None:
@@ -40,12 +40,12 @@ def fenced(etcd: Etcd, request: Request, rules: Rules) -> bool:
 
 
 def _may_be_claimed(etcd: Etcd, claim: Request, rules: Rules) -> bool:
-    k = etcd.k
-    if claim.kind == "claim absent K":
+    k = etcd.active
+    if claim.kind == "claim absent key":
         return k is None
     if k is None:
         return False
-    if claim.kind == "claim own K":
+    if claim.kind == "claim own key":
         return k.lease == claim.lease and (k.mod == claim.mod or not rules.claim_compares_mod)
     if k.lease != claim.old or k.mod != claim.mod:
         return False
@@ -72,10 +72,10 @@ def applied(world: World, request: Request, bounds: Bounds) -> World:
     elif request.kind == "give":
         revision = etcd.revision + 1
         k = Key(request.to, revision, request.process)
-        etcd = etcd._replace(k=k, revision=revision, record=Record.RELEASED)
+        etcd = etcd._replace(active=k, revision=revision, record=Record.RELEASED)
     elif request.kind == "release":
         record = Record.RELEASED if request.to else Record.HELD
-        etcd = etcd._replace(k=None, record=record)
+        etcd = etcd._replace(active=None, record=record)
     return world._replace(etcd=etcd)
 
 
@@ -85,7 +85,7 @@ def _won(world: World, claim: Request, bounds: Bounds) -> World:
     if bounds.needless and (needless := _needless(world, claim)):
         return world.broken(needless)
     return world._replace(
-        etcd=etcd._replace(k=k, revision=k.mod, record=Record.HELD, last_go=False),
+        etcd=etcd._replace(active=k, revision=k.mod, record=Record.HELD, last_go=False),
         left=left._replace(wins=left.wins - 1),
         done=done._replace(won=k.mod),
     )
@@ -98,7 +98,7 @@ def _needless(world: World, claim: Request) -> str:
     if claim.kind == "replace" and etcd.answered[claim.by] >= claim.to:
         return f"{who} replaces an active that has answered its challenge"
     leads = claimant.phase in (Phase.ACTIVATING, Phase.ACTIVE)
-    if etcd.k is not None and leads and claimant.epoch == etcd.k.mod:
+    if etcd.active is not None and leads and claimant.epoch == etcd.active.mod:
         return f"a late claim of {who} itself ends its term, with which nothing is wrong"
     return ""
 
@@ -107,9 +107,9 @@ def wait_of(etcd: Etcd, claim: Request, rules: Rules, serve_ticks: int) -> int:
     """How long a claim that wins now has to wait until all before it have certainly stopped."""
     if etcd.record in (Record.NONE, Record.RELEASED):
         return 0
-    if claim.old and claim.kind == "claim absent K" and not rules.record_before_go:
+    if claim.old and claim.kind == "claim absent key" and not rules.record_before_go:
         return 0
-    if etcd.k is None and not rules.wait_after_vanished:
+    if etcd.active is None and not rules.wait_after_vanished:
         return 0
     if claim.kind == "replace" and not rules.wait_after_challenge:
         return 0
@@ -119,9 +119,9 @@ def wait_of(etcd: Etcd, claim: Request, rules: Rules, serve_ticks: int) -> int:
 
 
 def without_lease(etcd: Etcd, lease: int) -> Etcd:
-    """A lease ends, and K with it if it hangs there."""
-    k = None if etcd.k is not None and etcd.k.lease == lease else etcd.k
-    return etcd._replace(k=k, leases=etcd.leases - {lease})
+    """A lease ends, and the active key with it if it hangs there."""
+    k = None if etcd.active is not None and etcd.active.lease == lease else etcd.active
+    return etcd._replace(active=k, leases=etcd.leases - {lease})
 
 
 def hopeless(etcd: Etcd, request: Request, rules: Rules) -> bool:
@@ -129,11 +129,11 @@ def hopeless(etcd: Etcd, request: Request, rules: Rules) -> bool:
     if request.kind in CLAIMS:
         if request.lease not in etcd.leases:
             return True
-        if request.kind == "claim own K" and not rules.claim_compares_mod:
+        if request.kind == "claim own key" and not rules.claim_compares_mod:
             return False
-        return bool(request.mod) and (etcd.k is None or etcd.k.mod != request.mod)
+        return bool(request.mod) and (etcd.active is None or etcd.active.mod != request.mod)
     if rules.fence in (FenceBy.LEASE_AND_MOD, FenceBy.MOD):
-        return etcd.k is None or etcd.k.mod != request.mod
+        return etcd.active is None or etcd.active.mod != request.mod
     return False
 
 

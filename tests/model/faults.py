@@ -41,19 +41,19 @@ def loses_its_lease(world: World, i: int, rules: Rules, bounds: Bounds) -> Itera
         yield world._replace(left=left, etcd=without_lease(world.etcd, lease))
 
 
-def k_is_deleted(world: World, rules: Rules, bounds: Bounds) -> Iterator[World]:
-    """A person deletes K."""
-    if world.etcd.k is not None and world.left.deleted_by_hand and not world.etcd.nospace:
+def active_key_is_deleted(world: World, rules: Rules, bounds: Bounds) -> Iterator[World]:
+    """A person deletes the active key."""
+    if world.etcd.active is not None and world.left.deleted_by_hand and not world.etcd.nospace:
         left = spent(world.left, "deleted_by_hand")
-        yield world._replace(left=left, etcd=world.etcd._replace(k=None))
+        yield world._replace(left=left, etcd=world.etcd._replace(active=None))
 
 
-def k_becomes_junk(world: World, rules: Rules, bounds: Bounds) -> Iterator[World]:
-    """A person puts junk over K, on no lease."""
+def active_key_becomes_junk(world: World, rules: Rules, bounds: Bounds) -> Iterator[World]:
+    """A person puts junk over the active key, on no lease."""
     etcd = world.etcd
-    if etcd.k is not None and etcd.k.holder > 0 and world.left.junk and not etcd.nospace:
+    if etcd.active is not None and etcd.active.holder > 0 and world.left.junk and not etcd.nospace:
         junk = Key(0, etcd.revision + 1, HAND)
-        etcd = etcd._replace(k=junk, revision=junk.mod)
+        etcd = etcd._replace(active=junk, revision=junk.mod)
         yield world._replace(left=spent(world.left, "junk"), etcd=etcd)
 
 
@@ -71,11 +71,13 @@ def etcd_has_room(world: World, rules: Rules, bounds: Bounds) -> Iterator[World]
 
 
 def go_wins(world: World, rules: Rules, bounds: Bounds) -> Iterator[World]:
-    """A Go coordinator finds K absent and takes it; it tells nothing to ours."""
+    """A Go coordinator finds the active key absent and takes it; it tells nothing to ours."""
     etcd = world.etcd
-    if etcd.k is None and world.left.go_wins and not etcd.nospace:
+    if etcd.active is None and world.left.go_wins and not etcd.nospace:
         k = Key(GO_LEASE, etcd.revision + 1, GO)
-        etcd = etcd._replace(k=k, revision=k.mod, leases=etcd.leases | {GO_LEASE}, last_go=True)
+        etcd = etcd._replace(
+            active=k, revision=k.mod, leases=etcd.leases | {GO_LEASE}, last_go=True
+        )
         yield world._replace(left=spent(world.left, "go_wins"), etcd=etcd)
 
 

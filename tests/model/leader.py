@@ -37,8 +37,8 @@ def fails(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]
 
 
 def proof_is_read(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
-    """Etcd serves its read of K. It was sent just now: sent earlier it would prove less."""
-    node, k = world.nodes[i], world.etcd.k
+    """Etcd serves its read of the active key, sent just now: sent earlier it would prove less."""
+    node, k = world.nodes[i], world.etcd.active
     asks = node.read is None and node.serve < bounds.serve_ticks
     if asks and k is not None and k.mod == node.epoch:
         yield world.with_node(i, node._replace(read=Read(bounds.serve_ticks)))
@@ -124,7 +124,7 @@ def stops(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]
 
 
 def hands_over(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
-    """Puts K under the lease of a standby, and notes that it has stopped."""
+    """Puts the active key under the lease of a standby, and notes that it has stopped."""
     node = world.nodes[i]
     if not node.in_order:
         return
@@ -135,15 +135,15 @@ def hands_over(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[W
 
 
 def releases(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
-    """Deletes K, and notes whether all before it have certainly stopped."""
+    """Deletes the active key, and notes whether all before it have certainly stopped."""
     node = world.nodes[i]
     stopped = node.wait == 0 or not rules.release_tells_all
     yield from send(world, guarded(node, i, "release", to=int(stopped)), rules, bounds)
 
 
 def is_deposed(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
-    """Sees that K is no longer as it won it, and steps down."""
-    node, k = world.nodes[i], world.etcd.k
+    """Sees that the active key is no longer as it won it, and steps down."""
+    node, k = world.nodes[i], world.etcd.active
     if k is None or k.mod != node.epoch:
         yield world.with_node(i, back_to_standby(node))
 

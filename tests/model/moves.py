@@ -40,19 +40,24 @@ MOVES: Final[tuple[tuple[str, Move, frozenset[Phase], bool], ...]] = (
     # Joining
     ("{} finds its lease gone and makes a new session", standby.joins, _STANDBY, True),
     # Winning
-    ("{} claims K", standby.claims, _STANDBY, True),
-    ("{} hears that it has won K", standby.wins, _STANDBY, True),
+    ("{} claims the active key", standby.claims, _STANDBY, True),
+    ("{} hears that it has won the active key", standby.wins, _STANDBY, True),
     ("the answer to {}'s claim is lost", standby.hears_nothing, _STANDBY, False),
     ("{} stores a higher bound, and the mark", leader.recovers, _ACTIVATING, True),
     ("{} is Healthy", leader.serves, _ACTIVATING, True),
     ("{} fails to activate", leader.fails, _ACTIVATING, False),
     # Detecting
-    ("{} challenges the holder of K", standby.challenges, _STANDBY, True),
+    ("{} challenges the holder of the active key", standby.challenges, _STANDBY, True),
     ("{} answers the challenge by a guarded write", leader.answers, _LEADS, True),
     ("{} hears the answer and leaves the active alone", standby.hears, _STANDBY, True),
     ("{} hears no answer and replaces the active", standby.replaces, _STANDBY, True),
     # Leading
-    ("etcd serves a read of K by {0}: it is as {0} won it", leader.proof_is_read, _LEADS, True),
+    (
+        "etcd serves a read of the active key by {0}: it is as {0} won it",
+        leader.proof_is_read,
+        _LEADS,
+        True,
+    ),
     ("{} hears that, and renews its serve lease", leader.proof_arrives, _LEADS, True),
     ("{} sees that its serve lease holds", leader.looks_at_its_lease, _ACTIVE, True),
     ("{} hands out a timestamp", leader.acts, _ACTIVE, True),
@@ -60,16 +65,21 @@ MOVES: Final[tuple[tuple[str, Move, frozenset[Phase], bool], ...]] = (
     ("{} writes metadata", leader.writes, _ACTIVE, False),
     ("{} writes down that its term serves", leader.tells, _ACTIVE, True),
     (
-        "{} sees that K is its own no more, and steps down",
+        "{} sees that the active key is its own no more, and steps down",
         leader.is_deposed,
         _LEADS | _LEAVING,
         True,
     ),
     # Handing over
     ("{} is told to stop, and ends all its work", leader.stops, _ACTIVE, False),
-    ("{} puts K under the lease of a standby", leader.hands_over, _LEAVING, True),
-    ("{} deletes K", leader.releases, _LEAVING, True),
-    ("{} takes K back from an heir that does not react", standby.takes_back, _STANDBY, True),
+    ("{} puts the active key under the lease of a standby", leader.hands_over, _LEAVING, True),
+    ("{} deletes the active key", leader.releases, _LEAVING, True),
+    (
+        "{} takes the active key back from an heir that does not react",
+        standby.takes_back,
+        _STANDBY,
+        True,
+    ),
     # Faults
     ("a late transaction of {} is applied", send.arrives_late, _ANY, False),
     ("{} is killed", faults.crashes, _ALIVE, False),
@@ -80,11 +90,11 @@ MOVES: Final[tuple[tuple[str, Move, frozenset[Phase], bool], ...]] = (
 WORLD_MOVES: Final[tuple[tuple[str, WorldMove, bool], ...]] = (
     ("a tick: each serve lease has less left", faults.time_passes, True),
     ("a lease that nobody renews ends", faults.old_lease_ends, True),
-    ("a person deletes K", faults.k_is_deleted, False),
-    ("a person puts junk over K", faults.k_becomes_junk, False),
+    ("a person deletes the active key", faults.active_key_is_deleted, False),
+    ("a person puts junk over the active key", faults.active_key_becomes_junk, False),
     ("etcd is full: NOSPACE", faults.etcd_is_full, False),
     ("a person makes room in etcd", faults.etcd_has_room, False),
-    ("a Go coordinator wins K", faults.go_wins, False),
+    ("a Go coordinator wins the active key", faults.go_wins, False),
 )
 
 
@@ -124,7 +134,7 @@ class Table:
                 world = world._replace(late=late)
         if not world.late and len(etcd.leases) > len(world.nodes):
             world = self._without_old_leases(world)
-        mod = etcd.k.mod if etcd.k is not None else 0
+        mod = etcd.active.mod if etcd.active is not None else 0
         for i, node in enumerate(world.nodes):
             if node.phase is not Phase.STANDBY:
                 continue
@@ -135,7 +145,9 @@ class Table:
         return world
 
     def _without_old_leases(self, world: World) -> World:
-        """Only the last lease of a process can matter, and one that K hangs on."""
+        """Only the last lease of a process can matter, and one that the active key hangs on."""
         etcd = world.etcd
-        used = {node.lease for node in world.nodes} | ({etcd.k.lease} if etcd.k else set())
+        used = {node.lease for node in world.nodes} | (
+            {etcd.active.lease} if etcd.active else set()
+        )
         return world._replace(etcd=etcd._replace(leases=etcd.leases & used))

@@ -9,10 +9,10 @@ from enum import Enum
 class FenceBy(Enum):
     """What a guarded write compares."""
 
-    LEASE_AND_MOD = "K hangs on our lease, and was last written at our epoch"
-    MOD = "K was last written at our epoch"
-    LEASE = "K hangs on our lease"
-    NAME = "K names us"
+    LEASE_AND_MOD = "the active key hangs on our lease, and was last written at our epoch"
+    MOD = "the active key was last written at our epoch"
+    LEASE = "the active key hangs on our lease"
+    NAME = "the active key names us"
     NOTHING = "nothing"
 
 
@@ -23,20 +23,22 @@ class Rules:
     Attributes:
         fence: what guarded writes compare.
         wait_after_challenge: who replaces an active that did not answer waits its serve lease out.
-        wait_after_vanished: so does who finds that K has vanished.
+        wait_after_vanished: so does who finds that the active key has vanished.
         count_from_send: a serve lease counts from before its proof was asked for.
         check_at_the_last_moment: nothing lies between the look at the serve lease and the act.
-        replace_in_one_step: one transaction takes K and puts the new holder in.
+        replace_in_one_step: one transaction takes the active key and puts the new holder in.
         compare_answer: that transaction is refused once the active has answered.
         heir_claims: an heir leads only after a claim of its own.
         save_ahead: timestamps are handed out below a bound that is stored.
         catch_up: a mark is waited for before the mirror is trusted.
         bound_compares: a bound is stored only over the one that was read.
-        release_tells_all: who gives K up before its own wait is over does not say that all is over.
+        release_tells_all: who gives the active key up before its own wait is over does not say that
+            all is over.
         death_is_not_all: who takes over from a proven dead process waits, unless that one's own
             wait was over.
         record_before_go: the leadership record counts although a Go coordinator led since.
-        claim_compares_mod: a claim of a K on our own lease compares the revision we have seen.
+        claim_compares_mod: a claim of an active key on our own lease compares the revision we have
+            seen.
         never: kinds of claims that are never made.
     """
 
@@ -64,7 +66,7 @@ class Bounds:
 
     Attributes:
         serve_ticks: length of the serve lease.
-        wins: of K, besides the first term.
+        wins: of the active key, besides the first term.
         late: transactions whose senders do not wait for the answer any more.
         needless: whether a failover for nothing counts as a broken promise.
     """

@@ -75,7 +75,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "no wait after a lost challenge": Mutation(
         Rules(wait_after_challenge=False), Bounds(wins=1, challenges=1, late=0), _ACT_AFTER
     ),
-    "no wait after K vanished": Mutation(
+    "no wait after the active key vanished": Mutation(
         Rules(wait_after_vanished=False), Bounds(wins=1, deleted_by_hand=1, late=0), _ACT_AFTER
     ),
     "serve lease counts from the answer": Mutation(
@@ -87,7 +87,7 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     "revoke, then claim": Mutation(
         Rules(replace_in_one_step=False),
         Bounds(wins=1, challenges=1, nospace=1, late=0),
-        "K was taken away while etcd takes nothing",
+        "the active key was taken away while etcd takes nothing",
     ),
     "revoke, then claim, no fence": Mutation(
         Rules(replace_in_one_step=False, fence=FenceBy.NOTHING),
@@ -122,25 +122,25 @@ MUTATIONS: Final[dict[str, Mutation]] = {
         Bounds(wins=1, deleted_by_hand=1, go_wins=1, late=0),
         _ACT_AFTER,
     ),
-    "own K claimed by lease": Mutation(
+    "own active key claimed by lease": Mutation(
         Rules(claim_compares_mod=False), Bounds(stops=1), "a late claim of B itself"
     ),
     "junk is left alone": Mutation(
         Rules(never=frozenset({"claim junk"})), Bounds(wins=1, junk=1, late=0), _DEAD
     ),
-    "a K of one's own is left alone": Mutation(
-        Rules(never=frozenset({"claim own K"})), Bounds(wins=2, deleted_by_hand=1), _DEAD
+    "an active key of one's own is left alone": Mutation(
+        Rules(never=frozenset({"claim own key"})), Bounds(wins=2, deleted_by_hand=1), _DEAD
     ),
 }
 
 SAFE_WITHOUT: Final[dict[str, Mutation]] = {
-    "the comparison of K's lease in the fence": Mutation(
+    "the comparison of the active key's lease in the fence": Mutation(
         Rules(fence=FenceBy.MOD), Bounds(challenges=1, writes=1), ""
     ),
     "the comparison of the answer": Mutation(
         Rules(compare_answer=False), Bounds(challenges=1, writes=1, needless=False), ""
     ),
-    "the comparison of K's revision in a claim of one's own K": Mutation(
+    "the comparison of the active key's revision in a claim of one's own active key": Mutation(
         Rules(claim_compares_mod=False),
         Bounds(stops=1, writes=1, needless=False),
         "",

@@ -1,4 +1,4 @@
-"""What a standby does: make a session, claim K, challenge its holder."""
+"""What a standby does: make a session, claim the active key, challenge its holder."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def joins(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]
 
 
 def claims(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
-    """The one transaction that wins K, under the comparison that fits what K is."""
+    """The one transaction that wins the active key, under the comparison that fits its value."""
     node, etcd = world.nodes[i], world.etcd
     if not _free(world, i) or not world.left.wins:
         return
     claim = claim_of(world, i)
     if claim is None or claim.kind in rules.never:
         return
-    if claim.kind == "claim own K" and not rules.heir_claims and etcd.record is Record.RELEASED:
+    if claim.kind == "claim own key" and not rules.heir_claims and etcd.record is Record.RELEASED:
         yield world.with_node(
             i,
             node._replace(phase=Phase.ACTIVATING, epoch=claim.mod, serve=bounds.serve_ticks),
@@ -38,13 +38,13 @@ def claims(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World
 
 
 def claim_of(world: World, i: int) -> Request | None:
-    """The claim that fits what K is now; None while it is somebody's."""
+    """The claim that fits what the active key is now; None while it is somebody's."""
     node, etcd = world.nodes[i], world.etcd
-    k, me = etcd.k, node.process
+    k, me = etcd.active, node.process
     if k is None:
-        return Request("claim absent K", i, node.lease, old=int(etcd.last_go), process=me)
+        return Request("claim absent key", i, node.lease, old=int(etcd.last_go), process=me)
     if k.lease == node.lease:
-        return Request("claim own K", i, node.lease, mod=k.mod, process=me)
+        return Request("claim own key", i, node.lease, mod=k.mod, process=me)
     if k.lease == 0:
         return Request("claim junk", i, node.lease, mod=k.mod, process=me)
     if k.holder > 0 and not is_alive(world, k.holder):
@@ -53,8 +53,8 @@ def claim_of(world: World, i: int) -> Request | None:
 
 
 def challenges(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
-    """Suspects the holder of K, for good reason or not, and asks it through etcd."""
-    node, k = world.nodes[i], world.etcd.k
+    """Suspects the holder of the active key, for good reason or not, and asks it through etcd."""
+    node, k = world.nodes[i], world.etcd.active
     if not _free(world, i) or node.question or not world.left.challenges or world.etcd.nospace:
         return
     if k is None or k.lease in (0, node.lease) or k.holder == GO:
@@ -73,7 +73,7 @@ def hears(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]
 
 
 def replaces(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
-    """Has waited long enough for the answer, and replaces the holder of K."""
+    """Has waited long enough for the answer, and replaces the holder of the active key."""
     node, asked = world.nodes[i], world.nodes[i].question
     if asked is None or not _free(world, i) or not world.left.wins:
         return
@@ -83,11 +83,11 @@ def replaces(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[Wor
         )
         yield from send(world, replace, rules, bounds)
         return
-    k = world.etcd.k
+    k = world.etcd.active
     after = world._replace(etcd=without_lease(world.etcd, asked.lease))
     after = after.with_node(i, node._replace(question=None))
     if world.etcd.nospace and k is not None and k.lease == asked.lease:
-        after = after.broken("K was taken away while etcd takes nothing in its place")
+        after = after.broken("the active key was taken away while etcd takes nothing in its place")
     yield after
 
 
@@ -117,11 +117,11 @@ def hears_nothing(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterato
 
 
 def takes_back(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
-    """The heir does not react: deletes K, if nobody wrote it since it was given."""
-    node, k = world.nodes[i], world.etcd.k
+    """The heir does not react: deletes the active key, if nobody wrote it since it was given."""
+    node, k = world.nodes[i], world.etcd.active
     if k is not None and k.mod == node.gave and not world.etcd.nospace:
         after = world.with_node(i, node._replace(gave=0))
-        yield after._replace(etcd=world.etcd._replace(k=None))
+        yield after._replace(etcd=world.etcd._replace(active=None))
 
 
 def is_alive(world: World, process: int) -> bool:

@@ -32,15 +32,15 @@ def _sentence(step: Step, before: World, after: World) -> str:
 
 
 def _state(world: World) -> Iterator[str]:
-    yield _key(world.etcd.k)
+    yield _key(world.etcd.active)
     for i, node in enumerate(world.nodes):
         yield f"{name(i)} {_node(node)}"
 
 
 def _changes(before: World, after: World) -> Iterator[str]:
     old, new = before.etcd, after.etcd
-    if old.k != new.k:
-        yield _key(new.k)
+    if old.active != new.active:
+        yield _key(new.active)
     if old.record != new.record:
         yield f"leadership: {new.record.name.lower()}"
     if old.bound != new.bound:
@@ -56,9 +56,9 @@ def _changes(before: World, after: World) -> Iterator[str]:
 
 def _key(k: Key | None) -> str:
     if k is None:
-        return "K absent"
+        return "no active key"
     whose = {GO: "Go's", HAND: "junk"}.get(k.holder) or f"{name(node_of(k.holder))}'s"
-    return f"K {whose}, written at {k.mod}"
+    return f"active key {whose}, written at {k.mod}"
 
 
 def _node(node: Node) -> str:

@@ -8,8 +8,8 @@ from itertools import chain
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Compare, lease_is, mod_revision_is
 from milvus_coord.etcd.values import KeyValue
-from milvus_coord.ha.detection.replacement import Conviction
-from milvus_coord.ha.election.claim import Claim, judge, replace
+from milvus_coord.ha.detection.replacement import ReplacementOrder
+from milvus_coord.ha.election.claim import Claim, decide_claim, replacement_claim
 from milvus_coord.ha.election.fence import Fence
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.session_record import SessionRecord
@@ -52,48 +52,48 @@ def holds(compare: Compare, world: World, asker: int) -> bool:
     if compare.key == KEYS.answer(asker):
         return compare == mod_revision_is(compare.key, world.etcd.answered[asker])
     assert compare.key == KEYS.active
-    k = world.etcd.k
+    k = world.etcd.active
     now = key_value(k) if k else KeyValue(KEYS.active, b"", 0, 0, 0, 0)
     return bool(getattr(now, compare.target.value) == compare.operand)
 
 
 def test_claims_are_judged_alike() -> None:
-    judged: set[tuple[Key | None, int]] = set()
+    statuses_fresh: set[tuple[Key | None, int]] = set()
     kinds: set[str] = set()
     for world in chain(worlds(EVERYTHING), worlds(HANDED_OVER)):
-        k = world.etcd.k
+        k = world.etcd.active
         for i, node in enumerate(world.nodes):
-            if node.phase is not Phase.STANDBY or (k, node.lease) in judged:
+            if node.phase is not Phase.STANDBY or (k, node.lease) in statuses_fresh:
                 continue
-            judged.add((k, node.lease))
+            statuses_fresh.add((k, node.lease))
             claim = claim_of(world, i)
             claimed = claim is not None and claim.kind != "bury"
             active = key_value(k) if k else None
-            verdict = judge(KEYS, active, own_lease=node.lease, leadership_revision=1)
+            verdict = decide_claim(KEYS, active, own_lease=node.lease, leadership_revision=1)
             assert isinstance(verdict, Claim) == claimed, (k, node)
             if isinstance(verdict, Claim):
                 assert all(holds(each, world, i) for each in verdict.conditions), verdict
             kinds.add(claim.kind if claim else "")
-    assert kinds >= {"claim absent K", "claim own K", "claim junk", ""}
+    assert kinds >= {"claim absent key", "claim own key", "claim junk", ""}
 
 
 def test_our_own_k_is_claimed_by_what_the_model_compares() -> None:
-    """A late claim of a K that was written again since is refused in both."""
+    """A late claim of an active key that was written again since is refused in both."""
     etcd = beginning(HANDED_OVER).etcd
     written_again = Key(lease=10, mod=3, holder=10)
     for seen in (2, 3):
         k = Key(lease=10, mod=seen, holder=10)
-        verdict = judge(KEYS, key_value(k), own_lease=10, leadership_revision=1)
+        verdict = decide_claim(KEYS, key_value(k), own_lease=10, leadership_revision=1)
         assert isinstance(verdict, Claim)
         assert verdict.cause is Cause.REGAINED
-        world = beginning(HANDED_OVER)._replace(etcd=etcd._replace(k=written_again))
-        late = Request("claim own K", 0, 10, mod=seen, process=10)
+        world = beginning(HANDED_OVER)._replace(etcd=etcd._replace(active=written_again))
+        late = Request("claim own key", 0, 10, mod=seen, process=10)
         accepted = all(holds(each, world, 0) for each in verdict.conditions)
         assert accepted == (not refused(world.etcd, late, Rules())) == (seen == 3)
 
 
 def test_replacements_compare_alike() -> None:
-    """Form B, for every question in every world, and whatever may have become of K since."""
+    """For every question in every world, and whatever the active key may have become since."""
     seen: set[tuple[Key | None, tuple[int, ...], Request]] = set()
     outcomes: set[tuple[bool, ...]] = set()
     for world in worlds(CHALLENGED):
@@ -104,7 +104,7 @@ def test_replacements_compare_alike() -> None:
             request = Request(
                 "replace", i, node.lease, asked.mod, asked.lease, asked.nonce, node.process
             )
-            key = (world.etcd.k, world.etcd.answered, request)
+            key = (world.etcd.active, world.etcd.answered, request)
             if key in seen:
                 continue
             seen.add(key)
@@ -114,14 +114,14 @@ def test_replacements_compare_alike() -> None:
 
 
 def compared(world: World, i: int, request: Request) -> Iterator[tuple[bool, ...]]:
-    """Which comparisons of the code's form B hold, K as it is and as it may have become."""
+    """Which comparisons of the code's replacement hold, for all that the key may have become."""
     old = Key(request.old, request.mod, 1)
-    convicted = Conviction(
+    order = ReplacementOrder(
         key_value(old), Cause.SILENT, since_s=0.0, answer_revision=request.to - 1
     )
-    conditions = replace(KEYS, convicted, i).conditions
-    for k in (world.etcd.k, None, old._replace(mod=old.mod + 1), old._replace(lease=0)):
-        after = world._replace(etcd=world.etcd._replace(k=k))
+    conditions = replacement_claim(KEYS, order, i).conditions
+    for k in (world.etcd.active, None, old._replace(mod=old.mod + 1), old._replace(lease=0)):
+        after = world._replace(etcd=world.etcd._replace(active=k))
         held = tuple(holds(each, after, i) for each in conditions)
         assert all(held) == (not refused(after.etcd, request, Rules())), (after, conditions)
         yield held

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tests.model.rules import Bounds
 
 HAND, GO = -1, -2
-"""As holder of K: a value put there by hand, and a Go coordinator."""
+"""As holder of the active key: a value put there by hand, and a Go coordinator."""
 GO_LEASE = 99
 
 
@@ -35,7 +35,7 @@ class Record(IntEnum):
 
 
 class Key(NamedTuple):
-    """K: on which lease, written at which revision, whose process it names."""
+    """The active key: on which lease, written at which revision, whose process it names."""
 
     lease: int
     mod: int
@@ -46,7 +46,7 @@ class Request(NamedTuple):
     """A transaction on its way to etcd.
 
     `lease` and `mod` are what a fence or a claim compares, `old` is more to compare, `to` is what
-    is put, `process` whom it puts into K.
+    is put, `process` whom it puts into the active key.
     """
 
     kind: str
@@ -67,7 +67,7 @@ class Answer(NamedTuple):
 
 
 class Question(NamedTuple):
-    """A challenge to the holder of K as it was at `mod`, on `lease`."""
+    """A challenge to the holder of the active key as it was at `mod`, on `lease`."""
 
     lease: int
     mod: int
@@ -75,7 +75,7 @@ class Question(NamedTuple):
 
 
 class Read(NamedTuple):
-    """The answer to a read of K that proves leadership, on its way back."""
+    """The answer to a read of the active key that proves leadership, on its way back."""
 
     left: int
 
@@ -92,7 +92,7 @@ class Node(NamedTuple):
         may_act: it has looked at its serve lease and acts later (a mutation).
         recovered: its guarded recovery is done; `seen` metadata writes are in its mirror.
         limit: it may hand out timestamps below this.
-        gave: the revision at which it put K under an heir's lease.
+        gave: the revision at which it put the active key under an heir's lease.
     """
 
     phase: Phase
@@ -113,9 +113,9 @@ class Node(NamedTuple):
 
 
 class Etcd(NamedTuple):
-    """Attributes: revision: of the last change of K. `last_go`: the last holder was Go."""
+    """`revision` is of the last change of the active key; `last_go`: its last holder was Go."""
 
-    k: Key | None
+    active: Key | None
     revision: int
     leases: frozenset[int]
     record: Record
@@ -203,6 +203,6 @@ def beginning(bounds: Bounds) -> World:
 def nobody_yet(bounds: Bounds) -> World:
     """All stand by, and nobody has ever led."""
     world = beginning(bounds)
-    etcd = world.etcd._replace(k=None, revision=0, record=Record.NONE, bound=0)
+    etcd = world.etcd._replace(active=None, revision=0, record=Record.NONE, bound=0)
     first = Node(Phase.STANDBY, 10, 10)
     return world._replace(etcd=etcd, done=world.done._replace(won=0)).with_node(0, first)

@@ -36,7 +36,7 @@ skipped), so that a standby cannot see the active's process die.
   rig.long, rig.random        long form or short one; the run's random.Random(seed)
   rig.pick(short, long)       the one that fits the form
   rig.expect(*causes)         the takeovers (Cause) that the history must hold, the first included
-  rig.no_failover()           context: fails when K changes inside
+  rig.no_failover()           context: fails when the active key changes inside
   rig.failpoints(c, "after_claim=crash")     for the next start of c
 After the function returns the rig stops the clients, repairs nothing, and runs every checker
 (module checkers). The verdict is SAFE, UNSAFE (rig.violations and the checkers') or FAILED (an

@@ -16,7 +16,7 @@ from testing.ddl_stored import CREATED
 from testing.messages import message_class
 from testing.sightings import Method, Sightings
 from tests.rig.registers import PROPERTY, Read, Write
-from tests.rig.store_history import HA, KV, META, Change, K, Reigns, StoreHistory
+from tests.rig.store_history import ACTIVE_KEY, HA, KV, META, Change, Reigns, StoreHistory
 
 _COLLECTIONS: Final = f"{META}root-coord/database/collection-info/"
 _TOMBSTONE: Final = b"\xe2\x9b\xbc"
@@ -49,10 +49,11 @@ def check_complete(store: StoreHistory) -> Iterator[str]:
 
 
 def check_epochs(store: StoreHistory) -> Iterator[str]:
-    """Who writes K as a leader says so in the same transaction; who gives it up led before.
+    """Every claim writes the leadership key in its transaction; who gives the key up led before.
 
-    A hand-over writes K for the heir and RELEASED for the giver at once; the heir then claims it.
-    A term that ends while the leader before it may still serve says why, but leaves HELD.
+    A hand-over writes the active key for the heir and RELEASED for the giver at once; the heir then
+    claims it. A term that ends while the leader before it may still serve says why, but leaves
+    HELD.
     """
     reigns = Reigns(store.reigns())
     for change in store.of(f"{HA}leadership"):
@@ -62,22 +63,22 @@ def check_epochs(store: StoreHistory) -> Iterator[str]:
         if said["state"] == "held" and not said["why"]:
             reign = reigns.begun_at(change.revision)
             if reign is None or reign.server_id != said["server_id"]:
-                yield f"{change} says that its server leads, but K is of {reign}"
+                yield f"{change} says that its server leads, but the active key is of {reign}"
         else:
             reign = reigns.before(change.revision)
             if reign is None or reign.server_id != said["server_id"]:
-                yield f"{change} ends a term, but K was of {reign}"
+                yield f"{change} ends a term, but the active key was of {reign}"
 
 
 def check_guarded(store: StoreHistory) -> Iterator[str]:
-    """No metadata was written while nobody held K."""
+    """No metadata was written while nobody held the active key."""
     reigns = Reigns(store.reigns())
     for change in store.changes:
         guarded = change.key.startswith(_GUARDED) and not change.key.startswith(_BEACONS)
         if guarded and reigns.before(change.revision) is None:
             begins = reigns.begun_at(change.revision)
             if begins is None or change.key != f"{HA}leadership":
-                yield f"{change.key} was written at {change.revision}, when nobody held K"
+                yield f"{change.key} was written at {change.revision}, when nobody led"
 
 
 def check_writers(store: StoreHistory) -> Iterator[str]:
@@ -251,13 +252,13 @@ def check_values(seen: Sightings, *, at_least: int) -> Iterator[str]:
 def check_one_at_a_time(
     seen: Sightings, store: StoreHistory, instances: Mapping[str, str]
 ) -> Iterator[str]:
-    """Those who answered did so one after the other, in the order in which they held K."""
+    """Those who answered did so one after the other, in the order of their terms."""
     answered = [instances[each.address] for each in seen.tenures()]
     held = iter(reign.address for reign in store.reigns())
     for number, address in enumerate(answered):
         if address not in held:  # consumes: `answered` is to be a subsequence of `held`
             order = [reign.address for reign in store.reigns()]
-            yield f"answers came from {answered[: number + 1]}, but K was held by {order}"
+            yield f"answers came from {answered[: number + 1]}, but the key was held by {order}"
             return
 
 
@@ -276,7 +277,7 @@ def check_history(store: StoreHistory, expected: Sequence[str]) -> Iterator[str]
 
 
 def check_same_holder(store: StoreHistory, since: int) -> Iterator[str]:
-    """K was not touched after revision `since`."""
-    for change in store.of(K):
-        if change.key == K and change.revision > since:
+    """The active key was not touched after revision `since`."""
+    for change in store.of(ACTIVE_KEY):
+        if change.key == ACTIVE_KEY and change.revision > since:
             yield f"there was a needless failover: {change}"

@@ -1,4 +1,4 @@
-"""What single scenarios need beyond the rig: settings of the next start, waiting, who holds K."""
+"""What single scenarios need beyond the rig: settings of the next start, waiting, who leads."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ async def until(holds: Callable[[], Awaitable[bool]], what: str, *, within_s: fl
 
 
 async def changes_hands(rig: Rig, before: Reign, *, within_s: float = 20.0) -> Reign:
-    """The reign after `before`, as soon as somebody holds K in it."""
+    """The reign after `before`, as soon as somebody holds the active key in it."""
     deadline = time.monotonic() + within_s
     while (now := rig.store.reign) is None or now.epoch == before.epoch:
-        assert time.monotonic() < deadline, f"K is still as it was at {before.epoch}"
+        assert time.monotonic() < deadline, f"the active key is still as it was at {before.epoch}"
         await asyncio.sleep(_LOOK_S)
     return now
 
 
 def reign(rig: Rig) -> Reign:
-    """Who holds K now; somebody must."""
+    """Who holds the active key now; somebody must."""
     found = rig.store.reign
-    assert found is not None, "nobody holds K"
+    assert found is not None, "nobody holds the active key"
     return found
 
 

@@ -16,7 +16,7 @@ from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.settings import EtcdSettings
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.operator_records import Switchover, WishState
+from milvus_coord.ha.pair.operator_records import RequestState, SwitchoverRequest
 from milvus_coord.ha.pair.takeover import Cause, Takeover
 from milvus_coord.runtime.clock import SystemClock
 from testing.daemon import POLL_S, boottime_s
@@ -101,7 +101,7 @@ class Rig:
         deadline = time.monotonic() + within_s
         while self.store.reign is None:
             first.check(first.running, "ended")
-            first.check(time.monotonic() < deadline, f"has not won K in {within_s} s")
+            first.check(time.monotonic() < deadline, f"has not won the active key in {within_s} s")
             await asyncio.sleep(POLL_S)
 
     async def ready(self, standby: Coordinator, within_s: float = 20.0) -> None:
@@ -174,7 +174,7 @@ class Rig:
 
     @asynccontextmanager
     async def no_failover(self) -> AsyncIterator[None]:
-        """K must stay as it is inside, and every process alive."""
+        """The active key must stay as it is inside, and every process alive."""
         since = (await self.store.caught_up()).revision
         yield
         self.surprises += check_same_holder(await self.store.caught_up(), since)
@@ -186,21 +186,21 @@ class Rig:
         """The history must hold these takeovers, the first of all included, in this order."""
         self.expected = list(causes)
 
-    async def wish(self, *, to: Coordinator, within_s: float = 10.0) -> None:
+    async def request(self, *, to: Coordinator, within_s: float = 10.0) -> None:
         """Ask by etcd for a switchover; until it is accepted. Fails when it is refused."""
         reign = self.store.reign
         assert reign is not None, "nobody could hand over"
         keys, nonce = Keys(META.rstrip("/"), "rootcoord"), f"{self.random.random()}"
-        wish = Switchover(nonce, reign.epoch, self.server_id(to), "the rig")
+        request = SwitchoverRequest(nonce, reign.epoch, self.server_id(to), "the rig")
         lease = await self.client.lease_grant(int(within_s))
-        await self.client.txn(Txn((), (put(keys.switchover, wish.encode(), lease.id),)))
+        await self.client.txn(Txn((), (put(keys.switchover, request.encode(), lease.id),)))
         async with asyncio.timeout(within_s):
-            while wish.state is not WishState.ACCEPTED:
-                assert wish.state is WishState.ASKED, f"refused: {wish.why}"
+            while request.state is not RequestState.ACCEPTED:
+                assert request.state is RequestState.ASKED, f"refused: {request.why}"
                 await asyncio.sleep(POLL_S)
                 found = (await self.client.get(keys.switchover)).kv
-                assert found is not None, "the wish has gone"
-                wish = Switchover.decode(found.key, found.value)
+                assert found is not None, "the request has gone"
+                request = SwitchoverRequest.decode(found.key, found.value)
 
     async def deleted(self, name: str, within_s: float = 20.0) -> None:
         """Until this key below the meta root was deleted."""

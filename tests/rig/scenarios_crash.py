@@ -69,7 +69,7 @@ async def statements_cut(rig: Rig, points: tuple[str, ...]) -> None:
 
 
 async def crash(rig: Rig, heir: Coordinator, point: str) -> None:
-    """Start it, let it win K, and let it die at the point."""
+    """Start it, let it win the active key, and let it die at the point."""
     before, since = reign(rig), heir.log_size()
     rig.failpoints(heir, f"{point}=crash")
     heir.start()
@@ -145,7 +145,7 @@ async def around_handing_over(rig: Rig) -> None:
     await rig.restart(standby)
 
 
-@scenario("S26-release", "a crash before K is released", etcd_members=1, env=PATIENT)
+@scenario("S26-release", "a crash before the active key is released", etcd_members=1, env=PATIENT)
 async def before_release(rig: Rig) -> None:
     """There is nobody to hand over to, then."""
     active, standby = await rig.pair()
@@ -165,7 +165,7 @@ async def before_release(rig: Rig) -> None:
 
 @asynccontextmanager
 async def _unmoved(rig: Rig) -> AsyncIterator[None]:
-    """K stays as it is inside; processes may die."""
+    """The active key stays as it is inside; processes may die."""
     before = reign(rig)
     yield
     await rig.store.caught_up()

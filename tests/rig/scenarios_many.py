@@ -24,7 +24,7 @@ async def crowd(rig: Rig) -> None:
             active.kill()
             leader = await rig.one_leads()
             await rig.leads(leader)
-        assert await spent(rig, since) == 1, "more than one has won K"
+        assert await spent(rig, since) == 1, "more than one has won the active key"
         causes.append(Cause.PROCESS_DIED)
         if rig.long:
             await rig.restart(active)

@@ -29,13 +29,13 @@ async def sigterm(rig: Rig) -> None:
     rig.expect(*causes)
 
 
-@scenario("S2", "switchover by a wish in etcd, back and forth")
+@scenario("S2", "switchover by a request in etcd, back and forth")
 async def switchover(rig: Rig) -> None:
     active, standby = await rig.pair()
     causes = [Cause.FIRST]
     for _ in range(rig.pick(3, 100)):
         with rig.fault("switchover"):
-            await rig.wish(to=standby)
+            await rig.request(to=standby)
             await rig.leads(standby)
         causes.append(Cause.SWITCHOVER)
         await rig.ready(active)

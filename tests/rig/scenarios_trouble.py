@@ -49,7 +49,7 @@ async def nospace(rig: Rig) -> None:
     active.kill()
     await rig.quiet(rig.pick(2, 30))
     assert standby.running, "it was to wait for room"
-    assert await spent(rig, since) == 0, "K was won in an etcd that is full"
+    assert await spent(rig, since) == 0, "somebody won in an etcd that is full"
     with rig.fault("room again"):
         await make_room(rig)
         await rig.leads(standby)
@@ -72,7 +72,7 @@ async def _again(rig: Rig) -> tuple[Coordinator, Coordinator]:
     return leader, other
 
 
-@scenario("S19", "leases revoked by hand, K deleted, K overwritten with junk, on our lease too")
+@scenario("S19", "leases revoked, active key deleted, overwritten with junk, on our lease too")
 async def hands(rig: Rig) -> None:
     active, standby = await rig.pair()
     async with rig.no_failover():

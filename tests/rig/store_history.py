@@ -15,7 +15,7 @@ from testing.daemon import boottime_s
 
 META: Final = "by-dev/meta/"
 KV: Final = "by-dev/kv/"
-K: Final = f"{META}session/rootcoord"
+ACTIVE_KEY: Final = f"{META}session/rootcoord"
 HA: Final = f"{META}ha/rootcoord/"
 _WITHIN_S: Final = 20.0
 
@@ -33,7 +33,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Reign:
-    """K from one of its writes to the next, `until` excluded; `server_id` -1 where it is junk."""
+    """From one write of the active key to the next, `until` excluded; `server_id` -1: junk."""
 
     epoch: int
     until: float
@@ -57,8 +57,8 @@ class StoreHistory:
         return [change for change in self.changes if change.key.startswith(prefix)]
 
     def reigns(self) -> list[Reign]:
-        """Who held K, without the times in which nobody did."""
-        writes = [change for change in self.changes if change.key == K]
+        """Who held the active key, without the times in which nobody did."""
+        writes = [change for change in self.changes if change.key == ACTIVE_KEY]
         found = []
         for index, write in enumerate(writes):
             if write.value is None:
@@ -77,9 +77,9 @@ class Reigns:
         self._epochs = [reign.epoch for reign in reigns]
 
     def before(self, revision: int) -> Reign | None:
-        """The reign in which a transaction at `revision` was judged; None when K was absent.
+        """The reign in which a transaction at `revision` was judged; None when nobody led.
 
-        The transaction that wins or gives up K was judged in the reign before it.
+        The transaction that wins or gives up the active key was judged in the reign before it.
         """
         at = bisect.bisect_left(self._epochs, revision) - 1
         if at < 0 or revision > self._reigns[at].until:
@@ -150,9 +150,9 @@ class StoreRecorder:
 
     @property
     def reign(self) -> Reign | None:
-        """Who holds K, as far as was seen."""
+        """Who holds the active key, as far as was seen."""
         for change in reversed(self.changes):
-            if change.key == K:
+            if change.key == ACTIVE_KEY:
                 if change.value is None:
                     return None
                 return Reign(change.revision, float("inf"), *_holder(change.value), change.lease)

@@ -12,7 +12,7 @@ from testing.messages import message_class
 from testing.sightings import Method, Outcome, Sighting, Sightings
 from tests.rig import checkers
 from tests.rig.registers import PROPERTY, Read, Write
-from tests.rig.store_history import HA, KV, META, Change, K, StoreHistory
+from tests.rig.store_history import ACTIVE_KEY, HA, KV, META, Change, StoreHistory
 
 A, B = "127.0.0.1:1", "127.0.0.1:2"
 CLIENT_A, CLIENT_B = "127.0.0.1:11", "127.0.0.1:12"
@@ -30,7 +30,7 @@ def session(server_id: int, address: str) -> bytes:
 def won(revision: int, server_id: int, address: str) -> list[Change]:
     said = {"server_id": server_id, "state": "held", "why": ""}
     return [
-        put(revision, K, session(server_id, address)),
+        put(revision, ACTIVE_KEY, session(server_id, address)),
         put(revision, f"{HA}leadership", json.dumps(said).encode()),
     ]
 
@@ -90,15 +90,15 @@ def test_good_history() -> None:
 
 def test_term_that_ended_before_it_was_clear() -> None:
     over = b'{"server_id":2,"state":"held","why":"failed"}'
-    given_up = [Change(10, K, None, 0, 1.0), put(10, f"{HA}leadership", over)]
+    given_up = [Change(10, ACTIVE_KEY, None, 0, 1.0), put(10, f"{HA}leadership", over)]
     assert list(checkers.check_store(store([*GOOD, *given_up]))) == []
 
 
 PLANTED = {
     "lost revision": (without(5), "revisions 5 to 5"),
     "nothing": ([], "empty"),
-    "leads without K": (
-        [*without(6), *won(6, 9, B)[1:], put(6, K, session(2, B))],
+    "leads without the active key": (
+        [*without(6), *won(6, 9, B)[1:], put(6, ACTIVE_KEY, session(2, B))],
         "says that its server leads",
     ),
     "ends another's term": (
@@ -112,12 +112,13 @@ PLANTED = {
     "deposed mark": ([*GOOD, put(10, f"{META}root-coord/ha/mark", b"1")], "of epoch 1"),
     "deposed history": ([*GOOD, put(10, f"{HA}history/{1:020d}", b"{}")], "of epoch 1"),
     "deposed answer": ([*GOOD, put(10, f"{HA}answer-3", b'{"epoch":1}')], "of epoch 1"),
-    "write without K": (
-        [*GOOD, Change(10, K, None, 0, 1.0), register(11, 4)],
-        "when nobody held K",
+    "write without the active key": (
+        [*GOOD, Change(10, ACTIVE_KEY, None, 0, 1.0), register(11, 4)],
+        "when nobody led",
     ),
-    "bound before K": ([bound(1, 3), *[replace(one, revision=one.revision + 1) for one in GOOD]],
-                       "when nobody held K"),
+    "bound before the active key": ([bound(1, 3), *[replace(one, revision=one.revision + 1) for one
+    in GOOD]],
+                       "when nobody led"),
     "bound goes back": ([*GOOD, bound(10, 150)], "went back"),
     "bound stays": ([*GOOD, bound(10, 200)], "went back"),
 }  # fmt: skip
@@ -185,7 +186,7 @@ def test_answers_of_two_at_a_time() -> None:
     late = [*fine, sighting(CLIENT_A, 0.8, 13)]
     assert list(checkers.check_one_at_a_time(Sightings(fine), store(GOOD), INSTANCES)) == []
     found = list(checkers.check_one_at_a_time(Sightings(late), store(GOOD), INSTANCES))
-    assert any("but K was held by" in one for one in found), found
+    assert any("but the key was held by" in one for one in found), found
 
 
 def test_timestamps_twice_or_backwards() -> None:

@@ -136,7 +136,9 @@ def etcd() -> MemoryEtcd:
     return MemoryEtcd(ManualClock())
 
 
-async def judged(etcd: MemoryEtcd, silent_s: dict[int, float] | None = None) -> list[Finding]:
+async def statuses_fresh(
+    etcd: MemoryEtcd, silent_s: dict[int, float] | None = None
+) -> list[Finding]:
     seen = RoleSeen("rootcoord", await read_role(etcd, KEYS), silent_s or {})
     found = doctor_pair.findings(seen, NOW_NS // 1_000_000, session_ttl_s=20)
     return [one for one in found if one.grade is not Grade.OK]
@@ -148,16 +150,16 @@ def details(found: Sequence[Finding]) -> str:
 
 async def test_a_fit_pair(etcd: MemoryEtcd) -> None:
     await fake_pair(etcd)
-    assert await judged(etcd) == []
+    assert await statuses_fresh(etcd) == []
 
 
 async def test_an_unready_and_a_stale_standby(etcd: MemoryEtcd) -> None:
     _, b = await fake_pair(etcd)
     await b.say(ready=False, why=("mirror is not synced",))
-    assert details(await judged(etcd)) == (
+    assert details(await statuses_fresh(etcd)) == (
         "warn standby 8 (127.0.0.1:53108) is not ready: mirror is not synced"
     )
-    assert details(await judged(etcd, {8: 4.0})) == (
+    assert details(await statuses_fresh(etcd, {8: 4.0})) == (
         "warn 8 (127.0.0.1:53108) is stale: nothing heard for 4.0 s or longer, but its lease lives"
     )
 
@@ -165,30 +167,32 @@ async def test_an_unready_and_a_stale_standby(etcd: MemoryEtcd) -> None:
 async def test_alone(etcd: MemoryEtcd) -> None:
     a, b = await fake_pair(etcd)
     await b.leave()
-    assert details(await judged(etcd)) == "warn there is no standby: nobody takes over"
+    assert details(await statuses_fresh(etcd)) == "warn there is no standby: nobody takes over"
     await a.leave()
-    assert details(await judged(etcd)).startswith("bad nobody leads\n")
+    assert details(await statuses_fresh(etcd)).startswith("bad nobody leads\n")
 
 
 async def test_two_at_one_address(etcd: MemoryEtcd) -> None:
     a, b = await fake_pair(etcd)
     twin = FakeInstance(etcd, KEYS, status_of(9, address=b.status.address))
     await twin.join()
-    assert details(await judged(etcd)).startswith("warn 8 and 9 are both at 127.0.0.1:53108")
+    assert details(await statuses_fresh(etcd)).startswith(
+        "warn 8 and 9 are both at 127.0.0.1:53108"
+    )
     assert a.status.address != b.status.address
 
 
 async def test_the_actives_key_on_another_lease(etcd: MemoryEtcd) -> None:
     a, b = await fake_pair(etcd)
     await etcd.txn(Txn((), (put(KEYS.active, a.record.encode(), b.lease),)))
-    assert details(await judged(etcd)).startswith("bad the active's key names 7")
+    assert details(await statuses_fresh(etcd)).startswith("bad the active's key names 7")
 
 
 async def test_junk(etcd: MemoryEtcd) -> None:
     await fake_pair(etcd)
     junk = (put(KEYS.active + b"-x", b""), put(KEYS.takeover(1), b""))
     await etcd.txn(Txn((), junk))
-    assert sorted(one.grade.value for one in await judged(etcd)) == ["bad", "warn"]
+    assert sorted(one.grade.value for one in await statuses_fresh(etcd)) == ["bad", "warn"]
 
 
 async def test_go_leads(etcd: MemoryEtcd) -> None:
@@ -196,7 +200,7 @@ async def test_go_leads(etcd: MemoryEtcd) -> None:
     go = FakeInstance(etcd, KEYS, status_of(3), ours=False)
     await go.join()
     await go.lead()
-    found = details(await judged(etcd))
+    found = details(await statuses_fresh(etcd))
     assert "warn the active, 3 (127.0.0.1:53103), is a Go coordinator" in found
     assert "warn 7 (127.0.0.1:53107) says that it is active" in found
 
@@ -205,12 +209,12 @@ async def test_smaller_troubles(etcd: MemoryEtcd) -> None:
     a, b = await fake_pair(etcd)
     await a.say(why=("etcd calls take 812 ms",))
     await b.say(lease_age_ms=15_000)
-    text = details(await judged(etcd))
+    text = details(await statuses_fresh(etcd))
     assert "warn 7 (127.0.0.1:53107) leads, but etcd calls take 812 ms" in text
     assert "warn 8 (127.0.0.1:53108) renewed its lease 15 s ago, of a TTL of 20 s" in text
     await a.say(phase=Phase.ACTIVATING, why=())
     await etcd.txn(Txn((), (delete(KEYS.instance(8)), put(KEYS.status(7), b"?", a.lease))))
-    text = details(await judged(etcd))
+    text = details(await statuses_fresh(etcd))
     assert "warn 7 (127.0.0.1:53107) says nothing of itself" in text
     assert "has a status, but no instance key" in text
 
@@ -220,7 +224,7 @@ async def test_a_long_pause(etcd: MemoryEtcd) -> None:
     for hours, count in ((0.5, 0), (2, 1)):
         pause = Pause("ann", round(NOW_NS / 1e6 - hours * 3_600_000), "")
         await etcd.txn(Txn((), (put(KEYS.paused, pause.encode()),)))
-        assert len(await judged(etcd)) == count
+        assert len(await statuses_fresh(etcd)) == count
 
 
 def test_exit_codes() -> None:

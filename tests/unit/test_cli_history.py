@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from milvus_coord.cli.ha_history import CAUSES, as_json, as_table
-from milvus_coord.ha.pair.role_snapshot import RoleReading
+from milvus_coord.ha.pair.role_snapshot import RoleSnapshot
 from milvus_coord.ha.pair.takeover import Cause, Takeover
 
 AT_MS = 1_795_485_425_148
@@ -40,8 +40,8 @@ def entry(epoch: int, **more: object) -> Takeover:
 
 
 def lines(*entries: Takeover, count: int = 20, unreadable: tuple[str, ...] = ()) -> list[str]:
-    reading = RoleReading("rootcoord", history=entries, unreadable=unreadable)
-    return as_table([reading], count, AT_MS + 90_000).splitlines()
+    snapshot = RoleSnapshot("rootcoord", history=entries, unreadable=unreadable)
+    return as_table([snapshot], count, AT_MS + 90_000).splitlines()
 
 
 def test_the_newest_comes_first() -> None:
@@ -71,8 +71,8 @@ def test_the_last_n() -> None:
 
 
 def test_several_roles_have_a_column() -> None:
-    readings = [RoleReading(role, history=(entry(4),)) for role in ("rootcoord", "datacoord")]
-    table = as_table(readings, 20, AT_MS).splitlines()
+    snapshots = [RoleSnapshot(role, history=(entry(4),)) for role in ("rootcoord", "datacoord")]
+    table = as_table(snapshots, 20, AT_MS).splitlines()
     assert [row.split()[0] for row in table] == ["ROLE", "rootcoord", "datacoord"]
 
 
@@ -90,7 +90,7 @@ def test_every_cause_has_words() -> None:
 
 
 def test_json() -> None:
-    readings = [RoleReading("rootcoord", history=(entry(4), entry(9)))]
-    (role,) = json.loads(as_json(readings, 1))["roles"]
+    snapshots = [RoleSnapshot("rootcoord", history=(entry(4), entry(9)))]
+    (role,) = json.loads(as_json(snapshots, 1))["roles"]
     (newest,) = role["history"]
     assert (newest["epoch"], newest["cause"], newest["total_ms"]) == (9, "switchover", 4.54)

@@ -12,8 +12,8 @@ from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.etcd.values import LeaseStatus
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.operator_records import Pause, Switchover
-from milvus_coord.ha.pair.role_follower import STALE_S, Look
+from milvus_coord.ha.pair.operator_records import Pause, SwitchoverRequest
+from milvus_coord.ha.pair.role_follower import STALE_S, RoleFollower
 from milvus_coord.ha.pair.role_snapshot import UNREADABLE_PAUSE, read_role
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.clock import ManualClock
@@ -119,10 +119,10 @@ async def test_go_has_no_status_but_a_lease(etcd: MemoryEtcd) -> None:
     for one in go:
         await one.join()
     await go[0].lead()
-    look = Look(etcd, etcd.clock, META_ROOT, ("rootcoord",))
-    reading = await read_role(etcd, KEYS)
-    assert (await see(etcd, look, "rootcoord")).leases == {}, "nothing read, nothing to ask"
-    now = RoleSeen("rootcoord", reading, {}, {3: LeaseStatus(12, 20), 4: LeaseStatus(-1, 0)})
+    follower = RoleFollower(etcd, etcd.clock, META_ROOT, ("rootcoord",))
+    snapshot = await read_role(etcd, KEYS)
+    assert (await see(etcd, follower, "rootcoord")).leases == {}, "nothing read, nothing to ask"
+    now = RoleSeen("rootcoord", snapshot, {}, {3: LeaseStatus(12, 20), 4: LeaseStatus(-1, 0)})
     lines = as_table([now], META_ROOT, NOW_MS).splitlines()
     assert lines[1].endswith("12 s left  -           -  Go 2.2.16")
     assert " ? " in lines[2]
@@ -130,10 +130,10 @@ async def test_go_has_no_status_but_a_lease(etcd: MemoryEtcd) -> None:
     assert exit_code([now]) == 0
 
 
-async def test_pause_and_wish_are_shown(etcd: MemoryEtcd) -> None:
+async def test_pause_and_request_are_shown(etcd: MemoryEtcd) -> None:
     await fake_pair(etcd)
     await write(etcd, KEYS.paused, Pause("ann@here", NOW_MS - 120_000, "moving").encode())
-    await write(etcd, KEYS.switchover, Switchover("n", 6, 8, "bob@there").encode())
+    await write(etcd, KEYS.switchover, SwitchoverRequest("n", 6, 8, "bob@there").encode())
     text = "\n".join(await shown(etcd))
     assert "rootcoord  paused by ann@here since 20" in text
     assert "(2 min ago): moving" in text
@@ -161,10 +161,10 @@ async def test_an_unreadable_pause_is_a_pause(etcd: MemoryEtcd) -> None:
 async def test_junk_is_named_and_harms_nothing(etcd: MemoryEtcd, key: bytes, value: bytes) -> None:
     await fake_pair(etcd)
     await write(etcd, key, value)
-    reading = await read_role(etcd, KEYS)
-    assert len(reading.unreadable) == 1
-    assert key.decode() in reading.unreadable[0]
-    assert {one.server_id for one in reading.instances} == {7, 8}
+    snapshot = await read_role(etcd, KEYS)
+    assert len(snapshot.unreadable) == 1
+    assert key.decode() in snapshot.unreadable[0]
+    assert {one.server_id for one in snapshot.instances} == {7, 8}
 
 
 async def test_other_roles_and_nodes_are_passed_over(etcd: MemoryEtcd) -> None:

@@ -1,4 +1,4 @@
-"""D5: asking the active through etcd, and answering; what proves something and what does not."""
+"""Asking the active through etcd, and answering; what proves something and what does not."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import Txn, TxnResult
 from milvus_coord.ha.detection.challenge import WAIT_S_MAX, Answerer, Challenger, Outcome, Reply
-from milvus_coord.ha.detection.challenge_record import Nonce
-from milvus_coord.ha.detection.etcd_latency import Pace
+from milvus_coord.ha.detection.etcd_latency import EtcdLatency
+from milvus_coord.ha.pair.challenge_record import Challenge
 from milvus_coord.model.errors import FencedOff
 from testing.ha_term import KEYS, ME, Scene, a_scene
 
@@ -25,30 +25,30 @@ async def scene() -> AsyncIterator[Scene]:
         yield made
 
 
-def ask(scene: Scene, pace: Pace | None = None) -> asyncio.Task[Reply]:
-    pace = pace or Pace(scene.clock)
-    args = scene.etcd, scene.clock, KEYS, scene.board, scene.session, pace
+def ask(scene: Scene, pace: EtcdLatency | None = None) -> asyncio.Task[Reply]:
+    pace = pace or EtcdLatency(scene.clock)
+    args = scene.etcd, scene.clock, KEYS, scene.pair, scene.session, pace
     challenger = Challenger(*args, wait_s=WAIT_S)
     return scene.run(challenger.ask(scene.term.epoch), "ask")
 
 
 def answering(scene: Scene, told: list[str] | None = None) -> asyncio.Task[None]:
-    """The active's side, on the same board."""
+    """The active's side, on the same pair."""
     told = told if told is not None else []
-    answerer = Answerer(KEYS, scene.board, scene.clock)
+    answerer = Answerer(KEYS, scene.pair, scene.clock)
     lease = scene.active.lease
     return scene.run(answerer.run(scene.term, lease, lambda: told.append("")), "answer")
 
 
-async def asked(scene: Scene) -> Nonce:
+async def asked(scene: Scene) -> Challenge:
     """The nonce that was put, once it is there."""
     await scene.until(lambda: scene.value(KEYS.challenge(ME)) is not None)
     value = scene.value(KEYS.challenge(ME))
     assert value is not None
-    return Nonce.decode(b"", value)
+    return Challenge.decode(b"", value)
 
 
-async def slow(pace: Pace, scene: Scene, seconds: float) -> None:
+async def slow(pace: EtcdLatency, scene: Scene, seconds: float) -> None:
     """Let a call of ours have taken so long."""
     call = scene.run(pace.timed(scene.clock.sleep(seconds)), "slow")
     await scene.settle()
@@ -81,7 +81,7 @@ async def test_nobody_answers(scene: Scene) -> None:
 
 async def test_an_older_answer_is_none_and_its_revision_is_told(scene: Scene) -> None:
     await scene.listen()
-    old = await scene.put(KEYS.answer(ME), Nonce("older", scene.term.epoch).encode())
+    old = await scene.put(KEYS.answer(ME), Challenge("older", scene.term.epoch).encode())
     asking = ask(scene)
     await scene.until(asking.done)
     assert asking.result() == Reply(Outcome.UNANSWERED, old)
@@ -108,7 +108,7 @@ async def test_the_right_nonce_of_another_epoch_is_no_answer(scene: Scene) -> No
     await scene.listen()
     asking = ask(scene)
     nonce = await asked(scene)
-    await scene.put(KEYS.answer(ME), Nonce(nonce.nonce, nonce.epoch - 1).encode())
+    await scene.put(KEYS.answer(ME), Challenge(nonce.nonce, nonce.epoch - 1).encode())
     await scene.until(asking.done)
     assert asking.result().outcome is Outcome.UNANSWERED
 
@@ -142,7 +142,7 @@ async def test_void_when_our_own_loop_stood_still(scene: Scene) -> None:
 
 async def test_a_slow_etcd_gives_the_active_longer(scene: Scene) -> None:
     await scene.listen()
-    pace = Pace(scene.clock)
+    pace = EtcdLatency(scene.clock)
     for _ in range(3):
         await slow(pace, scene, 0.8)
     began_s = scene.clock.boottime()
@@ -155,7 +155,7 @@ async def test_a_slow_etcd_gives_the_active_longer(scene: Scene) -> None:
 async def test_one_slow_call_is_no_slow_etcd(scene: Scene) -> None:
     """The first over a connection that was cut, for instance."""
     await scene.listen()
-    pace = Pace(scene.clock)
+    pace = EtcdLatency(scene.clock)
     for took_s in (0.01, 1.5, 0.01):
         await slow(pace, scene, took_s)
     began_s = scene.clock.boottime()
@@ -183,7 +183,7 @@ async def test_but_a_slow_asking_is(scene: Scene, monkeypatch: pytest.MonkeyPatc
 
 async def test_but_not_for_ever(scene: Scene) -> None:
     await scene.listen()
-    pace = Pace(scene.clock)
+    pace = EtcdLatency(scene.clock)
     await slow(pace, scene, 10.0)
     began_s = scene.clock.boottime()
     asking = ask(scene, pace)
@@ -196,7 +196,7 @@ async def test_void_when_etcd_does_not_answer_us(scene: Scene) -> None:
     """Neither us nor, perhaps, the active."""
     await scene.listen()
     scene.etcd.partition(silent=True)
-    pace = Pace(scene.clock)
+    pace = EtcdLatency(scene.clock)
     asking = ask(scene, pace)
     await scene.until(asking.done)
     assert asking.result() == Reply(Outcome.VOID)
@@ -204,7 +204,7 @@ async def test_void_when_etcd_does_not_answer_us(scene: Scene) -> None:
 
 
 async def test_slowness_is_forgotten_after_five_calls(scene: Scene) -> None:
-    pace = Pace(scene.clock)
+    pace = EtcdLatency(scene.clock)
     await slow(pace, scene, 1.6)
     for _ in range(5):
         assert pace.worst_s == pytest.approx(1.6)
@@ -212,21 +212,21 @@ async def test_slowness_is_forgotten_after_five_calls(scene: Scene) -> None:
     assert pace.worst_s == pytest.approx(0.01)
 
 
-async def challenge(scene: Scene, nonce: Nonce, server_id: int = ME) -> None:
+async def challenge(scene: Scene, nonce: Challenge, server_id: int = ME) -> None:
     await scene.put(KEYS.challenge(server_id), nonce.encode())
     await scene.settle()
 
 
-def answer(scene: Scene, server_id: int = ME) -> Nonce | None:
+def answer(scene: Scene, server_id: int = ME) -> Challenge | None:
     value = scene.value(KEYS.answer(server_id))
-    return None if value is None else Nonce.decode(b"", value)
+    return None if value is None else Challenge.decode(b"", value)
 
 
 async def test_each_nonce_is_answered_once(scene: Scene) -> None:
     told: list[str] = []
     await scene.listen()
     answering(scene, told)
-    first, second = Nonce("1", scene.term.epoch), Nonce("2", scene.term.epoch)
+    first, second = Challenge("1", scene.term.epoch), Challenge("2", scene.term.epoch)
     await challenge(scene, first)
     assert answer(scene) == first
     await challenge(scene, first)
@@ -241,7 +241,7 @@ async def test_each_nonce_is_answered_once(scene: Scene) -> None:
 
 
 async def test_a_challenge_that_was_there_before_is_answered(scene: Scene) -> None:
-    await challenge(scene, Nonce("1", scene.term.epoch))
+    await challenge(scene, Challenge("1", scene.term.epoch))
     await scene.listen()
     answering(scene)
     assert await scene.settle(lambda: answer(scene) is not None)
@@ -252,7 +252,7 @@ async def test_a_challenge_to_another_term_is_not_answered(scene: Scene) -> None
     await scene.listen()
     answering(scene, told)
     for other in (scene.term.epoch - 1, scene.term.epoch + 1, 0):
-        await challenge(scene, Nonce("1", other))
+        await challenge(scene, Challenge("1", other))
         await scene.pass_time(0.5)
     assert (answer(scene), told) == (None, [])
 
@@ -261,8 +261,8 @@ async def test_keys_that_are_no_servers_are_passed_over(scene: Scene) -> None:
     await scene.listen()
     answering(scene)
     for name in (b"x", b"", b"7x"):
-        await scene.put(KEYS.challenges + name, Nonce("1", scene.term.epoch).encode())
-    await challenge(scene, Nonce("1", scene.term.epoch))
+        await scene.put(KEYS.challenges + name, Challenge("1", scene.term.epoch).encode())
+    await challenge(scene, Challenge("1", scene.term.epoch))
     assert answer(scene) is not None
 
 
@@ -271,7 +271,7 @@ async def test_answered_as_soon_as_etcd_takes_it(scene: Scene) -> None:
     scene.term.fence._etcd.fail_next("txn", DOWN, times=3)  # type: ignore[attr-defined]  # memory
     await scene.listen()
     answering(scene, told)
-    await challenge(scene, Nonce("1", scene.term.epoch))
+    await challenge(scene, Challenge("1", scene.term.epoch))
     assert answer(scene) is None
     await scene.until(lambda: answer(scene) is not None, within_s=0.5)
     assert len(told) == 1
@@ -281,7 +281,7 @@ async def test_who_leads_no_more_cannot_answer(scene: Scene) -> None:
     await scene.listen()
     running = answering(scene)
     await scene.lead(scene.session)
-    await challenge(scene, Nonce("1", scene.term.epoch))
+    await challenge(scene, Challenge("1", scene.term.epoch))
     await scene.until(running.done)
     with pytest.raises(FencedOff):
         running.result()

@@ -1,4 +1,4 @@
-"""Who may take K: every case of the table, each with the comparison that makes it safe."""
+"""Who may claim: every case of the table, each with the comparison that makes it safe."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 
 from milvus_coord.etcd.txn import Compare, lease_is, mod_revision_is, version_is
 from milvus_coord.etcd.values import Event, EventKind, KeyValue
-from milvus_coord.ha.detection.replacement import Conviction
-from milvus_coord.ha.election.claim import Claim, Held, judge, replace
+from milvus_coord.ha.detection.replacement import ReplacementOrder
+from milvus_coord.ha.election.claim import Claim, Held, decide_claim, replacement_claim
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.roster import Roster
 from milvus_coord.ha.pair.session_record import SessionRecord
@@ -26,7 +26,7 @@ def k(
 
 
 def verdict(active: KeyValue | None, leadership_revision: int = 0) -> Claim | Held:
-    return judge(KEYS, active, own_lease=OWN, leadership_revision=leadership_revision)
+    return decide_claim(KEYS, active, own_lease=OWN, leadership_revision=leadership_revision)
 
 
 def claimed(cause: Cause, *conditions: Compare) -> Claim:
@@ -79,15 +79,15 @@ K_AS_IT_WAS = lease_is(KEYS.active, OTHER), mod_revision_is(KEYS.active, 12)
 
 @pytest.mark.parametrize("answered_at", [0, 11])
 def test_who_did_not_answer_is_replaced_unless_it_moves_or_answers(answered_at: int) -> None:
-    silent = Conviction(k(at=12), Cause.SILENT, since_s=1.0, answer_revision=answered_at)
+    silent = ReplacementOrder(k(at=12), Cause.SILENT, since_s=1.0, answer_revision=answered_at)
     unanswered = mod_revision_is(KEYS.answer(3), answered_at)
-    assert replace(KEYS, silent, 3) == claimed(Cause.SILENT, *K_AS_IT_WAS, unanswered)
+    assert replacement_claim(KEYS, silent, 3) == claimed(Cause.SILENT, *K_AS_IT_WAS, unanswered)
 
 
 def test_who_is_dead_is_replaced_unless_k_has_moved() -> None:
-    dead = Conviction(k(at=12), Cause.PROCESS_DIED, since_s=1.0)
+    dead = ReplacementOrder(k(at=12), Cause.PROCESS_DIED, since_s=1.0)
     assert dead.proven_dead
-    assert replace(KEYS, dead, 3) == claimed(Cause.PROCESS_DIED, *K_AS_IT_WAS)
+    assert replacement_claim(KEYS, dead, 3) == claimed(Cause.PROCESS_DIED, *K_AS_IT_WAS)
 
 
 def put(kv: KeyValue) -> Event:

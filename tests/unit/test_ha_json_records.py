@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_coord.ha.detection.challenge_record import Nonce
 from milvus_coord.ha.pair import json_record
+from milvus_coord.ha.pair.challenge_record import Challenge
 from milvus_coord.ha.pair.instance_status import InstanceStatus
-from milvus_coord.ha.pair.operator_records import Pause, Switchover, WishState
+from milvus_coord.ha.pair.operator_records import Pause, RequestState, SwitchoverRequest
 from milvus_coord.ha.pair.takeover import Cause, Takeover
 from milvus_coord.model.errors import BadValue
 from milvus_coord.model.states import Phase
@@ -32,9 +32,11 @@ class Record(Protocol):
     def decode(cls, key: bytes, value: bytes) -> Self: ...
 
 
-NONCES = st.builds(Nonce, TEXT, NUMBER)
+NONCES = st.builds(Challenge, TEXT, NUMBER)
 PAUSES = st.builds(Pause, TEXT, NUMBER, TEXT)
-WISHES = st.builds(Switchover, TEXT, NUMBER, NUMBER, TEXT, st.sampled_from(WishState), TEXT)
+REQUESTS = st.builds(
+    SwitchoverRequest, TEXT, NUMBER, NUMBER, TEXT, st.sampled_from(RequestState), TEXT
+)
 TAKEOVERS = st.builds(
     Takeover,
     epoch=NUMBER,
@@ -65,9 +67,9 @@ STATUSES = st.builds(
     loop_lag_ms=NUMBER,
 )
 SAMPLES: Mapping[type[Record], Record] = {
-    Nonce: Nonce("n", 7),
+    Challenge: Challenge("n", 7),
     Pause: Pause("ann", 7, "upgrade"),
-    Switchover: Switchover("n", 7, 2, "ann"),
+    SwitchoverRequest: SwitchoverRequest("n", 7, 2, "ann"),
     Takeover: Takeover(7, 1, "h:1", 2, "h:2", Cause.SILENT, 3, {"claim": 1.5}, True),
     InstanceStatus: InstanceStatus(
         1, Phase.STANDBY, False, ("odd",), "h:1", "h:2", "0.1", 0, 1, None, 2, None, 3, 4
@@ -88,7 +90,7 @@ JUNK = (
 ODD_VALUES: tuple[Any, ...] = (None, [], {}, "x", float("inf"), float("nan"), [[1]], {"a": 1})
 
 
-@given(st.one_of(NONCES, PAUSES, WISHES, TAKEOVERS, STATUSES))
+@given(st.one_of(NONCES, PAUSES, REQUESTS, TAKEOVERS, STATUSES))
 def test_there_and_back(record: Record) -> None:
     assert type(record).decode(KEY, record.encode()) == record
 

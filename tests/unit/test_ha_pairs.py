@@ -10,7 +10,7 @@ import pytest
 
 from milvus_coord.etcd.txn import put
 from milvus_coord.ha.election.standby import HEAD_START_S
-from milvus_coord.ha.pair.operator_records import Pause, Switchover, WishState
+from milvus_coord.ha.pair.operator_records import Pause, RequestState, SwitchoverRequest
 from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.model.errors import FencedOff, NotServing
 from milvus_coord.model.states import Phase
@@ -19,7 +19,7 @@ from testing.ha_world import BEAT_S, KEYS, SERVE_S, TTL_S, Node, World, a_world,
 SILENCE_S = 5 * BEAT_S
 CHALLENGE_S = 0.3
 SLACK_S = 0.7
-"""Steps of the world's clock, looks at the board, pauses between two tries."""
+"""Steps of the world's clock, looks at the pair, pauses between two tries."""
 
 
 @pytest.fixture
@@ -38,18 +38,18 @@ def asked(node: Node) -> float:
     return sum(count(node, "milvus_coord_challenge_count").values())
 
 
-async def wish(world: World, active: Node, to: int = 0) -> Switchover:
-    """Put a wish; the key's value as it is once it was answered, or gone."""
+async def request(world: World, active: Node, to: int = 0) -> SwitchoverRequest:
+    """Put a request; the key's value as it is once it was answered, or gone."""
     lease = (await world.etcd.lease_grant(60)).id
-    asked = Switchover("n1", active.term.epoch, to, "ann")
+    asked = SwitchoverRequest("n1", active.term.epoch, to, "ann")
     await world.put(KEYS.switchover, asked.encode(), lease=lease)
 
-    def answer() -> Switchover:
+    def answer() -> SwitchoverRequest:
         value = world.value(KEYS.switchover)
         assert value is not None
-        return Switchover.decode(KEYS.switchover, value)
+        return SwitchoverRequest.decode(KEYS.switchover, value)
 
-    await world.until(lambda: answer().state is not WishState.ASKED, within_s=5)
+    await world.until(lambda: answer().state is not RequestState.ASKED, within_s=5)
     return answer()
 
 
@@ -211,8 +211,8 @@ async def test_zero_allows_no_early_replacement(world: World) -> None:
 
 async def switched(world: World, active: Node, heir: Node) -> None:
     began_s = world.clock.boottime()
-    answered = await wish(world, active)
-    assert answered.state is WishState.ACCEPTED
+    answered = await request(world, active)
+    assert answered.state is RequestState.ACCEPTED
     await world.until(lambda: heir.active)
     assert world.clock.boottime() - began_s < SERVE_S / 2, "the heir waited for nothing"
     await world.until(lambda: active.standby)
@@ -244,7 +244,7 @@ async def test_an_heir_that_never_serves_is_not_waited_for(world: World) -> None
     first, second = await pair(world)
     await world.pass_time(1.5)
     second.role.trouble = NotServing("planted")
-    await wish(world, first)
+    await request(world, first)
     await world.until(lambda: first.standby)
     assert not world.history()[-1].served
 
@@ -253,7 +253,7 @@ async def test_the_chosen_one_of_several_takes_over(world: World) -> None:
     first, _ = await pair(world)
     third = world.start()
     await world.until(lambda: third.standby and world.ready(third))
-    await wish(world, first, to=third.server_id)
+    await request(world, first, to=third.server_id)
     await world.until(lambda: third.active)
     assert world.history()[-1].cause is Cause.SWITCHOVER
 
@@ -262,8 +262,8 @@ async def test_a_paused_pair_refuses_to_switch_over(world: World) -> None:
     first, second = await pair(world)
     await world.put(KEYS.paused, Pause("ann", 1).encode())
     await world.pass_time(0.2)
-    refused = await wish(world, first)
-    assert (refused.state, refused.why) == (WishState.REFUSED, "paused by ann")
+    refused = await request(world, first)
+    assert (refused.state, refused.why) == (RequestState.REFUSED, "paused by ann")
     await world.pass_time(2.0)
     assert first.active
     assert second.role.calls == []
@@ -274,8 +274,8 @@ async def test_an_heir_that_is_frozen_leaves_it_to_another(world: World) -> None
     third = world.start()
     await world.until(lambda: third.standby and world.ready(third))
     frozen.freeze()
-    answered = await wish(world, first, to=frozen.server_id)
-    assert answered.state is WishState.ACCEPTED
+    answered = await request(world, first, to=frozen.server_id)
+    assert answered.state is RequestState.ACCEPTED
     await world.until(lambda: first.standby)
     await world.until(lambda: first.active or third.active, within_s=3.0)
     assert frozen.role.calls == []
@@ -299,12 +299,12 @@ async def test_a_record_that_says_nothing_new_changes_nothing(world: World) -> N
     """Wishes of another epoch, twice: refused, and the active goes on."""
     first, _ = await pair(world)
     lease = (await world.etcd.lease_grant(60)).id
-    other = Switchover("n1", first.term.epoch - 1, 0, "ann")
+    other = SwitchoverRequest("n1", first.term.epoch - 1, 0, "ann")
     for nonce in ("n1", "n2"):
         await world.put(KEYS.switchover, replace(other, nonce=nonce).encode(), lease=lease)
         await world.pass_time(0.5)
         value = world.value(KEYS.switchover)
         assert value is not None
-        answer = Switchover.decode(KEYS.switchover, value)
-        assert (answer.nonce, answer.state) == (nonce, WishState.REFUSED)
+        answer = SwitchoverRequest.decode(KEYS.switchover, value)
+        assert (answer.nonce, answer.state) == (nonce, RequestState.REFUSED)
     assert first.active

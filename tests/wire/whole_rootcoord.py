@@ -130,10 +130,16 @@ async def _elect(etcd: MemoryEtcd, meta_root: str, clock: SystemClock) -> Term:
     won = await etcd.txn(Txn((), (put(active, b"{}"),)))
     fence = Fence(etcd, active, 0, won.revision)
     serve = ServeLease(clock, FOR_EVER_S, clock.boottime())
-    settled = asyncio.Event()
-    settled.set()
+    first_answers_done = asyncio.Event()
+    first_answers_done.set()
     return Term(
-        OWN_ID, won.revision, fence, serve, clear_at=0.0, phases=Phases(clock), settled=settled
+        OWN_ID,
+        won.revision,
+        fence,
+        serve,
+        predecessor_stopped_at=0.0,
+        phases=Phases(clock),
+        first_answers_done=first_answers_done,
     )
 
 

@@ -57,7 +57,7 @@ class Outbound:
             cluster=cluster,
             listener=self.ticks,
             count_changed=metrics.proxies.set,
-            clear_at=term.clear_at,
+            predecessor_stopped_at=term.predecessor_stopped_at,
         )
         self.effects = DdlEffects(
             serve=serve,

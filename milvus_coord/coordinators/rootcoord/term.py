@@ -95,7 +95,7 @@ class RootCoordTerm:
                 ddl = self._ddl(tasks, outbound)
                 ddl.adopt()
                 serve(self._services(ddl, imports, outbound))
-                await self._term.settled.wait()
+                await self._term.first_answers_done.wait()
                 _start_all(tasks, self._loops(ddl, imports, outbound))
         finally:
             await outbound.close()
@@ -119,7 +119,7 @@ class RootCoordTerm:
 
     async def _wait_until_clear(self) -> None:
         """Return when the leader before us has certainly stopped."""
-        wait_s = self._term.clear_at - self._context.clock.boottime()
+        wait_s = self._term.predecessor_stopped_at - self._context.clock.boottime()
         if wait_s > 0:
             log.info(
                 "waiting until the leader before us has certainly stopped", wait_s=round(wait_s, 3)

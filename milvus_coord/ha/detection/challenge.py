@@ -1,4 +1,4 @@
-"""D5: ask the active through etcd whether it can still write, and answer when asked."""
+"""Ask the active through etcd whether it can still write, and answer when asked."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Txn, mod_revision_is, put
 from milvus_coord.etcd.values import KeyValue
-from milvus_coord.ha.detection.challenge_record import Nonce
-from milvus_coord.ha.detection.etcd_latency import Pace
+from milvus_coord.ha.detection.etcd_latency import EtcdLatency
 from milvus_coord.ha.election.session import Session
 from milvus_coord.ha.election.term import Term
+from milvus_coord.ha.pair.challenge_record import Challenge
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.pair_state import Board
+from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.model.errors import BadValue
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.failpoints import failpoint
@@ -35,7 +35,7 @@ _AGAIN_S: Final = 0.1
 
 
 class Outcome(Enum):
-    """`VOID` proves nothing: etcd or our own loop was too slow, or K has changed meanwhile."""
+    """`VOID` proves nothing: etcd or our loop was too slow, or the active key has changed."""
 
     ANSWERED = "answered"
     UNANSWERED = "unanswered"
@@ -58,14 +58,14 @@ class Challenger:
         etcd: Etcd,
         clock: Clock,
         keys: Keys,
-        board: Board,
+        pair: PairState,
         session: Session,
-        pace: Pace,
+        pace: EtcdLatency,
         *,
         wait_s: float,
     ) -> None:
-        self._etcd, self._clock, self._keys, self._board = etcd, clock, keys, board
-        self._session, self._pace, self._wait_s = session, pace, wait_s
+        self._etcd, self._clock, self._keys, self._pair = etcd, clock, keys, pair
+        self._session, self._etcd_latency, self._wait_s = session, pace, wait_s
 
     async def ask(self, epoch: int) -> Reply:
         """Challenge the leader of `epoch` and wait.
@@ -74,36 +74,40 @@ class Challenger:
         nobody.
         """
         me = self._session.record.server_id
-        nonce = Nonce(secrets.token_hex(8), epoch)
+        challenge = Challenge(secrets.token_hex(8), epoch)
         asking = Txn(
             (mod_revision_is(self._keys.active, epoch),),
-            (put(self._keys.challenge(me), nonce.encode(), self._session.lease),),
+            (put(self._keys.challenge(me), challenge.encode(), self._session.lease),),
         )
         try:
-            asked = await self._pace.timed(self._etcd.txn(asking, timeout_s=_ASK_S))
+            asked = await self._etcd_latency.timed(self._etcd.txn(asking, timeout_s=_ASK_S))
             if not asked.succeeded:
                 return Reply(Outcome.VOID)
             await failpoint("after_challenge")
-            overslept_s = await self._wait(nonce)
+            overslept_s = await self._wait(challenge)
             answer = (
-                await self._pace.timed(self._etcd.get(self._keys.answer(me), timeout_s=_ASK_S))
+                await self._etcd_latency.timed(
+                    self._etcd.get(self._keys.answer(me), timeout_s=_ASK_S)
+                )
             ).kv
         except EtcdError as error:
             log.debug("challenge not put to the active", error=str(error))
             return Reply(Outcome.VOID)
-        if answer is not None and _nonce(answer) == nonce:
+        if answer is not None and _decoded(answer) == challenge:
             return Reply(Outcome.ANSWERED, answer.mod_revision)
         if overslept_s > _OVERSLEPT_S:
             return Reply(Outcome.VOID)
         return Reply(Outcome.UNANSWERED, answer.mod_revision if answer else 0)
 
-    async def _wait(self, nonce: Nonce) -> float:
+    async def _wait(self, challenge: Challenge) -> float:
         """Until the answer is heard, or the time is up; by how much more we slept, in seconds."""
         key = self._keys.answer(self._session.record.server_id)
-        pace_s = max(self._pace.typical_s, self._pace.last_s)  # the last was the asking
+        pace_s = max(
+            self._etcd_latency.typical_s, self._etcd_latency.last_s
+        )  # the last was the asking
         wait_s = max(self._wait_s, min(_PACES_BORNE * pace_s, WAIT_S_MAX))
         until_s = self._clock.boottime() + wait_s
-        waiting = asyncio.create_task(self._heard(key, nonce), name="ha.challenge.heard")
+        waiting = asyncio.create_task(self._heard(key, challenge), name="ha.challenge.heard")
         sleeping = asyncio.create_task(self._clock.sleep(wait_s), name="ha.challenge.time")
         try:
             await asyncio.wait((waiting, sleeping), return_when=asyncio.FIRST_COMPLETED)
@@ -113,44 +117,44 @@ class Challenger:
             await asyncio.wait((waiting, sleeping))
         return self._clock.boottime() - until_s
 
-    async def _heard(self, key: bytes, nonce: Nonce) -> None:
-        while self._board.answers.get(key) != nonce:
-            await self._board.changed.wait()
+    async def _heard(self, key: bytes, challenge: Challenge) -> None:
+        while self._pair.answers.get(key) != challenge:
+            await self._pair.changed.wait()
 
 
 class Answerer:
     """Answers challenges to one term by guarded writes: that they go through is the answer."""
 
-    def __init__(self, keys: Keys, board: Board, clock: Clock) -> None:
-        self._keys, self._board, self._clock = keys, board, clock
+    def __init__(self, keys: Keys, pair: PairState, clock: Clock) -> None:
+        self._keys, self._pair, self._clock = keys, pair, clock
 
     async def run(self, term: Term, lease: int, told: Callable[[], None]) -> None:
         """Answer until cancelled; `told` is called for each. Raises FencedOff."""
-        answered: dict[int, Nonce] = {}
+        answered: dict[int, Challenge] = {}
         while True:
-            seen = self._board.changed.version()
+            seen = self._pair.changed.version()
             open_ones = [
-                (server_id, nonce)
-                for server_id, nonce in self._asked()
-                if nonce.epoch == term.epoch and answered.get(server_id) != nonce
+                (server_id, challenge)
+                for server_id, challenge in self._asked()
+                if challenge.epoch == term.epoch and answered.get(server_id) != challenge
             ]
-            for server_id, nonce in open_ones:
-                if await self._answer(term, server_id, nonce, lease):
-                    answered[server_id] = nonce
+            for server_id, challenge in open_ones:
+                if await self._answer(term, server_id, challenge, lease):
+                    answered[server_id] = challenge
                     told()
-            if all(answered.get(server_id) == nonce for server_id, nonce in open_ones):
-                await self._board.changed.wait(since=seen)
+            if all(answered.get(server_id) == challenge for server_id, challenge in open_ones):
+                await self._pair.changed.wait(since=seen)
             else:
                 await self._clock.sleep(_AGAIN_S)
 
-    def _asked(self) -> Iterator[tuple[int, Nonce]]:
-        for key, nonce in self._board.challenges.items():
+    def _asked(self) -> Iterator[tuple[int, Challenge]]:
+        for key, challenge in self._pair.challenges.items():
             server_id = key[len(self._keys.challenges) :]
             if server_id.isdigit():
-                yield int(server_id), nonce
+                yield int(server_id), challenge
 
-    async def _answer(self, term: Term, server_id: int, nonce: Nonce, lease: int) -> bool:
-        reply = put(self._keys.answer(server_id), nonce.encode(), lease)
+    async def _answer(self, term: Term, server_id: int, challenge: Challenge, lease: int) -> bool:
+        reply = put(self._keys.answer(server_id), challenge.encode(), lease)
         try:
             await term.fence.commit(reply, timeout_s=_ANSWER_S)
         except EtcdError as error:
@@ -160,8 +164,8 @@ class Answerer:
         return True
 
 
-def _nonce(kv: KeyValue) -> Nonce | None:
+def _decoded(kv: KeyValue) -> Challenge | None:
     try:
-        return Nonce.decode(kv.key, kv.value)
+        return Challenge.decode(kv.key, kv.value)
     except BadValue:
         return None

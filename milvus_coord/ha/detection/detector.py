@@ -7,11 +7,11 @@ from typing import Final, Never, Protocol
 
 from milvus_coord.etcd.values import KeyValue
 from milvus_coord.ha.detection.challenge import Challenger, Outcome, Reply
-from milvus_coord.ha.detection.replacement import Conviction
-from milvus_coord.ha.detection.replacement_limits import Damping
+from milvus_coord.ha.detection.replacement import ReplacementOrder
+from milvus_coord.ha.detection.replacement_limits import ReplacementLimits
 from milvus_coord.ha.detection.suspicion import Sign, Suspicion
 from milvus_coord.ha.metrics import HaMetrics
-from milvus_coord.ha.pair.pair_state import Board
+from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.ha.settings import HaSettings
@@ -42,7 +42,7 @@ class Obstacles(Protocol):
 
 
 class Detector:
-    """Watches the holder of K as it was at one revision; a new one for each new K.
+    """Watches the holder of the active key as it was at one revision.
 
     Of a Go coordinator it sees the end of the process alone: its writes are unguarded, so while
     it may live it is left alone. So is one of ours where no pair is wanted.
@@ -52,17 +52,17 @@ class Detector:
         self,
         clock: Clock,
         settings: HaSettings,
-        board: Board,
+        pair: PairState,
         challenger: Challenger,
         metrics: HaMetrics,
         obstacles: Obstacles,
         active: KeyValue,
         holder: SessionRecord,
     ) -> None:
-        self._clock, self._settings, self._board = clock, settings, board
+        self._clock, self._settings, self._pair = clock, settings, pair
         self._challenger, self._metrics, self._obstacles = challenger, metrics, obstacles
         self._active, self._holder = active, holder
-        self._damping = Damping(settings.early_per_minute, settings.early_per_ten_minutes)
+        self._damping = ReplacementLimits(settings.early_per_minute, settings.early_per_ten_minutes)
         self._changed = Signal()
         self._held_back = ""
         self._suspicion = Suspicion(
@@ -71,9 +71,9 @@ class Detector:
             now_s=clock.boottime(),
         )
 
-    async def convict(self) -> Conviction:
+    async def wait_for_failure(self) -> ReplacementOrder:
         """Return when the active may be replaced; for as long as it does well, never."""
-        watching: list[asyncio.Task[Conviction | None]]
+        watching: list[asyncio.Task[ReplacementOrder | None]]
         watching = [asyncio.create_task(self._death(), name="ha.detect.death")]
         if self._holder.fenced and self._settings.active_standby:
             watching.append(asyncio.create_task(self._judge(), name="ha.detect.judge"))
@@ -82,17 +82,17 @@ class Detector:
             while True:
                 done, _ = await asyncio.wait(watching, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
-                    conviction = task.result()
-                    if conviction is not None:
-                        return conviction
+                    order = task.result()
+                    if order is not None:
+                        return order
                     watching.remove(task)
                 if not watching:
                     await asyncio.Event().wait()
         finally:
             await cancel_and_wait(*watching)
 
-    async def _death(self) -> Conviction | None:
-        """D2: the process has ended; None when it cannot be watched from here."""
+    async def _death(self) -> ReplacementOrder | None:
+        """The process has ended; None when it cannot be watched from here."""
         try:
             if self._holder.process is not None:
                 await outlive(self._holder.process)
@@ -108,10 +108,10 @@ class Detector:
         log.warn("the active's process has ended", holder=self._holder.address)
         self._metrics.suspected(Cause.PROCESS_DIED)
         await self._until_ready(died_s + _READY_WITHIN_S)
-        while self._board.pause is not None or not self._board.read:
-            self._hold_back("paused" if self._board.read else "etcd has not said whether we may")
+        while self._pair.pause is not None or not self._pair.read:
+            self._hold_back("paused" if self._pair.read else "etcd has not said whether we may")
             await self._clock.sleep(_HELD_BACK_S)
-        return Conviction(self._active, Cause.PROCESS_DIED, died_s)
+        return ReplacementOrder(self._active, Cause.PROCESS_DIED, died_s)
 
     async def _go_process(self) -> int | None:
         """The process behind a Go coordinator's address; a look that takes some milliseconds."""
@@ -125,7 +125,7 @@ class Detector:
             await self._clock.sleep(_RECONNECT_S)
 
     async def _listen(self) -> Never:
-        """D3, D4: follow the beats for ever, and connect again whenever they end."""
+        """Follow the beats for ever, and connect again whenever they end."""
         suspicion = self._suspicion
         while True:
             try:
@@ -155,8 +155,8 @@ class Detector:
         wanted = self._settings
         return BeatStream(self._holder.address, wanted.tls, _CONNECT_S, every_s=wanted.beat_s)
 
-    async def _judge(self) -> Conviction:
-        """D5 for every sign that lasts, as often as it takes."""
+    async def _judge(self) -> ReplacementOrder:
+        """Challenge the active while a sign lasts; return when it did not answer."""
         while True:
             seen = self._changed.version()
             sign = self._suspicion.sign(self._clock.boottime())
@@ -174,7 +174,9 @@ class Detector:
             elif reply.outcome is Outcome.VOID:
                 await self._clock.sleep(_HELD_BACK_S)
             elif self._still_suspected(asked_s) and not self._is_held_back():
-                return Conviction(self._active, sign.cause, sign.since_s, reply.answer_revision)
+                return ReplacementOrder(
+                    self._active, sign.cause, sign.since_s, reply.answer_revision
+                )
 
     def _still_suspected(self, asked_s: float) -> bool:
         """Whether there is a sign that is no older than the challenge.
@@ -206,14 +208,14 @@ class Detector:
 
     def _is_held_back(self) -> bool:
         """Whether we must leave even an active that cannot work to the backstop."""
-        if not self._board.read:
+        if not self._pair.read:
             return self._hold_back("etcd has not said whether we may")
-        if self._board.pause is not None:
+        if self._pair.pause is not None:
             return self._hold_back("paused")
         if obstacles := self._obstacles():
             return self._hold_back("not ready: " + "; ".join(obstacles))
         now_ms = self._clock.wall_ns() // 1_000_000
-        wait_ms = self._damping.wait_ms(self._board.history.values(), now_ms)
+        wait_ms = self._damping.wait_ms(self._pair.history.values(), now_ms)
         if wait_ms:
             return self._hold_back("damped: replaced early too often of late")
         self._held_back = ""

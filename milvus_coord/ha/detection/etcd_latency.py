@@ -14,7 +14,7 @@ T = TypeVar("T")
 _REMEMBERED: Final = 5
 
 
-class Pace:
+class EtcdLatency:
     """The times of the last few calls that were answered: how long an answer takes.
 
     `note` is told each, in seconds.

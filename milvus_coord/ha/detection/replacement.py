@@ -9,8 +9,8 @@ from milvus_coord.ha.pair.takeover import Cause
 
 
 @dataclass(frozen=True, slots=True)
-class Conviction:
-    """The active that K names in `active` may be replaced, while K stays as it is there.
+class ReplacementOrder:
+    """The holder of `active` may be replaced, while the active key is as it is there.
 
     `answer_revision` is where the answer to our challenge stood when it was lost, None when the
     process is proven dead. `since_s` is when it last gave a good sign (boot time, s).

@@ -11,8 +11,8 @@ _MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Damping:
-    """Early replacements (D3-D5) of one role that are allowed in a minute and in ten."""
+class ReplacementLimits:
+    """Early replacements of one role that are allowed in a minute and in ten."""
 
     per_minute: int
     per_ten_minutes: int

@@ -38,12 +38,12 @@ class Sign:
 
 
 class Suspicion:
-    """Suspects one active, for as long as it holds K. Times are boot time in seconds.
+    """Suspects one active, for as long as it holds the active key. Times are boot time in seconds.
 
     | seen | sign |
     |---|---|
-    | once up, the stream was reset and connecting is refused | UNREACHABLE (D3) |
-    | five beats are missing, or three times the worst stall of its loop of late | SILENT (D4) |
+    | once up, the stream was reset and connecting is refused | UNREACHABLE |
+    | five beats are missing, or three times the worst stall of its loop of late | SILENT |
     | no beat ever came, for half a second more, in which to connect | SILENT |
     | beats come, but half its serve lease has passed without a proof in etcd | UNPROVEN |
 

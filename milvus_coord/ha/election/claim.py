@@ -1,4 +1,4 @@
-"""Whether K may be claimed, and under which comparison: a pure decision."""
+"""Whether the active key may be claimed, and under which comparison: a pure decision."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from milvus_coord.etcd.txn import Compare, lease_is, mod_revision_is, version_is
 from milvus_coord.etcd.values import KeyValue
-from milvus_coord.ha.detection.replacement import Conviction
+from milvus_coord.ha.detection.replacement import ReplacementOrder
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.roster import holder_of
 from milvus_coord.ha.pair.session_record import SessionRecord
@@ -15,7 +15,7 @@ from milvus_coord.ha.pair.takeover import Cause
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """K may be taken if all `conditions` still hold."""
+    """The active key may be taken if all `conditions` still hold."""
 
     conditions: tuple[Compare, ...]
     cause: Cause
@@ -23,20 +23,20 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """K is somebody's; `by` says whose, for a log line, `holder` when its record is readable."""
+    """Somebody holds the active key: `by` for a log line, `holder` when its record is readable."""
 
     by: str
     holder: SessionRecord | None = None
 
 
-def judge(
+def decide_claim(
     keys: Keys, active: KeyValue | None, *, own_lease: int, leadership_revision: int
 ) -> Claim | Held:
-    """Decide from K as it is known.
+    """Decide from the active key as it is known.
 
     `leadership_revision` is the mod_revision of the leadership key, 0 when it is absent.
 
-    | K | answer |
+    | the active key | answer |
     |---|---|
     | absent | claim |
     | on our own lease: given to us, or won by a transaction whose answer was lost | claim |
@@ -66,16 +66,16 @@ def judge(
     )
 
 
-def replace(keys: Keys, convicted: Conviction, me: int) -> Claim:
-    """Form B: put ourselves over an active that must go, unless it has moved meanwhile.
+def replacement_claim(keys: Keys, order: ReplacementOrder, me: int) -> Claim:
+    """Put ourselves over an active that must go, unless it has moved meanwhile.
 
-    Compared besides K: that our challenge is still unanswered.
+    Compared besides the active key: that our challenge is still unanswered.
     """
-    active = convicted.active
+    active = order.active
     conditions: tuple[Compare, ...] = (
         lease_is(keys.active, active.lease),
         mod_revision_is(keys.active, active.mod_revision),
     )
-    if convicted.answer_revision is not None:
-        conditions += (mod_revision_is(keys.answer(me), convicted.answer_revision),)
-    return Claim(conditions, convicted.cause)
+    if order.answer_revision is not None:
+        conditions += (mod_revision_is(keys.answer(me), order.answer_revision),)
+    return Claim(conditions, order.cause)

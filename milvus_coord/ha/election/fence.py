@@ -31,9 +31,9 @@ def _nobody(by: RefusedBy) -> None:
 class Fence:
     """The comparisons that every write of one term carries.
 
-    K must still hang on our lease, and must not have been written since we won it. The second
-    also stops what an earlier term of this same process may have left in the network. `refused`
-    is told of each write that was kept out because the term was over.
+    The active key must still hang on our lease, and must not have been written since we won it. The
+    second also stops what an earlier term of this same process may have left in the network.
+    `refused` is told of each write that was kept out because the term was over.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Give K up with consent: to a ready standby of ours, or to whoever comes first."""
+"""Give the active key up with consent: to a ready standby of ours, or to whoever comes first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from milvus_coord.etcd.values import KeyValue
 from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
-from milvus_coord.ha.pair.pair_state import Board
+from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.sessions_watch import SessionsWatch
 from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.ha.settings import HaSettings
@@ -36,10 +36,10 @@ class HandOver:
         self._etcd, self._keys, self._settings, self._watch = etcd, keys, settings, watch
 
     async def to_heir(self, term: Term, ready: list[int], why: Cause) -> bool:
-        """Put K under the lease of the first of `ready` that takes it, in one transaction.
+        """Put the active key under the lease of the first of `ready` that takes it.
 
-        An heir that does not claim K within half a second loses it again, so that any standby may
-        win. False when nobody was given it.
+        An heir that does not claim the active key within half a second loses it again, so that any
+        standby may win. False when nobody was given it.
         """
         for server_id in ready:
             heir = self._watch.roster.instances.get(self._keys.instance(server_id))
@@ -59,32 +59,34 @@ class HandOver:
             return True
         return False
 
-    async def see_it_serve(self, term: Term, board: Board) -> None:
+    async def see_it_serve(self, term: Term, pair: PairState) -> None:
         """Wait until the heir serves, a quarter of a second at most.
 
         What comes next, tearing down a process for one, would cost the heir processor time just
         when clients wait for it.
         """
-        serving = _serving_after(term.epoch, board)
+        serving = _serving_after(term.epoch, pair)
         with suppress(TimeoutError):
             await within(HEIR_SERVES_S, serving, clock=self._clock, name="ha.heir_serves")
             log.info("the heir serves", epoch=term.epoch)
 
     async def release(self, term: Term, why: Cause) -> None:
-        """Delete K and note that this term has ended; gives up after a second."""
+        """Delete the active key and note that this term has ended; gives up after a second."""
         ops = delete(self._keys.active), self._note(term, why)
         try:
             await term.fence.commit(*ops, timeout_s=RELEASE_S)
         except FencedOff:
             return
         except EtcdError as error:
-            log.warn("K not given up, it goes with the session lease", error=str(error))
+            log.warn(
+                "the active key not given up, it goes with the session lease", error=str(error)
+            )
         else:
             log.info("released the ACTIVE key", epoch=term.epoch)
 
     def _note(self, term: Term, why: Cause) -> Op:
         """That we have stopped; but while the leader before us may serve, it is not said."""
-        clear = self._clock.boottime() >= term.clear_at
+        clear = self._clock.boottime() >= term.predecessor_stopped_at
         over = LeadershipRecord(
             server_id=term.server_id,
             address=self._settings.address,
@@ -95,7 +97,7 @@ class HandOver:
         return put(self._keys.leadership, over.encode())
 
     async def _see_it_taken(self, heir: KeyValue, given_at: int) -> None:
-        """Take K back from an heir that does not react, a frozen one for instance."""
+        """Take the active key back from an heir that does not react, a frozen one for instance."""
         taken = self._taken_after(given_at)
         try:
             await within(ACCEPT_S, taken, clock=self._clock, name="ha.heir_takes")
@@ -107,13 +109,13 @@ class HandOver:
             try:
                 await self._etcd.txn(back, timeout_s=RELEASE_S)
             except EtcdError as error:
-                log.warn("K stays with the heir's lease", error=str(error))
+                log.warn("the active key stays with the heir's lease", error=str(error))
 
     async def _taken_after(self, given_at: int) -> None:
         while self._watch.roster.active_revision <= given_at:
             await self._watch.changed.wait()
 
 
-async def _serving_after(epoch: int, board: Board) -> None:
-    while not any(later.served and later.epoch > epoch for later in board.history.values()):
-        await board.changed.wait()
+async def _serving_after(epoch: int, pair: PairState) -> None:
+    while not any(later.served and later.epoch > epoch for later in pair.history.values()):
+        await pair.changed.wait()

@@ -1,4 +1,4 @@
-"""One term from the claim to its end: guards, activation, serving, giving K up."""
+"""One term from the claim to its end: guards, activation, serving, giving the active key up."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from milvus_coord.ha.election.handover import HandOver
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.ha.election.session import Session
-from milvus_coord.ha.election.standby import HaContext, Won
-from milvus_coord.ha.election.switchover import Switching, first_of
+from milvus_coord.ha.election.standby import ElectionResult, HaContext
+from milvus_coord.ha.election.switchover import SwitchoverHandler, first_of
 from milvus_coord.ha.election.term import Guards, Term
 from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
-from milvus_coord.ha.pair.operator_records import Switchover
-from milvus_coord.ha.pair.pair_state import Board
+from milvus_coord.ha.pair.operator_records import SwitchoverRequest
+from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.takeover import Cause, Takeover
-from milvus_coord.ha.pair.takeover_history import clear_lease, write_history
+from milvus_coord.ha.pair.takeover_history import revoke_predecessor_lease, write_history
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.failpoints import failpoint
@@ -31,28 +31,28 @@ _FIRST_ANSWERS_S: Final = 0.02
 
 
 class _TermOver(CoordError):
-    """The term ended in order, K has been given up."""
+    """The term ended in order, the active key has been given up."""
 
 
 class Leading:
     """Leads once, in one session; then it is used up."""
 
     def __init__(
-        self, context: HaContext, lifecycle: Lifecycle, session: Session, won: Won
+        self, context: HaContext, lifecycle: Lifecycle, session: Session, won: ElectionResult
     ) -> None:
         self._context, self._lifecycle = context, lifecycle
         self._session, self._won = session, won
-        self._board: Board = context.board
+        self._pair: PairState = context.pair
         self._hand_over = HandOver(
             context.etcd, context.clock, context.keys, context.settings, context.watch
         )
         self._served = False
-        self._settled = asyncio.Event()
+        self._first_answers_done = asyncio.Event()
         self._why = Cause.FAILED
         self._to = 0
 
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> bool:
-        """Lead until `stop`, a wish to switch over, or a loss; whether it ever came to serve."""
+        """Lead until `stop`, a request to switch over, or a loss; whether it ever came to serve."""
         term = self._begin()
         in_order = False
         try:
@@ -65,8 +65,8 @@ class Leading:
                 await leader.admit()
                 tasks.create_task(self._settle(), name="ha.settle")
                 await failpoint("after_serve")
-                wish = tasks.create_task(self._switching().accepted(term), name="ha.switchover")
-                await self._until_told(stop, wish)
+                request = tasks.create_task(self._switching().accepted(term), name="ha.switchover")
+                await self._until_told(stop, request)
                 await self._finish(hurry)
                 raise _TermOver
         except* (_TermOver, Interrupted):
@@ -79,7 +79,7 @@ class Leading:
         finally:
             self._lifecycle.fenced_off = term.fence.broken.is_set()
             self._lifecycle.to(Phase.STEPPING_DOWN)
-            self._context.presence.serve = None
+            self._context.publisher.serve = None
             await to_the_end(self._leave(term, in_order=in_order), name="ha.leave")
         return self._served
 
@@ -93,7 +93,7 @@ class Leading:
         self._context.metrics.took_over(won.cause)
         self._lifecycle.to(Phase.ACTIVATING, epoch=won.epoch)
         serve = ServeLease(self._context.clock, settings.serve_lease_s, won.sent_at)
-        self._context.presence.serve = serve
+        self._context.publisher.serve = serve
         keys = self._context.keys
         return Term(
             server_id=server_id,
@@ -106,26 +106,28 @@ class Leading:
                 self._context.metrics.refused,
             ),
             serve=serve,
-            clear_at=won.clear_at,
+            predecessor_stopped_at=won.predecessor_stopped_at,
             phases=won.phases,
-            settled=self._settled,
+            first_answers_done=self._first_answers_done,
         )
 
     def _start_guards(self, term: Term, tasks: asyncio.TaskGroup) -> None:
         context = self._context
         guards = Guards(context.etcd, context.clock, context.keys, context.watch, self._session)
         guards.start(term, tasks)
-        answerer = Answerer(context.keys, self._board, context.clock)
+        answerer = Answerer(context.keys, self._pair, context.clock)
         answering = answerer.run(term, self._session.lease, context.metrics.answered)
         tasks.create_task(answering, name="ha.answer")
         writing = write_history(
-            term, context, self._takeover(), self._mine(TermState.CLEAR), self._settled
+            term, context, self._takeover(), self._mine(TermState.CLEAR), self._first_answers_done
         )
         tasks.create_task(writing, name="ha.history")
-        if self._won.before_lease:
-            lease = self._won.before_lease
-            clearing = clear_lease(context.etcd, context.clock, lease, self._settled)
-            tasks.create_task(clearing, name="ha.clear_lease")
+        if self._won.predecessor_lease:
+            lease = self._won.predecessor_lease
+            clearing = revoke_predecessor_lease(
+                context.etcd, context.clock, lease, self._first_answers_done
+            )
+            tasks.create_task(clearing, name="ha.revoke_predecessor_lease")
 
     def _mine(self, state: TermState) -> LeadershipRecord:
         record, settings = self._session.record, self._context.settings
@@ -142,14 +144,14 @@ class Leading:
             epoch=won.epoch,
             server_id=record.server_id,
             address=record.address,
-            from_server_id=won.before.server_id,
-            from_address=won.before.address,
+            from_server_id=won.predecessor.server_id,
+            from_address=won.predecessor.address,
             cause=won.cause,
             at_ms=self._context.clock.wall_ns() // 1_000_000,
         )
 
-    def _switching(self) -> Switching:
-        return Switching(self._context.clock, self._context.keys, self._board)
+    def _switching(self) -> SwitchoverHandler:
+        return SwitchoverHandler(self._context.clock, self._context.keys, self._pair)
 
     def _serving(self, term: Term) -> None:
         title = self._context.settings.title
@@ -163,11 +165,13 @@ class Leading:
 
     async def _settle(self) -> None:
         await self._context.clock.sleep(_FIRST_ANSWERS_S)
-        self._settled.set()
+        self._first_answers_done.set()
 
-    async def _until_told(self, stop: asyncio.Event, wish: asyncio.Task[Switchover]) -> None:
-        """Until a stop request or a wish that was accepted; notes which."""
-        accepted = await first_of(stop, wish)
+    async def _until_told(
+        self, stop: asyncio.Event, request: asyncio.Task[SwitchoverRequest]
+    ) -> None:
+        """Until a stop request or a request that was accepted; notes which."""
+        accepted = await first_of(stop, request)
         self._why = Cause.STOPPED if accepted is None else Cause.SWITCHOVER
         self._to = 0 if accepted is None else accepted.to
 
@@ -180,17 +184,17 @@ class Leading:
             await self._context.leader.abandon()
 
     async def _leave(self, term: Term, *, in_order: bool) -> None:
-        """Give K up: to a ready standby when all work has ended in order, else to whoever comes."""
+        """Give the active key up: to a ready standby when all work ended in order."""
         given = False
         if in_order:
             await failpoint("before_hand_over")
-            ready = self._board.ready(besides=term.server_id)
+            ready = self._pair.ready(besides=term.server_id)
             heirs = [self._to] if self._to in ready else ready
             given = await self._hand_over.to_heir(term, heirs, self._why)
             await failpoint("after_hand_over")
         await self._context.leader.abandon()
         if given:
-            await self._hand_over.see_it_serve(term, self._board)
+            await self._hand_over.see_it_serve(term, self._pair)
         else:
             await failpoint("before_release")
             why = self._why if in_order else Cause.FAILED

@@ -15,10 +15,10 @@ from milvus_coord.ha.election.standby import HaContext, Standby
 from milvus_coord.ha.election.term import Leader
 from milvus_coord.ha.metrics import HaMetrics
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.pair_state import Board
+from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.pair.sessions_watch import SessionsWatch
-from milvus_coord.ha.pair.status_publisher import Presence
+from milvus_coord.ha.pair.status_publisher import StatusPublisher
 from milvus_coord.ha.settings import HaSettings
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.states import Phase
@@ -31,12 +31,12 @@ from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log
 
 
-class Candidate:
+class HaRunner:
     """Takes part in the election of one role. One instance per process.
 
     `makes_progress` gates the renewal of the session lease; `loop_lag_s` is the longest stall of
     the main loop of late, in seconds. Trouble in etcd, a lost lease, a lost
-    K and a failed activation all lead back to standing by; only `stop` ends `run`.
+    The active key and a failed activation all lead back to standing by; only `stop` ends `run`.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Candidate:
         self._makes_progress = makes_progress
         self._keys = Keys(settings.meta_root, settings.role)
         self._watch = SessionsWatch(etcd, clock, self._keys)
-        self._board = Board(etcd, clock, self._keys)
+        self._pair = PairState(etcd, clock, self._keys)
         self._failed = Backoff(0.5, 30.0)
         self.session: Session | None = None
-        self.presence = Presence(
+        self.publisher = StatusPublisher(
             etcd, clock, self._keys, settings, lifecycle, leader, metrics, loop_lag_s
         )
         self._metrics = metrics
@@ -68,8 +68,8 @@ class Candidate:
             keys=self._keys,
             settings=settings,
             watch=self._watch,
-            board=self._board,
-            presence=self.presence,
+            pair=self._pair,
+            publisher=self.publisher,
             leader=leader,
             metrics=metrics,
         )
@@ -104,7 +104,7 @@ class Candidate:
         async with TaskGroup() as tasks:
             following = (
                 tasks.create_task(self._watch.run(), name="ha.sessions"),
-                tasks.create_task(self._board.listen(), name="ha.board"),
+                tasks.create_task(self._pair.listen(), name="ha.pair"),
             )
             while not stop.is_set():
                 await self._live_one_session(stop, hurry)
@@ -122,7 +122,7 @@ class Candidate:
             async with TaskGroup() as tasks:
                 helpers = [tasks.create_task(session.keep(self._makes_progress), name="ha.lease")]
                 if self._settings.active_standby:
-                    say = self.presence.publish(session)
+                    say = self.publisher.publish(session)
                     helpers.append(tasks.create_task(say, name="ha.status"))
                     mind = self._mind_instance_key(session)
                     helpers.append(tasks.create_task(mind, name="ha.instance_key"))
@@ -192,8 +192,8 @@ class Candidate:
             self._enter_standby()
             standby = Standby(self._context, session)
             try:
-                await run_until(stop, self._clock.sleep(self.presence.rest_s), name="ha.rest")
-                self.presence.rest_s = 0.0
+                await run_until(stop, self._clock.sleep(self.publisher.rest_s), name="ha.rest")
+                self.publisher.rest_s = 0.0
                 won = await run_until(stop, standby.win(), name="ha.standby")
             except Interrupted:
                 return
@@ -203,7 +203,7 @@ class Candidate:
             if served:
                 self._failed.reset()
             else:
-                self.presence.rest_s = self._failed.next()
+                self.publisher.rest_s = self._failed.next()
 
     def _enter_standby(self) -> None:
         if self._lifecycle.phase is Phase.STANDBY:
@@ -214,5 +214,5 @@ class Candidate:
 
     @property
     def ready(self) -> bool:
-        """Whether we would take K over at once if it were given to us."""
-        return self.presence.ready
+        """Whether we would take the active key over at once if it were given to us."""
+        return self.publisher.ready

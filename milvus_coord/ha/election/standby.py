@@ -1,4 +1,4 @@
-"""Stand by until K can be claimed, and claim it by one transaction."""
+"""Stand by until the active key can be claimed, and claim it by one transaction."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from milvus_coord.etcd.txn import Txn, get, put
 from milvus_coord.etcd.values import KeyValue
 from milvus_coord.ha.detection.challenge import Challenger
 from milvus_coord.ha.detection.detector import Detector
-from milvus_coord.ha.detection.replacement import Conviction
-from milvus_coord.ha.election.claim import Claim, Held, judge, replace
+from milvus_coord.ha.detection.replacement import ReplacementOrder
+from milvus_coord.ha.election.claim import Claim, Held, decide_claim, replacement_claim
 from milvus_coord.ha.election.phases import Phases
 from milvus_coord.ha.election.session import Session, SessionLost
 from milvus_coord.ha.election.term import Leader
 from milvus_coord.ha.metrics import HaMetrics
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
-from milvus_coord.ha.pair.pair_state import Board
+from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.pair.sessions_watch import SessionsWatch
-from milvus_coord.ha.pair.status_publisher import Presence
+from milvus_coord.ha.pair.status_publisher import StatusPublisher
 from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.ha.settings import WRITE_S, HaSettings
 from milvus_coord.model.errors import BadValue
@@ -35,34 +35,34 @@ from milvus_coord.telemetry.log import log
 
 ANNOUNCE_EVERY_S: Final = 10.0
 HEAD_START_S: Final = 2.0
-"""How long a standby that is not ready leaves a free K to those that may be."""
+"""How long a standby that is not ready leaves a free active key to those that may be."""
 
 _LOOK_AGAIN_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
-    """Who held K before us; 0 and "" when nobody is known."""
+class Predecessor:
+    """Who held the active key before us; 0 and "" when nobody is known."""
 
     server_id: int = 0
     address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Won:
-    """K is ours: `epoch` is the revision of the transaction, sent at `sent_at` (boot time, s).
+class ElectionResult:
+    """The active key is ours: claimed at revision `epoch`, sent at `sent_at` (boot time, s).
 
-    `clear_at` is the boot time from which the leader before us has certainly stopped. `cause` and
-    `before` tell how it ended and who it was; `before_lease` is the session lease that it has left
-    behind, 0 for none.
+    `predecessor_stopped_at` is the boot time from which the leader before us has certainly stopped.
+    `cause` and `predecessor` tell how it ended and who it was; `predecessor_lease` is the session
+    lease that it has left behind, 0 for none.
     """
 
     epoch: int
     sent_at: float
-    clear_at: float
+    predecessor_stopped_at: float
     cause: Cause
-    before: Before
-    before_lease: int
+    predecessor: Predecessor
+    predecessor_lease: int
     phases: Phases
 
 
@@ -75,14 +75,14 @@ class HaContext:
     keys: Keys
     settings: HaSettings
     watch: SessionsWatch
-    board: Board
-    presence: Presence
+    pair: PairState
+    publisher: StatusPublisher
     leader: Leader
     metrics: HaMetrics
 
 
 class Standby:
-    """The wait of one session for K."""
+    """The wait of one session for the active key."""
 
     def __init__(self, context: HaContext, session: Session) -> None:
         self._context, self._session = context, session
@@ -93,16 +93,16 @@ class Standby:
             context.etcd,
             context.clock,
             context.keys,
-            context.board,
+            context.pair,
             session,
-            context.presence.pace,
+            context.publisher.etcd_latency,
             wait_s=context.settings.challenge_s,
         )
         self._told = ""
         self._free_since_s: float | None = None
 
-    async def win(self) -> Won:
-        """Return once K is ours. Raises SessionLost when our lease is gone."""
+    async def win(self) -> ElectionResult:
+        """Return once the active key is ours. Raises SessionLost when our lease is gone."""
         announcer = asyncio.create_task(self._announce(), name="ha.standby.announce")
         try:
             while True:
@@ -133,13 +133,13 @@ class Standby:
         return SessionLost(f"lease {self._session.lease:x} is gone in etcd")
 
     async def _verdict(self) -> Claim | Held | None:
-        """Whether K may be claimed; None to look again soon."""
+        """Whether the active key may be claimed; None to look again soon."""
         roster = self._watch.roster
         if roster.revision == 0:
             return Held("not known yet")
         active = roster.active
         attached = active is None or active.lease != 0
-        verdict = judge(
+        verdict = decide_claim(
             self._keys,
             active,
             own_lease=self._session.lease,
@@ -155,7 +155,7 @@ class Standby:
         return verdict
 
     def _may_claim(self, claim: Claim) -> bool:
-        """Leave a free K to others while we could do nothing with it."""
+        """Leave a free active key to others while we could do nothing with it."""
         leader = self._context.leader
         if not leader.has_port:
             return False
@@ -169,7 +169,7 @@ class Standby:
             self._free_since_s = now_s
         return now_s - self._free_since_s >= HEAD_START_S
 
-    async def _detect(self, holder: SessionRecord, seen: int) -> Won | None:
+    async def _detect(self, holder: SessionRecord, seen: int) -> ElectionResult | None:
         """Watch the active until something changes in the roster, or it may be replaced."""
         active = self._watch.roster.active
         if active is None:
@@ -178,14 +178,14 @@ class Standby:
         detector = Detector(
             self._clock,
             self._settings,
-            context.board,
+            context.pair,
             self._challenger,
             context.metrics,
-            context.presence.obstacles,
+            context.publisher.obstacles,
             active,
             holder,
         )
-        detecting = asyncio.create_task(detector.convict(), name="ha.detect")
+        detecting = asyncio.create_task(detector.wait_for_failure(), name="ha.detect")
         moved = asyncio.create_task(self._moved(active, seen), name="ha.detect.moved")
         try:
             await asyncio.wait((detecting, moved), return_when=asyncio.FIRST_COMPLETED)
@@ -196,7 +196,7 @@ class Standby:
             await cancel_and_wait(detecting, moved)
 
     async def _moved(self, active: KeyValue, seen: int) -> None:
-        """Until K is not what it was."""
+        """Until the active key is not what it was."""
         while True:
             now = self._watch.roster.active
             if now is None or now.mod_revision != active.mod_revision:
@@ -204,23 +204,25 @@ class Standby:
             await self._watch.changed.wait(since=seen)
             seen = self._watch.changed.version()
 
-    async def _replace(self, convicted: Conviction) -> Won | None:
-        """Form B. When etcd fails or the active has moved, everything is looked at anew."""
+    async def _replace(self, order: ReplacementOrder) -> ElectionResult | None:
+        """Put ourselves over the active; None when etcd fails or the active has moved."""
         if not self._context.leader.has_port:
             return None
         await failpoint("before_replace")
-        log.warn("replacing the active", cause=convicted.cause.value)
+        log.warn("replacing the active", cause=order.cause.value)
         self._tell_start()
-        claim = replace(self._keys, convicted, self._session.record.server_id)
+        claim = replacement_claim(self._keys, order, self._session.record.server_id)
         try:
-            return await self._claim(claim, convicted)
+            return await self._claim(claim, order)
         except LeaseNotFound as error:
             raise self._lost() from error
         except EtcdError as error:
             await self._retry.wait(error)
             return None
 
-    async def _claim(self, claim: Claim, convicted: Conviction | None = None) -> Won | None:
+    async def _claim(
+        self, claim: Claim, order: ReplacementOrder | None = None
+    ) -> ElectionResult | None:
         record, lease = self._session.record, self._session.lease
         mine = LeadershipRecord(
             server_id=record.server_id,
@@ -240,9 +242,9 @@ class Standby:
         holder, known = self._watch.roster.active, self._watch.roster.last_holder
         phases = Phases(self._clock)
         sent_at = self._clock.boottime()
-        if convicted is not None:
-            phases.book("detect", sent_at - convicted.since_s)
-        result = await self._context.presence.pace.timed(
+        if order is not None:
+            phases.book("detect", sent_at - order.since_s)
+        result = await self._context.publisher.etcd_latency.timed(
             self._etcd.txn(claiming, timeout_s=WRITE_S)
         )
         before = result.kv(0)
@@ -251,13 +253,13 @@ class Standby:
             return None
         phases.end("claim")
         last = self._last_term(before, known)
-        return Won(
+        return ElectionResult(
             epoch=result.revision,
             sent_at=sent_at,
-            clear_at=self._clock.boottime() + _others_serve_s(last, convicted),
+            predecessor_stopped_at=self._clock.boottime() + _others_serve_s(last, order),
             cause=_cause(claim, last, known),
-            before=_before(claim, last, known),
-            before_lease=holder.lease if convicted and holder else 0,
+            predecessor=_predecessor(claim, last, known),
+            predecessor_lease=holder.lease if order and holder else 0,
             phases=phases,
         )
 
@@ -290,7 +292,7 @@ class Standby:
         log.info("start retrying to register as ACTIVE service...")
 
     def _tell(self, held: Held) -> None:
-        """Say whose K is, once for each holder."""
+        """Say whose active key is, once for each holder."""
         if held.by == self._told:
             return
         self._told = held.by
@@ -300,7 +302,7 @@ class Standby:
             log.info(f"{role} start to watch ACTIVE key {self._keys.active.decode()}")
 
     async def _announce(self) -> None:
-        """Every ten seconds: the STANDBY line, and a look at K beside the watch."""
+        """Every ten seconds: the STANDBY line, and a look at the active key beside the watch."""
         role = self._settings.role
         while True:
             if self._settings.active_standby:
@@ -325,22 +327,22 @@ class Standby:
         )
 
 
-def _others_serve_s(last: LeadershipRecord | None, convicted: Conviction | None) -> float:
+def _others_serve_s(last: LeadershipRecord | None, order: ReplacementOrder | None) -> float:
     """How long from now a leader before us may still be answering, in seconds.
 
     Not at all when the last one said that it had stopped, or is proven dead after it had outwaited
-    its own predecessor. A K that merely vanished proves nothing; nor does a record of our own,
-    which may stem from a claim whose answer was lost; nor that a Go coordinator led meanwhile.
+    its own predecessor. An active key that merely vanished proves nothing; nor does a record of our
+    own, which may stem from a claim whose answer was lost; nor that a Go coordinator led meanwhile.
     """
     if last is None or last.state is TermState.RELEASED:
         return 0.0
-    if last.state is TermState.CLEAR and convicted is not None and convicted.proven_dead:
+    if last.state is TermState.CLEAR and order is not None and order.proven_dead:
         return 0.0
     return last.serve_lease_ms / 1000
 
 
 def _cause(claim: Claim, last: LeadershipRecord | None, known: SessionRecord | None) -> Cause:
-    """Why the term begins, as far as K and the last leader's own words tell."""
+    """Why the term begins, as far as the active key and the last leader's own words tell."""
     if claim.cause not in (Cause.LEASE_ENDED, Cause.REGAINED):
         return claim.cause
     if last is None and known is None:
@@ -355,8 +357,10 @@ def _cause(claim: Claim, last: LeadershipRecord | None, known: SessionRecord | N
     return claim.cause
 
 
-def _before(claim: Claim, last: LeadershipRecord | None, known: SessionRecord | None) -> Before:
-    """Who led: the last leader's own words, where K was already ours, else K as it was."""
+def _predecessor(
+    claim: Claim, last: LeadershipRecord | None, known: SessionRecord | None
+) -> Predecessor:
+    """Who led: by the last leader's record where the key was already ours, else by the key."""
     if claim.cause is Cause.REGAINED and last is not None:
-        return Before(last.server_id, last.address)
-    return Before(known.server_id, known.address) if known is not None else Before()
+        return Predecessor(last.server_id, last.address)
+    return Predecessor(known.server_id, known.address) if known is not None else Predecessor()

@@ -1,4 +1,4 @@
-"""One leadership, from the transaction that won K to the end of its scope."""
+"""One leadership, from the transaction that won the active key to the end of its scope."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ class Deposed(CoordError):
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """What a leader holds: `epoch` is the revision that won K.
+    """What a leader holds: `epoch` is the revision that won the active key.
 
-    `clear_at` is the boot time (s) from which a predecessor can no longer be answering. Until
-    then nothing may be done that etcd cannot fence. `phases` tells the history how long it took,
-    `settled` is set a moment after the term serves: what can wait begins then.
+    `predecessor_stopped_at` is the boot time (s) from which a predecessor can no longer be
+    answering. Until then nothing may be done that etcd cannot fence. `phases` tells the history how
+    long it took, `first_answers_done` is set a moment after the term serves: what can wait begins
+    then.
     """
 
     server_id: int
     epoch: int
     fence: Fence
     serve: ServeLease
-    clear_at: float
+    predecessor_stopped_at: float
     phases: Phases
-    settled: asyncio.Event
+    first_answers_done: asyncio.Event
 
 
 class Leader(Protocol):
@@ -87,7 +88,7 @@ class Guards:
         tasks.create_task(self._serve(term), name="ha.guard.serve")
 
     async def _key(self, term: Term) -> None:
-        """K was written or deleted after we won it: by hand, by its lease's end, by a successor."""
+        """The key was changed since: by hand, by its lease's end, by a successor."""
         roster = self._watch.roster
         while roster.active_revision <= term.epoch:
             await self._watch.changed.wait()
@@ -105,7 +106,7 @@ class Guards:
         raise Deposed(f"the session lease was not renewed for {self._session.ttl_s} s")
 
     async def _serve(self, term: Term) -> None:
-        """Prove leadership by reading K, four times within each serve lease."""
+        """Prove leadership by reading the active key, four times within each serve lease."""
         serve, lapsed = term.serve, False
         while True:
             await self._clock.sleep(serve.renew_every_s)

@@ -19,7 +19,7 @@ class Keys:
 
     @property
     def active(self) -> bytes:
-        """K: the session of the active; what Go clients look up."""
+        """The active key: the session of the active; what Go clients look up."""
         return f"{self.meta_root}/session/{self.role}".encode()
 
     def instance(self, server_id: int) -> bytes:
@@ -27,7 +27,7 @@ class Keys:
         return b"%s-%d" % (self.active, server_id)
 
     def is_session(self, key: bytes) -> bool:
-        """Whether `key` is K or an instance key of this role, and not only alike in prefix."""
+        """Whether `key` is the active key or an instance key, and not only alike in prefix."""
         if not key.startswith(self.active):
             return False
         rest = key[len(self.active) :]
@@ -86,5 +86,5 @@ class Keys:
 
     @property
     def switchover(self) -> bytes:
-        """A person's wish that the active hand over; on a lease of the asker."""
+        """An operator's request that the active hand over; on a lease of the asker."""
         return self.ha + b"switchover"

@@ -24,7 +24,7 @@ class TermState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LeadershipRecord:
-    """The value of the leadership key: JSON, written in the transactions that win and give up K.
+    """The value of the leadership key: JSON, written by the transactions that begin and end a term.
 
     `serve_lease_ms` is the longest time that its leader may go on answering unnoticed; `why` the
     value of a `Cause`, for a term that was released.

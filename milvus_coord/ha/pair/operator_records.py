@@ -29,7 +29,7 @@ class Pause:
             raise json_record.unreadable(key, value, repr(error)) from error
 
 
-class WishState(Enum):
+class RequestState(Enum):
     """`ASKED -> ACCEPTED | REFUSED`; the active moves it, by a guarded write."""
 
     ASKED = "asked"
@@ -38,11 +38,11 @@ class WishState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Switchover:
+class SwitchoverRequest:
     """The value of the switchover key, written on a lease of the asker.
 
     Attributes:
-        nonce: tells this wish from others.
+        nonce: tells this request from others.
         epoch: of the active that was meant; another active refuses it.
         to: server id of the standby that shall take over, 0 for any.
         by: who asks, for logs and history.
@@ -53,14 +53,14 @@ class Switchover:
     epoch: int
     to: int
     by: str
-    state: WishState = WishState.ASKED
+    state: RequestState = RequestState.ASKED
     why: str = ""
 
     def encode(self) -> bytes:
         return json_record.encode(self)
 
     @classmethod
-    def decode(cls, key: bytes, value: bytes) -> Switchover:
+    def decode(cls, key: bytes, value: bytes) -> SwitchoverRequest:
         """Raises BadValue that names key and value."""
         fields = json_record.fields_of(key, value)
         try:
@@ -69,7 +69,7 @@ class Switchover:
                 epoch=int(fields["epoch"]),
                 to=int(fields["to"]),
                 by=str(fields["by"]),
-                state=WishState(fields["state"]),
+                state=RequestState(fields["state"]),
                 why=str(fields["why"]),
             )
         except json_record.MALFORMED as error:

@@ -9,8 +9,8 @@ from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Txn, delete, get, mod_revision_is, put, version_is
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.operator_records import Pause, Switchover, WishState
-from milvus_coord.ha.pair.role_snapshot import UNREADABLE_PAUSE, Instance, RoleReading
+from milvus_coord.ha.pair.operator_records import Pause, RequestState, SwitchoverRequest
+from milvus_coord.ha.pair.role_snapshot import UNREADABLE_PAUSE, Instance, RoleSnapshot
 from milvus_coord.ha.pair.takeover import Cause, Takeover
 from milvus_coord.ha.settings import WRITE_S
 from milvus_coord.model.errors import BadValue, CoordError
@@ -18,17 +18,17 @@ from milvus_coord.model.errors import BadValue, CoordError
 CHANGED_MEANWHILE: Final = "somebody else changed it meanwhile; ask again"
 
 
-class Refused(CoordError):
+class SwitchoverRefused(CoordError):
     """What was asked for is not done; the text says why."""
 
 
-async def pause(etcd: Etcd, keys: Keys, wish: Pause) -> Pause | None:
+async def pause(etcd: Etcd, keys: Keys, request: Pause) -> Pause | None:
     """Pause the pair; None when it is paused now, or the pause that was there already.
 
     Raises etcd's errors.
     """
     create = Txn(
-        (version_is(keys.paused, 0),), (put(keys.paused, wish.encode()),), (get(keys.paused),)
+        (version_is(keys.paused, 0),), (put(keys.paused, request.encode()),), (get(keys.paused),)
     )
     result = await etcd.txn(create, timeout_s=WRITE_S)
     found = None if result.succeeded else result.kv(0)
@@ -44,56 +44,65 @@ async def resume(etcd: Etcd, keys: Keys) -> Pause | None:
     return _pause_in(found.key, found.value)
 
 
-def why_not(reading: RoleReading, to: int) -> str | None:
+def why_no_switchover(snapshot: RoleSnapshot, to: int) -> str | None:
     """Why no switchover to `to` (0: to any standby) can be asked for now; None when it can."""
-    if reading.active is None:
+    if snapshot.active is None:
         return "nobody leads"
-    leader = reading.leader
+    leader = snapshot.leader
     if leader is None:
         return "the active's key holds no session"
     name = f"{leader.server_id} ({leader.address})"
     if not leader.ours:
         return f"the active, {name}, is a Go coordinator: it hands over on SIGTERM alone"
-    if (paused := reading.pause) is not None:
+    if (paused := snapshot.pause) is not None:
         return f"it is paused by {paused.by}; resume it first"
     if leader.position != "active":
         return f"{name} is {leader.position}"
     if to:
         if to == leader.server_id:
             return f"{name} leads already"
-        heir = reading.instance(to)
+        heir = snapshot.instance(to)
         if heir is None:
             return f"there is no instance {to}"
         trouble = _unfit(heir)
         return f"{to} ({heir.address}) {trouble}" if trouble else None
     troubles = [
-        f"{heir.server_id} {trouble}" for heir in reading.standbys if (trouble := _unfit(heir))
+        f"{heir.server_id} {trouble}" for heir in snapshot.standbys if (trouble := _unfit(heir))
     ]
-    if len(troubles) < len(reading.standbys):
+    if len(troubles) < len(snapshot.standbys):
         return None
     return "; ".join(["no standby is ready", *troubles]) if troubles else "there is no standby"
 
 
-async def ask(etcd: Etcd, keys: Keys, reading: RoleReading, wish: Switchover, lease: int) -> None:
-    """Put the wish under `lease`, if all is still as `reading` has it.
+async def request_switchover(
+    etcd: Etcd, keys: Keys, snapshot: RoleSnapshot, request: SwitchoverRequest, lease: int
+) -> None:
+    """Put the request under `lease`, if all is still as `snapshot` has it.
 
-    Raises Refused when it is not, or when another wish is waiting for its answer; etcd's errors.
+    Raises SwitchoverRefused when it is not, or when another request is waiting for its answer;
+    etcd's errors.
     """
-    other = reading.wish
-    if other is not None and other.epoch == reading.epoch and other.state is not WishState.REFUSED:
-        raise Refused(f"{other.by} has asked for a switchover already, it is {other.state.value}")
+    other = snapshot.request
+    if (
+        other is not None
+        and other.epoch == snapshot.epoch
+        and other.state is not RequestState.REFUSED
+    ):
+        raise SwitchoverRefused(
+            f"{other.by} has asked for a switchover already, it is {other.state.value}"
+        )
     unchanged = (
-        mod_revision_is(keys.active, reading.epoch),
+        mod_revision_is(keys.active, snapshot.epoch),
         version_is(keys.paused, 0),
-        mod_revision_is(keys.switchover, reading.wish_revision),
+        mod_revision_is(keys.switchover, snapshot.request_revision),
     )
-    write = put(keys.switchover, wish.encode(), lease)
+    write = put(keys.switchover, request.encode(), lease)
     if not (await etcd.txn(Txn(unchanged, (write,)), timeout_s=WRITE_S)).succeeded:
-        raise Refused(CHANGED_MEANWHILE)
+        raise SwitchoverRefused(CHANGED_MEANWHILE)
 
 
-async def withdraw(etcd: Etcd, lease: int) -> None:
-    """Take the wish back, or clean up after it; etcd does the same when the lease ends."""
+async def cancel(etcd: Etcd, lease: int) -> None:
+    """Take the request back, or clean up after it; etcd does the same when the lease ends."""
     try:
         await etcd.lease_revoke(lease, timeout_s=WRITE_S)
     except EtcdError:
@@ -117,30 +126,34 @@ class Progress:
     done: bool = False
 
 
-def progress(reading: RoleReading, wish: Switchover, *, accepted: bool) -> Progress:
-    """Where `wish` stands; `accepted` once it was seen so. Raises Refused.
+def progress(snapshot: RoleSnapshot, request: SwitchoverRequest, *, accepted: bool) -> Progress:
+    """Where `request` stands; `accepted` once it was seen so. Raises SwitchoverRefused.
 
     A leader that came by itself, before the active had said anything, is a refusal too: what was
     asked of the one before has not been done.
     """
-    answer = reading.wish if reading.wish and reading.wish.nonce == wish.nonce else None
-    if answer and answer.state is WishState.REFUSED:
-        raise Refused(answer.why or "the active refused without a reason")
-    if reading.epoch == wish.epoch:
+    answer = (
+        snapshot.request if snapshot.request and snapshot.request.nonce == request.nonce else None
+    )
+    if answer and answer.state is RequestState.REFUSED:
+        raise SwitchoverRefused(answer.why or "the active refused without a reason")
+    if snapshot.epoch == request.epoch:
         if answer is None and not accepted:
-            raise Refused("the wish is gone from etcd: withdrawn by hand, or its lease has ended")
-        asked = answer is not None and answer.state is WishState.ASKED
+            raise SwitchoverRefused(
+                "the request is gone from etcd: withdrawn by hand, or its lease has ended"
+            )
+        asked = answer is not None and answer.state is RequestState.ASKED
         return Progress("the active's answer" if asked else "the active's hand-over")
-    leader = reading.leader
+    leader = snapshot.leader
     if leader is None:
         return Progress("a new leader")
     if not leader.ours:
         return Progress("", leader, None, done=True)
-    entry = reading.takeover(reading.epoch)
+    entry = snapshot.takeover(snapshot.epoch)
     if entry is None:
         return Progress(f"{leader.server_id} to claim the active's key", leader)
     if not accepted and entry.cause is not Cause.SWITCHOVER:
-        raise Refused(
+        raise SwitchoverRefused(
             f"{leader.server_id} ({leader.address}) took over meanwhile for another reason: "
             f"{entry.cause.value}"
         )

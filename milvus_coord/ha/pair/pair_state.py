@@ -8,10 +8,10 @@ from typing import Final
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.values import Batch, EventKind, KeyValue, Listing
-from milvus_coord.ha.detection.challenge_record import Nonce
+from milvus_coord.ha.pair.challenge_record import Challenge
 from milvus_coord.ha.pair.instance_status import InstanceStatus
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.operator_records import Pause, Switchover
+from milvus_coord.ha.pair.operator_records import Pause, SwitchoverRequest
 from milvus_coord.ha.pair.takeover import Takeover
 from milvus_coord.model.errors import BadValue
 from milvus_coord.runtime.clock import Clock
@@ -22,13 +22,13 @@ from milvus_coord.telemetry.log import log
 FRESH_S: Final = 2.5
 
 
-class Board:
+class PairState:
     """All below `<meta>/ha/<role>/`; `changed` rings after each change.
 
     Attributes:
         read: whether the first listing has come.
         pause: there while the pair is paused.
-        wish: the switchover key and what it holds.
+        request: the switchover key and what it holds.
         history: takeovers by their keys, in order.
         challenges: the nonce under each challenge key.
         answers: the nonce under each answer key.
@@ -40,10 +40,10 @@ class Board:
         self.changed = Signal()
         self.read = False
         self.pause: Pause | None = None
-        self.wish: tuple[KeyValue, Switchover] | None = None
+        self.request: tuple[KeyValue, SwitchoverRequest] | None = None
         self.history: dict[bytes, Takeover] = {}
-        self.challenges: dict[bytes, Nonce] = {}
-        self.answers: dict[bytes, Nonce] = {}
+        self.challenges: dict[bytes, Challenge] = {}
+        self.answers: dict[bytes, Challenge] = {}
 
     async def listen(self) -> None:
         """Follow until cancelled.
@@ -86,7 +86,7 @@ class Board:
         self.changed.notify()
 
     def _forget(self) -> None:
-        self.pause = self.wish = None
+        self.pause = self.request = None
         for known in (self.history, self.challenges, self.answers):
             known.clear()
 
@@ -97,15 +97,15 @@ class Board:
                 status = InstanceStatus.decode(key, kv.value)
                 self._heard[key] = (status, self._clock.boottime())
             elif key.startswith(keys.challenges):
-                self.challenges[key] = Nonce.decode(key, kv.value)
+                self.challenges[key] = Challenge.decode(key, kv.value)
             elif key.startswith(keys.answers):
-                self.answers[key] = Nonce.decode(key, kv.value)
+                self.answers[key] = Challenge.decode(key, kv.value)
             elif key.startswith(keys.history):
                 self.history[key] = Takeover.decode(key, kv.value)
             elif key == keys.paused:
                 self._pause(Pause.decode(key, kv.value))
             elif key == keys.switchover:
-                self.wish = (kv, Switchover.decode(key, kv.value))
+                self.request = (kv, SwitchoverRequest.decode(key, kv.value))
         except BadValue as error:
             log.warn("a key of the pair is not readable, its value is ignored", error=str(error))
             if key == keys.paused:  # somebody meant to pause
@@ -117,7 +117,7 @@ class Board:
         if key == self._keys.paused:
             self._pause(None)
         elif key == self._keys.switchover:
-            self.wish = None
+            self.request = None
         self._heard.pop(key, None)
         self.challenges.pop(key, None)
         self.answers.pop(key, None)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal
 
 from milvus_coord.ha.election.lifecycle import Lifecycle
-from milvus_coord.ha.election.runner import Candidate
+from milvus_coord.ha.election.runner import HaRunner
 from milvus_coord.ha.pair.roster import holder_of
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.clock import Clock
@@ -24,14 +24,14 @@ _POSITIONS: Final[Mapping[Phase, Literal["active", "standby"]]] = {
 class Report:
     """Implements `telemetry.status.ProcessStatus`; answers from memory.
 
-    `candidate` is set once there is one; before that the process is still looking for etcd.
+    `runner` is set once there is one; before that the process is still looking for etcd.
     """
 
     def __init__(self, role: str, clock: Clock, pulse: Pulse) -> None:
         self._role = role
         self._clock, self._pulse = clock, pulse
         self.lifecycle: Lifecycle | None = None
-        self.candidate: Candidate | None = None
+        self.runner: HaRunner | None = None
 
     def components(self) -> Sequence[Component]:
         code = self._phase.state_code
@@ -50,13 +50,13 @@ class Report:
             "role": self._role,
             "phase": self._phase.value,
             "server_id": lifecycle.server_id if lifecycle else -1,
-            "address": self.candidate.address if self.candidate else "",
+            "address": self.runner.address if self.runner else "",
             "epoch": lifecycle.epoch if lifecycle else 0,
             "since_s": round(self._clock.boottime() - lifecycle.since_s, 3) if lifecycle else 0,
             "holder": self._holder(),
             "lease_age_s": self._lease_age_s(),
             "serve_age_s": self._serve_age_s(),
-            "behind": self.candidate.presence.behind if self.candidate else None,
+            "behind": self.runner.publisher.behind if self.runner else None,
             "obstacles": list(self._obstacles()),
         }
         return RoleView(_POSITIONS.get(self._phase, "neither"), body)
@@ -66,7 +66,7 @@ class Report:
         return self.lifecycle.phase if self.lifecycle else Phase.STARTING
 
     def _session(self) -> Check:
-        session = self.candidate.session if self.candidate else None
+        session = self.runner.session if self.runner else None
         if session is None:
             return Check("session", False, "not registered in etcd yet")
         left_s = session.good_until - self._clock.boottime()
@@ -75,14 +75,14 @@ class Report:
     def _position(self) -> Check:
         """Active, or a standby that could take over now."""
         phase = self._phase
-        if phase is Phase.STANDBY and self.candidate is not None:
+        if phase is Phase.STANDBY and self.runner is not None:
             why = "; ".join(self._obstacles())
-            return Check("position", self.candidate.ready, f"the standby cannot take over: {why}")
+            return Check("position", self.runner.ready, f"the standby cannot take over: {why}")
         return Check("position", phase is Phase.ACTIVE, f"the process is {phase.value}")
 
     def _holder(self) -> dict[str, object] | None:
-        """Whose K is, as last seen."""
-        active = self.candidate.watch.roster.active if self.candidate else None
+        """Whose active key is, as last seen."""
+        active = self.runner.watch.roster.active if self.runner else None
         record = holder_of(active) if active else None
         if record is None:
             return None
@@ -90,16 +90,16 @@ class Report:
 
     def _obstacles(self) -> tuple[str, ...]:
         """Why a standby could not take over now."""
-        if self.candidate is None or self._phase is not Phase.STANDBY:
+        if self.runner is None or self._phase is not Phase.STANDBY:
             return ()
-        return self.candidate.presence.obstacles()
+        return self.runner.publisher.obstacles()
 
     def _serve_age_s(self) -> float | None:
         """Seconds since leadership was last proven, None for who does not lead."""
-        serve = self.candidate.presence.serve if self.candidate else None
+        serve = self.runner.publisher.serve if self.runner else None
         return None if serve is None else round(serve.age_s, 3)
 
     def _lease_age_s(self) -> float | None:
         """Seconds since the session lease was last renewed."""
-        session = self.candidate.session if self.candidate else None
+        session = self.runner.session if self.runner else None
         return round(self._clock.boottime() - session.renewed_at, 3) if session else None

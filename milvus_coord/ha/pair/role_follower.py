@@ -10,7 +10,7 @@ from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.values import Batch, EventKind, KeyValue
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.role_snapshot import RoleReading, reading_of
+from milvus_coord.ha.pair.role_snapshot import RoleSnapshot, snapshot_of
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.signal import Signal
 from milvus_coord.runtime.taskgroup import TaskGroup
@@ -19,7 +19,7 @@ STALE_S: Final = 2.5
 """An instance writes its status each second; one that has not for so long is called stale."""
 
 
-class Look:
+class RoleFollower:
     """The newest known keys of `roles`; `changed` rings after each change.
 
     etcd keeps no times: how long ago a status was written is known only since `run` follows it.
@@ -50,7 +50,7 @@ class Look:
             text = f"etcd did not list the keys of {', '.join(self._keys)} in {within_s:.0f} s"
             raise Unavailable(text, sent=False) from None
 
-    async def judged(self) -> None:
+    async def statuses_fresh(self) -> None:
         """Wait until every instance has written its status anew, or is stale."""
         while True:
             unsure = [key for key in self._heard if key not in self._told]
@@ -63,9 +63,9 @@ class Look:
             except TimeoutError:
                 continue
 
-    def reading(self, role: str) -> RoleReading:
+    def snapshot(self, role: str) -> RoleSnapshot:
         """The picture of one role, as far as it is known now."""
-        return reading_of(self._keys[role], self._kvs.values())
+        return snapshot_of(self._keys[role], self._kvs.values())
 
     def silent_s(self, role: str, server_id: int) -> float | None:
         """Seconds since the last write of that status was seen; None when there is no status.

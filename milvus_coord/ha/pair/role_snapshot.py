@@ -10,7 +10,7 @@ from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.values import KeyValue
 from milvus_coord.ha.pair.instance_status import InstanceStatus
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.operator_records import Pause, Switchover
+from milvus_coord.ha.pair.operator_records import Pause, SwitchoverRequest
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.pair.takeover import Takeover
 from milvus_coord.model.errors import BadValue
@@ -30,7 +30,7 @@ class Instance:
         ours: whether it is an instance of ours rather than Go's.
         lease: that its keys hang on, 0 when it has no key of its own any more.
         registered: whether it has an instance key; without active-standby mode there is none.
-        leads: whether K is its.
+        leads: whether the active key is its.
         version: what its session says, "2.2.16" for Go and for ours.
         status: what it last said of itself; None for Go's, and when it has said nothing readable.
     """
@@ -46,7 +46,7 @@ class Instance:
 
     @property
     def position(self) -> str:
-        """`active`, `standby`, a phase on the way, or `deposed`: says active, without K."""
+        """`active`, `standby`, a phase on the way, or `deposed`: it says active, and is not."""
         phase = self.status.phase if self.status else None
         if self.leads:
             passing = phase in (Phase.ACTIVATING, Phase.STEPPING_DOWN)
@@ -57,14 +57,15 @@ class Instance:
 
 
 @dataclass(frozen=True, slots=True)
-class RoleReading:
+class RoleSnapshot:
     """What the keys of one role say, all as of one revision when `read_role` has read them.
 
     Attributes:
-        active: K itself, None when nobody leads.
-        holder: the session in K; None when nobody leads or K is junk.
+        active: the active key itself, None when nobody leads.
+        holder: the session in the active key; None when nobody leads or the active key is junk.
         instances: by server id.
-        wish, wish_revision: the switchover key and when it was written, 0 when it is not there.
+        request, request_revision: the switchover key and when it was written, 0 when it is not
+            there.
         history: oldest first.
         unreadable: one sentence for each key that is not what it should be.
     """
@@ -74,20 +75,20 @@ class RoleReading:
     holder: SessionRecord | None = None
     instances: tuple[Instance, ...] = ()
     pause: Pause | None = None
-    wish: Switchover | None = None
-    wish_revision: int = 0
+    request: SwitchoverRequest | None = None
+    request_revision: int = 0
     history: tuple[Takeover, ...] = ()
     unreadable: tuple[str, ...] = ()
     exists: bool = False
 
     @property
     def epoch(self) -> int:
-        """Revision of the transaction that won K, 0 when nobody leads."""
+        """Revision of the transaction that won the active key, 0 when nobody leads."""
         return self.active.mod_revision if self.active else 0
 
     @property
     def leader(self) -> Instance | None:
-        """The instance whose K is."""
+        """The instance whose active key is."""
         return next((instance for instance in self.instances if instance.leads), None)
 
     @property
@@ -104,14 +105,14 @@ class RoleReading:
         return next((entry for entry in self.history if entry.epoch == epoch), None)
 
 
-async def read_role(etcd: Etcd, keys: Keys) -> RoleReading:
+async def read_role(etcd: Etcd, keys: Keys) -> RoleSnapshot:
     """Read one role, all as of one revision. Raises etcd's errors."""
     sessions = await etcd.range(keys.active)
-    board = await etcd.range(keys.ha, revision=sessions.revision)
-    return reading_of(keys, (*sessions.kvs, *board.kvs))
+    ha = await etcd.range(keys.ha, revision=sessions.revision)
+    return snapshot_of(keys, (*sessions.kvs, *ha.kvs))
 
 
-def reading_of(keys: Keys, kvs: Iterable[KeyValue]) -> RoleReading:
+def snapshot_of(keys: Keys, kvs: Iterable[KeyValue]) -> RoleSnapshot:
     """Put the picture together from the role's keys; those of others are passed over."""
     reader = _Reader(keys)
     for kv in kvs:
@@ -121,13 +122,13 @@ def reading_of(keys: Keys, kvs: Iterable[KeyValue]) -> RoleReading:
             reader.session(kv)
         elif kv.key.startswith(keys.active):
             reader.stray(kv)
-    return reader.reading()
+    return reader.snapshot()
 
 
 class _Reader:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
-        self._found = RoleReading(keys.role)
+        self._found = RoleSnapshot(keys.role)
         self._sessions: dict[int, tuple[SessionRecord, int]] = {}
         self._statuses: dict[int, tuple[InstanceStatus, int]] = {}
         self._history: list[Takeover] = []
@@ -163,10 +164,10 @@ class _Reader:
             pause = self._readable(Pause.decode, kv) or UNREADABLE_PAUSE
             self._found = replace(self._found, pause=pause)
         elif key == keys.switchover:
-            wish = self._readable(Switchover.decode, kv)
-            self._found = replace(self._found, wish=wish, wish_revision=kv.mod_revision)
+            request = self._readable(SwitchoverRequest.decode, kv)
+            self._found = replace(self._found, request=request, request_revision=kv.mod_revision)
 
-    def reading(self) -> RoleReading:
+    def snapshot(self) -> RoleSnapshot:
         return replace(
             self._found,
             instances=tuple(self._instances()),

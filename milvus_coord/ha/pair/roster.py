@@ -13,10 +13,11 @@ from milvus_coord.model.errors import BadValue
 
 @dataclass(slots=True)
 class Roster:
-    """The newest known value of K and of the instance keys; fed by a listing and then by events.
+    """The newest known active key and instance keys; fed by a listing and then by events.
 
-    `active_revision` is the revision of the last change of K that was seen, its deletion included.
-    `last_holder` is the last readable record that K held: it stays when K is gone.
+    `active_revision` is the revision of the last change of the active key that was seen, its
+    deletion included. `last_holder` is the last readable record that the active key held: it stays
+    when the active key is gone.
     """
 
     keys: Keys
@@ -34,7 +35,7 @@ class Roster:
         self.observe(found.get(self.keys.active), revision)
 
     def observe(self, active: KeyValue | None, revision: int) -> None:
-        """Take K as it was read at `revision`, unless something newer is known already."""
+        """Take the active key as it was read at `revision`, unless something newer is known."""
         changed = active.mod_revision if active else revision
         if changed <= self.active_revision:
             return
@@ -58,7 +59,7 @@ class Roster:
 
 
 def holder_of(active: KeyValue) -> SessionRecord | None:
-    """The record in K, or None when K is junk."""
+    """The record in the active key, or None when the active key is junk."""
     try:
         return SessionRecord.decode(active.key, active.value)
     except BadValue:

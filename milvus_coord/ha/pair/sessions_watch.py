@@ -38,7 +38,7 @@ class SessionsWatch:
                 await retry.wait(error)
 
     def observe(self, active: KeyValue | None, revision: int) -> None:
-        """Take K as some other call has just read it."""
+        """Take the active key as some other call has just read it."""
         self.roster.observe(active, revision)
         self.changed.notify()
 

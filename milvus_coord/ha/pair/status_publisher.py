@@ -8,7 +8,7 @@ from typing import Final
 from milvus_coord.etcd.errors import EtcdError, LeaseNotFound
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Txn, lease_is, put
-from milvus_coord.ha.detection.etcd_latency import Pace
+from milvus_coord.ha.detection.etcd_latency import EtcdLatency
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.ha.election.session import Session
@@ -25,7 +25,7 @@ EVERY_S: Final = 1.0
 LOOK_S: Final = 0.1
 
 
-class Presence:
+class StatusPublisher:
     """Whether we could take over now, and how we are.
 
     Attributes:
@@ -48,13 +48,13 @@ class Presence:
         self._lifecycle, self._leader, self._metrics = lifecycle, leader, metrics
         self._loop_lag_s = loop_lag_s
         self._beacon_revision = self._due_revision = 0
-        self.pace = Pace(clock, metrics.wrote)
+        self.etcd_latency = EtcdLatency(clock, metrics.wrote)
         self.rest_s = 0.0
         self.serve: ServeLease | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether we would take K over at once if it were given to us."""
+        """Whether we would take the active key over at once if it were given to us."""
         return self._lifecycle.phase is Phase.STANDBY and not self.obstacles()
 
     @property
@@ -109,7 +109,7 @@ class Presence:
         if (mirror := self._leader.mirror) is not None:
             ops.append(mirror.beacon(server_id, session.lease))
         writing = self._etcd.txn(Txn((alive,), tuple(ops)), timeout_s=WRITE_S)
-        result = await self.pace.timed(writing)
+        result = await self.etcd_latency.timed(writing)
         if mirror is not None and result.succeeded:
             self._beacon_revision = result.revision
 
@@ -140,7 +140,7 @@ class Presence:
             serve_age_ms=self._serve_age_ms(),
             revision=mirror.revision if mirror is not None else 0,
             behind=self.behind,
-            etcd_ms=round(self.pace.worst_s * 1000),
+            etcd_ms=round(self.etcd_latency.worst_s * 1000),
             loop_lag_ms=round(self._loop_lag_s() * 1000),
         )
 

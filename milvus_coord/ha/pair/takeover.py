@@ -13,16 +13,16 @@ class Cause(Enum):
     """Why a term began. The `early` ones replaced an active whose process was not proven dead."""
 
     FIRST = "first"  # nobody is known to have led before
-    STOPPED = "stopped"  # the active was told to end, and gave K up
+    STOPPED = "stopped"  # the active was told to end, and gave the active key up
     SWITCHOVER = "switchover"  # a person asked for it
-    FAILED = "failed"  # the active could not go on, and gave K up
-    PROCESS_DIED = "process-died"  # D2
-    UNREACHABLE = "unreachable"  # D3, and the challenge was not answered
-    SILENT = "silent"  # D4, and the challenge was not answered
+    FAILED = "failed"  # the active could not go on, and gave the active key up
+    PROCESS_DIED = "process-died"  # the kernel says so
+    UNREACHABLE = "unreachable"  # connecting was refused, and the challenge was not answered
+    SILENT = "silent"  # no beats came, and the challenge was not answered
     UNPROVEN = "unproven"  # its beats said that it cannot reach etcd, and so did the challenge
-    LEASE_ENDED = "lease-ended"  # D6: K vanished with its lease, or by hand
-    JUNK = "junk"  # K held no session on any lease
-    REGAINED = "regained"  # K hung on our own lease: won before, the answer was lost
+    LEASE_ENDED = "lease-ended"  # the active key vanished with its lease, or by hand
+    JUNK = "junk"  # the active key held no session on any lease
+    REGAINED = "regained"  # the active key hung on our own lease: won before, the answer was lost
 
     @property
     def early(self) -> bool:
@@ -38,11 +38,11 @@ class Takeover:
     """The value of a history key.
 
     Attributes:
-        epoch: revision of the transaction that won K.
+        epoch: revision of the transaction that won the active key.
         server_id, address: who won it.
         from_server_id, from_address: who held it before; 0 and "" when nobody is known.
         cause: why.
-        at_ms: Unix time in milliseconds when K was won, by the winner's clock.
+        at_ms: Unix time in milliseconds when the active key was won, by the winner's clock.
         phases: milliseconds of each phase in order, such as "detect", "claim", "recover", "wait",
             "serve"; written when the term serves, empty before.
         served: whether the term came to serve.

@@ -12,7 +12,7 @@ from milvus_coord.etcd.txn import Op, delete, put
 from milvus_coord.ha.election.standby import HaContext
 from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.pair.leadership_record import LeadershipRecord
-from milvus_coord.ha.pair.pair_state import Board
+from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.takeover import Takeover
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.retry import Retry
@@ -26,32 +26,34 @@ async def write_history(
     context: HaContext,
     begun: Takeover,
     clear: LeadershipRecord,
-    settled: asyncio.Event,
+    first_answers_done: asyncio.Event,
 ) -> None:
-    """Note that a term has begun, and again when it has settled. Raises FencedOff.
+    """Note that a term has begun, and again once the first answers are done. Raises FencedOff.
 
     With the second goes the word that the leader before has certainly stopped.
     """
     retry = Retry(context.clock, "write the history", on=(EtcdError,))
     key = context.keys.takeover(term.epoch)
     await retry.run(lambda: term.fence.commit(put(key, begun.encode())))
-    await settled.wait()
+    await first_answers_done.wait()
     ended = replace(begun, phases=dict(term.phases.took_ms), served=True)
     ops = (
         put(context.keys.leadership, clear.encode()),
         put(key, ended.encode()),
-        *_trim(context.board),
+        *_trim(context.pair),
     )
     await retry.run(lambda: term.fence.commit(*ops))
 
 
-async def clear_lease(etcd: Etcd, clock: Clock, lease: int, settled: asyncio.Event) -> None:
+async def revoke_predecessor_lease(
+    etcd: Etcd, clock: Clock, lease: int, first_answers_done: asyncio.Event
+) -> None:
     """End the session lease of one who was replaced, so that its instance key goes.
 
-    Once we have settled: until then clients wait, and a term that fails leaves it to the lease's
-    own end.
+    Once the first answers are done: until then clients wait, and a term that fails leaves it to the
+    lease's own end.
     """
-    await settled.wait()
+    await first_answers_done.wait()
     retry = Retry(clock, "end the lease of the one before us", on=(EtcdError,))
 
     async def revoke() -> None:
@@ -63,7 +65,7 @@ async def clear_lease(etcd: Etcd, clock: Clock, lease: int, settled: asyncio.Eve
     await retry.run(revoke)
 
 
-def _trim(board: Board) -> list[Op]:
+def _trim(pair: PairState) -> list[Op]:
     """Delete the oldest entries beyond those that are kept."""
-    known = sorted(board.history)
+    known = sorted(pair.history)
     return [delete(key) for key in known[: max(0, len(known) - KEPT)][:_TRIMMED_AT_ONCE]]

@@ -59,8 +59,8 @@ class Proxies:
         server_id: our own.
         listener: told who is there before the first call.
         count_changed: told how many there are, after each change; for metrics.
-        clear_at: boot time (s) from which the leader before us has certainly stopped; pending
-            updates are sent from then on.
+        predecessor_stopped_at: boot time (s) from which the leader before us has certainly stopped;
+            pending updates are sent from then on.
     """
 
     def __init__(
@@ -74,12 +74,12 @@ class Proxies:
         cluster: str,
         listener: ProxyListener,
         count_changed: Callable[[int], object],
-        clear_at: float = 0.0,
+        predecessor_stopped_at: float = 0.0,
         tell_s: float = TELL_S,
         ask_s: float = ASK_S,
     ) -> None:
         self._clock, self._server_id, self._listener = clock, server_id, listener
-        self._count_changed, self._clear_at = count_changed, clear_at
+        self._count_changed, self._predecessor_stopped_at = count_changed, predecessor_stopped_at
         self._tell_s, self._ask_s = tell_s, ask_s
         self._pending: dict[int, PendingUpdates] = {}
         self._pool = NodePool(
@@ -243,7 +243,7 @@ class Proxies:
             on=(CallError, NotServing),
             first_s=0.2,
         )
-        if (wait_s := self._clear_at - self._clock.boottime()) > 0:
+        if (wait_s := self._predecessor_stopped_at - self._clock.boottime()) > 0:
             await self._clock.sleep(wait_s)
         while True:
             update = await pending.head()

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 
 from milvus_coord.etcd.errors import Unavailable
-from milvus_coord.ha.election.switchover import Switching, first_of
-from milvus_coord.ha.pair.operator_records import Pause, Switchover, WishState
+from milvus_coord.ha.election.switchover import SwitchoverHandler, first_of
+from milvus_coord.ha.pair.operator_records import Pause, RequestState, SwitchoverRequest
 from milvus_coord.model.errors import FencedOff
 from testing.fake_pair import status_of
 from testing.ha_term import ACTIVE, KEYS, Scene, a_scene
@@ -25,8 +25,10 @@ async def scene() -> AsyncIterator[Scene]:
         yield made
 
 
-def switching(scene: Scene) -> asyncio.Task[Switchover]:
-    return scene.run(Switching(scene.clock, KEYS, scene.board).accepted(scene.term), "switching")
+def switching(scene: Scene) -> asyncio.Task[SwitchoverRequest]:
+    return scene.run(
+        SwitchoverHandler(scene.clock, KEYS, scene.pair).accepted(scene.term), "switching"
+    )
 
 
 async def heir(scene: Scene, server_id: int = HEIR, *, ready: bool = True) -> None:
@@ -34,30 +36,30 @@ async def heir(scene: Scene, server_id: int = HEIR, *, ready: bool = True) -> No
     await scene.settle()
 
 
-def wish(scene: Scene, **more: object) -> Switchover:
-    plain = Switchover("n", scene.term.epoch, 0, "ann")
+def request(scene: Scene, **more: object) -> SwitchoverRequest:
+    plain = SwitchoverRequest("n", scene.term.epoch, 0, "ann")
     return replace(plain, **more)  # type: ignore[arg-type]  # as the caller says
 
 
-async def ask(scene: Scene, wished: Switchover) -> Switchover | None:
-    """The key's value after the wish was put and everybody has had a turn."""
+async def ask(scene: Scene, wanted: SwitchoverRequest) -> SwitchoverRequest | None:
+    """The key's value after the request was put and everybody has had a turn."""
     lease = (await scene.etcd.lease_grant(60)).id
-    await scene.put(KEYS.switchover, wished.encode(), lease=lease)
+    await scene.put(KEYS.switchover, wanted.encode(), lease=lease)
     await scene.settle()
     return answer(scene)
 
 
-def answer(scene: Scene) -> Switchover | None:
+def answer(scene: Scene) -> SwitchoverRequest | None:
     value = scene.value(KEYS.switchover)
-    return None if value is None else Switchover.decode(b"", value)
+    return None if value is None else SwitchoverRequest.decode(b"", value)
 
 
 @pytest.mark.parametrize("to", [0, HEIR])
-async def test_a_wish_that_can_be_followed_is_accepted(scene: Scene, to: int) -> None:
+async def test_a_request_that_can_be_followed_is_accepted(scene: Scene, to: int) -> None:
     await heir(scene)
     running = switching(scene)
-    accepted = await ask(scene, wish(scene, to=to))
-    assert accepted == wish(scene, to=to, state=WishState.ACCEPTED)
+    accepted = await ask(scene, request(scene, to=to))
+    assert accepted == request(scene, to=to, state=RequestState.ACCEPTED)
     assert await scene.settle(running.done)
     assert running.result() == accepted
     (kv,) = scene.etcd.store.range(KEYS.switchover, b"")
@@ -67,66 +69,68 @@ async def test_a_wish_that_can_be_followed_is_accepted(scene: Scene, to: int) ->
 async def test_refusals_say_why(scene: Scene) -> None:
     running = switching(scene)
 
-    async def refused(wished: Switchover) -> str:
-        said = await ask(scene, wished)
+    async def refused(wanted: SwitchoverRequest) -> str:
+        said = await ask(scene, wanted)
         assert said is not None
-        assert said == replace(wished, state=WishState.REFUSED, why=said.why)
+        assert said == replace(wanted, state=RequestState.REFUSED, why=said.why)
         return said.why
 
-    assert await refused(wish(scene)) == "no standby is ready"
-    assert await refused(wish(scene, to=HEIR)) == f"server {HEIR} is no standby that is ready"
+    assert await refused(request(scene)) == "no standby is ready"
+    assert await refused(request(scene, to=HEIR)) == f"server {HEIR} is no standby that is ready"
     await heir(scene, ready=False)
-    assert await refused(wish(scene)) == "no standby is ready"
+    assert await refused(request(scene)) == "no standby is ready"
     await heir(scene)
-    assert await refused(wish(scene, to=99)) == "server 99 is no standby that is ready"
-    assert await refused(wish(scene, to=ACTIVE)) == f"server {ACTIVE} is no standby that is ready"
+    assert await refused(request(scene, to=99)) == "server 99 is no standby that is ready"
+    assert (
+        await refused(request(scene, to=ACTIVE)) == f"server {ACTIVE} is no standby that is ready"
+    )
     epoch = scene.term.epoch
-    other = await refused(wish(scene, epoch=epoch - 1))
+    other = await refused(request(scene, epoch=epoch - 1))
     assert other == f"server {ACTIVE} leads by now, in epoch {epoch}"
     await scene.put(KEYS.paused, Pause("bob", 1).encode())
-    assert await refused(wish(scene, to=HEIR)) == "paused by bob"
+    assert await refused(request(scene, to=HEIR)) == "paused by bob"
     await scene.delete(KEYS.paused)
     assert not running.done()
-    accepted = await ask(scene, wish(scene))
+    accepted = await ask(scene, request(scene))
     assert accepted is not None
-    assert accepted.state is WishState.ACCEPTED
+    assert accepted.state is RequestState.ACCEPTED
 
 
 async def test_the_active_itself_is_no_heir_though_it_says_that_it_is_ready(scene: Scene) -> None:
     await heir(scene, ACTIVE)
     switching(scene)
-    said = await ask(scene, wish(scene))
+    said = await ask(scene, request(scene))
     assert said is not None
     assert said.why == "no standby is ready"
 
 
-@pytest.mark.parametrize("state", [WishState.ACCEPTED, WishState.REFUSED])
-async def test_what_is_decided_is_left_as_it_is(scene: Scene, state: WishState) -> None:
-    """Such as a wish that the leader before us accepted, and did not live to follow."""
+@pytest.mark.parametrize("state", [RequestState.ACCEPTED, RequestState.REFUSED])
+async def test_what_is_decided_is_left_as_it_is(scene: Scene, state: RequestState) -> None:
+    """Such as a request that the leader before us accepted, and did not live to follow."""
     await heir(scene)
     running = switching(scene)
-    decided = wish(scene, state=state, why="so")
+    decided = request(scene, state=state, why="so")
     assert await ask(scene, decided) == decided
     assert not running.done()
 
 
-async def test_a_wish_that_was_there_before_the_term_is_answered(scene: Scene) -> None:
+async def test_a_request_that_was_there_before_the_term_is_answered(scene: Scene) -> None:
     await heir(scene)
-    asked = wish(scene)
+    asked = request(scene)
     assert await ask(scene, asked) == asked
     running = switching(scene)
     assert await scene.settle(running.done)
 
 
-async def test_a_wish_that_is_withdrawn_meanwhile_is_not_followed(scene: Scene) -> None:
+async def test_a_request_that_is_withdrawn_meanwhile_is_not_followed(scene: Scene) -> None:
     """Its lease has ended in etcd, and the board does not know yet."""
     await heir(scene)
-    asked = wish(scene)
+    asked = request(scene)
     await ask(scene, asked)
-    found = scene.board.wish
+    found = scene.pair.request
     await scene.delete(KEYS.switchover)
     await scene.settle()
-    scene.board.wish = found
+    scene.pair.request = found
     running = switching(scene)
     await scene.settle()
     assert not running.done()
@@ -134,18 +138,18 @@ async def test_a_wish_that_is_withdrawn_meanwhile_is_not_followed(scene: Scene) 
     assert not scene.term.fence.broken.is_set()
 
 
-async def test_a_wish_that_changes_meanwhile_is_answered_as_it_is_then(scene: Scene) -> None:
+async def test_a_request_that_changes_meanwhile_is_answered_as_it_is_then(scene: Scene) -> None:
     await heir(scene)
-    await ask(scene, wish(scene))
-    old = scene.board.wish
-    await ask(scene, wish(scene, nonce="newer", to=HEIR))
-    newer = scene.board.wish
-    scene.board.wish = old
+    await ask(scene, request(scene))
+    old = scene.pair.request
+    await ask(scene, request(scene, nonce="newer", to=HEIR))
+    newer = scene.pair.request
+    scene.pair.request = old
     running = switching(scene)
     await scene.settle()
     assert not running.done()
-    scene.board.wish = newer
-    scene.board.changed.notify()
+    scene.pair.request = newer
+    scene.pair.changed.notify()
     assert await scene.settle(running.done)
     assert running.result().nonce == "newer"
 
@@ -155,7 +159,7 @@ async def test_answered_at_the_next_change_when_etcd_fails(scene: Scene) -> None
     down = Unavailable("no leader", sent=False)
     scene.term.fence._etcd.fail_next("txn", down)  # type: ignore[attr-defined]  # memory
     running = switching(scene)
-    asked = wish(scene)
+    asked = request(scene)
     assert await ask(scene, asked) == asked
     assert not running.done()
     await heir(scene)  # some status: there is one each second
@@ -166,18 +170,18 @@ async def test_who_leads_no_more_promises_nothing(scene: Scene) -> None:
     await heir(scene)
     running = switching(scene)
     await scene.lead(scene.session)
-    asked = wish(scene)
+    asked = request(scene)
     assert await ask(scene, asked) == asked
     with pytest.raises(FencedOff):
         running.result()
 
 
 async def test_first_of_prefers_the_stop_request(scene: Scene) -> None:
-    async def accepted() -> Switchover:
-        return wish(scene)
+    async def accepted() -> SwitchoverRequest:
+        return request(scene)
 
     stop = asyncio.Event()
     task = asyncio.create_task(accepted())
-    assert await first_of(stop, task) == wish(scene)
+    assert await first_of(stop, task) == request(scene)
     stop.set()
     assert await first_of(stop, task) is None

@@ -8,7 +8,7 @@ from milvus_coord.ha.pair import json_record
 
 
 @dataclass(frozen=True, slots=True)
-class Nonce:
+class Challenge:
     """The value of challenge and answer keys: `epoch` is that of the term that is asked."""
 
     nonce: str
@@ -18,7 +18,7 @@ class Nonce:
         return json_record.encode(self)
 
     @classmethod
-    def decode(cls, key: bytes, value: bytes) -> Nonce:
+    def decode(cls, key: bytes, value: bytes) -> Challenge:
         """Raises BadValue that names key and value."""
         fields = json_record.fields_of(key, value)
         try:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_coord.ha.detection.replacement_limits import Damping
+from milvus_coord.ha.detection.replacement_limits import ReplacementLimits
 from milvus_coord.ha.pair.takeover import Cause, Takeover
 
 MINUTE_MS = 60_000
@@ -22,7 +22,7 @@ def ago(*ms: int) -> list[Takeover]:
     return [takeover(NOW_MS - each) for each in ms]
 
 
-def allowed(early_ms: list[int], damping: Damping, at_ms: int) -> bool:
+def allowed(early_ms: list[int], damping: ReplacementLimits, at_ms: int) -> bool:
     """Fewer than so many in the last minute, and fewer than so many in the last ten."""
     in_minute = [ms for ms in early_ms if 0 <= at_ms - ms < MINUTE_MS]
     in_ten = [ms for ms in early_ms if 0 <= at_ms - ms < 10 * MINUTE_MS]
@@ -46,17 +46,19 @@ def allowed(early_ms: list[int], damping: Damping, at_ms: int) -> bool:
     ],
 )
 def test_one_a_minute_and_three_in_ten(past: list[Takeover], wait_ms: int) -> None:
-    assert Damping(1, 3).wait_ms(past, NOW_MS) == wait_ms
+    assert ReplacementLimits(1, 3).wait_ms(past, NOW_MS) == wait_ms
 
 
 @pytest.mark.parametrize("cause", list(Cause))
 def test_only_early_replacements_count(cause: Cause) -> None:
-    waits = Damping(1, 3).wait_ms([takeover(NOW_MS, cause)], NOW_MS) > 0
+    waits = ReplacementLimits(1, 3).wait_ms([takeover(NOW_MS, cause)], NOW_MS) > 0
     assert waits == (cause in EARLY) == cause.early
 
 
-@pytest.mark.parametrize("damping", [Damping(0, 3), Damping(1, 0), Damping(0, 0)])
-def test_zero_allows_none_ever(damping: Damping) -> None:
+@pytest.mark.parametrize(
+    "damping", [ReplacementLimits(0, 3), ReplacementLimits(1, 0), ReplacementLimits(0, 0)]
+)
+def test_zero_allows_none_ever(damping: ReplacementLimits) -> None:
     assert damping.wait_ms([], NOW_MS) > 0
 
 
@@ -68,7 +70,7 @@ def test_zero_allows_none_ever(damping: Damping) -> None:
 def test_the_wait_is_the_shortest_that_is_enough(
     early_ms: list[int], per_minute: int, per_ten: int
 ) -> None:
-    damping = Damping(per_minute, per_ten)
+    damping = ReplacementLimits(per_minute, per_ten)
     wait_ms = damping.wait_ms(map(takeover, early_ms), NOW_MS)
     assert allowed(early_ms, damping, NOW_MS + wait_ms)
     ends = {ms + window - NOW_MS for ms in early_ms for window in (MINUTE_MS, 10 * MINUTE_MS)}
@@ -80,5 +82,5 @@ def test_the_wait_is_the_shortest_that_is_enough(
 @given(st.lists(st.integers(NOW_MS, NOW_MS + 100 * MINUTE_MS), max_size=5))
 def test_a_clock_that_runs_ahead_does_not_damp_for_longer(future_ms: list[int]) -> None:
     now = [takeover(NOW_MS)] * len(future_ms)
-    damping = Damping(1, 3)
+    damping = ReplacementLimits(1, 3)
     assert damping.wait_ms(map(takeover, future_ms), NOW_MS) == damping.wait_ms(now, NOW_MS)

@@ -1,4 +1,4 @@
-"""The life of a candidate on the in-memory etcd, with a clock that moves when told."""
+"""The life of a runner on the in-memory etcd, with a clock that moves when told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The watch over one active: real processes, real beats, and what holds a conviction back."""
+"""The watch over one active: real processes, real beats, and what holds an order back."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import pytest
 from milvus_coord.etcd.values import KeyValue
 from milvus_coord.ha.detection.challenge import Outcome, Reply
 from milvus_coord.ha.detection.detector import Detector
-from milvus_coord.ha.detection.replacement import Conviction
+from milvus_coord.ha.detection.replacement import ReplacementOrder
 from milvus_coord.ha.metrics import HaMetrics
 from milvus_coord.ha.pair.operator_records import Pause
-from milvus_coord.ha.pair.pair_state import Board
+from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.pair.takeover import Cause, Takeover
 from milvus_coord.ha.settings import HaSettings
@@ -54,13 +54,13 @@ CALM = replace(SETTINGS, beat_s=0.1)
 """Beats that a busy machine does not delay until they look like silence."""
 
 
-class Court:
+class Watcher:
     """What a detector works with; `replies` are what its challenges come to, the last for ever."""
 
     def __init__(self, *replies: Outcome) -> None:
         self.clock = SystemClock()
-        self.board = Board(None, self.clock, KEYS)  # type: ignore[arg-type]  # it never listens
-        self.board.read = True
+        self.pair = PairState(None, self.clock, KEYS)  # type: ignore[arg-type]  # it never listens
+        self.pair.read = True
         self.replies = list(replies) or [Outcome.UNANSWERED]
         self.asked: list[int] = []
         self.asking: Callable[[], None] = lambda: None
@@ -79,7 +79,7 @@ class Court:
         metrics = HaMetrics(Metrics())
         obstacles = lambda: self.obstacles  # noqa: E731 - a protocol of one call
         return Detector(
-            self.clock, settings, self.board, challenger, metrics, obstacles, active, holder
+            self.clock, settings, self.pair, challenger, metrics, obstacles, active, holder
         )
 
 
@@ -100,8 +100,8 @@ class Heart:
 
 
 @asynccontextmanager
-async def convicting(detector: Detector) -> AsyncIterator[asyncio.Task[Conviction]]:
-    task = asyncio.create_task(detector.convict(), name="convict")
+async def convicting(detector: Detector) -> AsyncIterator[asyncio.Task[ReplacementOrder]]:
+    task = asyncio.create_task(detector.wait_for_failure(), name="convict")
     try:
         yield task
     finally:
@@ -109,12 +109,12 @@ async def convicting(detector: Detector) -> AsyncIterator[asyncio.Task[Convictio
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def within(seconds: float, task: Awaitable[Conviction]) -> Conviction:
+async def within(seconds: float, task: Awaitable[ReplacementOrder]) -> ReplacementOrder:
     return await asyncio.wait_for(task, seconds)
 
 
-async def nothing_for(seconds: float, task: asyncio.Task[Conviction]) -> None:
-    """It goes on watching; a conviction or an error is raised at once."""
+async def nothing_for(seconds: float, task: asyncio.Task[ReplacementOrder]) -> None:
+    """It goes on watching; an order or an error is raised at once."""
     await asyncio.wait((task,), timeout=seconds)
     assert not task.done(), task.result()
 
@@ -148,141 +148,141 @@ Child = tuple[subprocess.Popen[bytes], ProcessIdentity]
 
 async def test_a_process_that_is_killed_is_convicted_at_once_unasked(child: Child) -> None:
     process, identity = child
-    court = Court(Outcome.ANSWERED)
+    watcher = Watcher(Outcome.ANSWERED)
     dead = holder(f"127.0.0.1:{free_ports(1)[0]}", process=identity)
-    async with convicting(court.detector(dead)) as task:
+    async with convicting(watcher.detector(dead)) as task:
         await nothing_for(0.05, task)
         process.kill()
-        killed_s = court.clock.boottime()
-        conviction = await within(2, task)
-    assert court.clock.boottime() - killed_s < 0.5
-    assert conviction.proven_dead
-    assert (conviction.cause, conviction.answer_revision) == (Cause.PROCESS_DIED, None)
-    assert conviction.active.mod_revision == EPOCH
+        killed_s = watcher.clock.boottime()
+        order = await within(2, task)
+    assert watcher.clock.boottime() - killed_s < 0.5
+    assert order.proven_dead
+    assert (order.cause, order.answer_revision) == (Cause.PROCESS_DIED, None)
+    assert order.active.mod_revision == EPOCH
 
 
 async def test_even_a_dead_one_is_left_alone_while_paused(child: Child) -> None:
     process, identity = child
-    court = Court(Outcome.ANSWERED)
-    court.board.pause = Pause("ann", 1)
+    watcher = Watcher(Outcome.ANSWERED)
+    watcher.pair.pause = Pause("ann", 1)
     dead = holder(f"127.0.0.1:{free_ports(1)[0]}", process=identity)
-    async with convicting(court.detector(dead)) as task:
+    async with convicting(watcher.detector(dead)) as task:
         process.kill()
         await nothing_for(0.4, task)
-        court.board.pause = None
+        watcher.pair.pause = None
         assert (await within(1, task)).proven_dead
 
 
 async def test_nobody_is_replaced_before_it_is_known_whether_that_is_paused(child: Child) -> None:
     process, identity = child
-    court = Court(Outcome.UNANSWERED)
-    court.board.read = False
+    watcher = Watcher(Outcome.UNANSWERED)
+    watcher.pair.read = False
     dead = holder(f"127.0.0.1:{free_ports(1)[0]}", process=identity)
-    async with convicting(court.detector(dead)) as task:
+    async with convicting(watcher.detector(dead)) as task:
         process.kill()
         await nothing_for(0.4, task)
-        assert court.asked == []
-        court.board.read = True
+        assert watcher.asked == []
+        watcher.pair.read = True
         await within(1, task)
 
 
 async def test_who_is_not_ready_leaves_a_dead_one_to_others_for_a_second(child: Child) -> None:
     process, identity = child
-    court = Court(Outcome.ANSWERED)
-    court.obstacles = ("mirror is not synced",)
+    watcher = Watcher(Outcome.ANSWERED)
+    watcher.obstacles = ("mirror is not synced",)
     dead = holder(f"127.0.0.1:{free_ports(1)[0]}", process=identity)
-    async with convicting(court.detector(dead)) as task:
+    async with convicting(watcher.detector(dead)) as task:
         process.kill()
         await nothing_for(0.7, task)
         assert (await within(2, task)).proven_dead
 
 
 async def test_while_good_beats_come_nobody_is_asked() -> None:
-    heart, court = Heart(), Court()
+    heart, watcher = Heart(), Watcher()
     async with (
         serving_beats(heart, every_s=BEAT_S) as (_, address),
-        convicting(court.detector(holder(address), CALM)) as task,
+        convicting(watcher.detector(holder(address), CALM)) as task,
     ):
         await eventually(lambda: heart.sent > 20)
         await nothing_for(0, task)
-    assert court.asked == []
+    assert watcher.asked == []
 
 
 async def test_a_port_that_is_gone_convicts_when_nobody_answers() -> None:
-    heart, court = Heart(), Court(Outcome.UNANSWERED)
+    heart, watcher = Heart(), Watcher(Outcome.UNANSWERED)
     async with (
         serving_beats(heart, every_s=BEAT_S) as (server, address),
-        convicting(court.detector(holder(address), CALM)) as task,
+        convicting(watcher.detector(holder(address), CALM)) as task,
     ):
         await eventually(lambda: heart.sent > 5)
         await server.abort()
-        gone_s = court.clock.boottime()
-        conviction = await within(2, task)
-    assert conviction.cause is Cause.UNREACHABLE
-    assert conviction.answer_revision == 5
-    assert court.asked == [EPOCH]
-    assert court.clock.boottime() - 5 < conviction.since_s <= gone_s + 0.05
+        gone_s = watcher.clock.boottime()
+        order = await within(2, task)
+    assert order.cause is Cause.UNREACHABLE
+    assert order.answer_revision == 5
+    assert watcher.asked == [EPOCH]
+    assert watcher.clock.boottime() - 5 < order.since_s <= gone_s + 0.05
 
 
 async def test_beats_of_another_term_do_not_count() -> None:
-    heart, court = Heart(), Court()
+    heart, watcher = Heart(), Watcher()
     heart.epoch = EPOCH + 1
     async with (
         serving_beats(heart, every_s=BEAT_S) as (_, address),
-        convicting(court.detector(holder(address), CALM)) as task,
+        convicting(watcher.detector(holder(address), CALM)) as task,
     ):
         assert (await within(3, task)).cause is Cause.SILENT
 
 
 async def test_beats_that_say_they_are_unproven_convict() -> None:
-    heart, court = Heart(), Court()
+    heart, watcher = Heart(), Watcher()
     heart.unproven_s = 0.6
     async with (
         serving_beats(heart, every_s=BEAT_S) as (_, address),
-        convicting(court.detector(holder(address), CALM)) as task,
+        convicting(watcher.detector(holder(address), CALM)) as task,
     ):
         assert (await within(3, task)).cause is Cause.UNPROVEN
 
 
 async def test_void_is_asked_again_and_an_answer_ends_it_for_a_second() -> None:
-    court = Court(Outcome.VOID, Outcome.VOID, Outcome.ANSWERED)
+    watcher = Watcher(Outcome.VOID, Outcome.VOID, Outcome.ANSWERED)
     silent = holder(f"127.0.0.1:{free_ports(1)[0]}")
-    async with convicting(court.detector(silent)) as task:
-        await eventually(lambda: len(court.asked) == 3)
+    async with convicting(watcher.detector(silent)) as task:
+        await eventually(lambda: len(watcher.asked) == 3)
         await nothing_for(0.7, task)
-        assert len(court.asked) == 3
+        assert len(watcher.asked) == 3
 
 
 async def test_who_recovers_during_its_challenge_is_not_convicted() -> None:
     """Unanswered, but its beats are back and good."""
-    heart, court = Heart(), Court(Outcome.UNANSWERED)
+    heart, watcher = Heart(), Watcher(Outcome.UNANSWERED)
     heart.unproven_s = 0.9
     async with serving_beats(heart, every_s=BEAT_S) as (_, address):
-        detector = court.detector(holder(address), CALM)
+        detector = watcher.detector(holder(address), CALM)
 
         async def slowly(epoch: int) -> Reply:
-            court.asked.append(epoch)
+            watcher.asked.append(epoch)
             heart.unproven_s = 0.0
             sent = heart.sent
             await eventually(lambda: heart.sent > sent + 3)
             return Reply(Outcome.UNANSWERED)
 
-        court.ask = slowly  # type: ignore[method-assign]  # an active that recovers meanwhile
+        watcher.ask = slowly  # type: ignore[method-assign]  # an active that recovers meanwhile
         async with convicting(detector) as task:
-            await eventually(lambda: len(court.asked) == 1)
+            await eventually(lambda: len(watcher.asked) == 1)
             await nothing_for(0.3, task)
-    assert court.asked == [EPOCH]
+    assert watcher.asked == [EPOCH]
 
 
 async def test_a_word_older_than_the_challenge_does_not_convict() -> None:
     """Short stops in a row: what was said before them may be true no longer."""
-    heart, court = Heart(), Court(Outcome.UNANSWERED)
+    heart, watcher = Heart(), Watcher(Outcome.UNANSWERED)
     heart.unproven_s = 0.9
     said: list[int] = []
-    court.asking = lambda: said.append(heart.sent)
+    watcher.asking = lambda: said.append(heart.sent)
     async with (
         serving_beats(heart, every_s=BEAT_S) as (_, address),
-        convicting(court.detector(holder(address), CALM)) as task,
+        convicting(watcher.detector(holder(address), CALM)) as task,
     ):
         assert (await within(3, task)).cause is Cause.UNPROVEN
         assert heart.sent > said[0]
@@ -291,47 +291,47 @@ async def test_a_word_older_than_the_challenge_does_not_convict() -> None:
 PAST = Takeover(1, 7, "h:7", 8, "h:8", Cause.SILENT, 0)
 
 
-def paused(court: Court) -> None:
-    court.board.pause = Pause("ann", 1)
+def paused(watcher: Watcher) -> None:
+    watcher.pair.pause = Pause("ann", 1)
 
 
-def unready(court: Court) -> None:
-    court.obstacles = ("mirror is not synced",)
+def unready(watcher: Watcher) -> None:
+    watcher.obstacles = ("mirror is not synced",)
 
 
-def damped(court: Court) -> None:
-    now_ms = court.clock.wall_ns() // 1_000_000
-    court.board.history = {b"1": replace(PAST, at_ms=now_ms)}
+def damped(watcher: Watcher) -> None:
+    now_ms = watcher.clock.wall_ns() // 1_000_000
+    watcher.pair.history = {b"1": replace(PAST, at_ms=now_ms)}
 
 
-def released(court: Court) -> None:
-    court.board.pause, court.obstacles, court.board.history = None, (), {}
+def released(watcher: Watcher) -> None:
+    watcher.pair.pause, watcher.obstacles, watcher.pair.history = None, (), {}
 
 
 @pytest.mark.parametrize("hold", [paused, unready, damped])
-async def test_what_holds_a_challenge_back(hold: Callable[[Court], None]) -> None:
-    court = Court()
-    hold(court)
+async def test_what_holds_a_challenge_back(hold: Callable[[Watcher], None]) -> None:
+    watcher = Watcher()
+    hold(watcher)
     silent = holder(f"127.0.0.1:{free_ports(1)[0]}")
-    async with convicting(court.detector(silent)) as task:
+    async with convicting(watcher.detector(silent)) as task:
         await nothing_for(0.4, task)
-        assert court.asked == []
-        released(court)
+        assert watcher.asked == []
+        released(watcher)
         assert (await within(1, task)).cause is Cause.SILENT
 
 
 @pytest.mark.parametrize("hold", [paused, unready, damped])
 async def test_what_comes_up_during_a_challenge_holds_the_verdict_back(
-    hold: Callable[[Court], None],
+    hold: Callable[[Watcher], None],
 ) -> None:
-    court = Court()
-    court.asking = lambda: hold(court)
+    watcher = Watcher()
+    watcher.asking = lambda: hold(watcher)
     silent = holder(f"127.0.0.1:{free_ports(1)[0]}")
-    async with convicting(court.detector(silent)) as task:
-        await eventually(lambda: court.asked == [EPOCH])
+    async with convicting(watcher.detector(silent)) as task:
+        await eventually(lambda: watcher.asked == [EPOCH])
         await nothing_for(0.3, task)
-        court.asking = lambda: None
-        released(court)
+        watcher.asking = lambda: None
+        released(watcher)
         await within(1, task)
 
 
@@ -345,8 +345,8 @@ async def test_what_comes_up_during_a_challenge_holds_the_verdict_back(
 )
 async def test_who_is_never_suspected(alone: tuple[HaSettings, dict[str, Any]]) -> None:
     settings, more = alone
-    court = Court()
+    watcher = Watcher()
     silent = holder(f"127.0.0.1:{free_ports(1)[0]}", **more)
-    async with convicting(court.detector(silent, settings)) as task:
+    async with convicting(watcher.detector(silent, settings)) as task:
         await nothing_for(0.4, task)
-    assert court.asked == []
+    assert watcher.asked == []

@@ -49,7 +49,7 @@ async def test_an_active_and_a_standby_say_who_they_are(world: World) -> None:
     assert standby.address == second.role.address
     for node in (first, second):
         (kv,) = world.etcd.store.range(KEYS.status(node.server_id), b"")
-        session = node.candidate.session
+        session = node.runner.session
         assert session is not None
         assert kv.lease == session.lease
 
@@ -78,7 +78,7 @@ async def test_changes_are_said_within_a_fifth_of_a_second(world: World) -> None
         await world.until(lambda: said(world, second).why == second.role.obstacles, within_s=0.3)
         assert world.clock.boottime() - began_s <= 0.2 + 1e-6
         assert said(world, second).ready == (not obstacles)
-        assert second.candidate.ready == (not obstacles)
+        assert second.runner.ready == (not obstacles)
 
 
 async def test_who_rests_after_a_failed_activation_says_so(world: World) -> None:

@@ -1,4 +1,4 @@
-"""The history that leaders write, and who may take a K that is free."""
+"""The history that leaders write, and who may take an active key that is free."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.ha.election.standby import HEAD_START_S
 from milvus_coord.ha.pair.takeover import Cause, Takeover
-from milvus_coord.ha.pair.takeover_history import KEPT, clear_lease
+from milvus_coord.ha.pair.takeover_history import KEPT, revoke_predecessor_lease
 from milvus_coord.model.errors import CoordError
 from testing.ha_world import KEYS, World, a_world, pair
 
@@ -86,7 +86,7 @@ async def test_the_lease_of_the_one_before_is_ended_whatever_etcd_says(world: Wo
     served = asyncio.Event()
 
     async def clear() -> None:
-        await clear_lease(world.etcd, world.clock, lease, served)
+        await revoke_predecessor_lease(world.etcd, world.clock, lease, served)
         ended.append(True)
 
     task = asyncio.create_task(clear())
@@ -102,7 +102,7 @@ async def test_a_free_k_is_left_to_a_ready_one_for_a_while(world: World) -> None
     first, unready = await pair(world)
     unready.role.obstacles = ("mirror is not synced",)
     third = world.start()
-    third.role.has_port = False  # it could not take K either, for the moment
+    third.role.has_port = False  # it could not take the active key either, for the moment
     await world.until(lambda: third.standby)
     await world.delete(KEYS.active)
     first.etcd.partition()

@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from milvus_coord.ha.detection.challenge_record import Nonce
-from milvus_coord.ha.pair.operator_records import Pause, Switchover
+from milvus_coord.ha.pair.challenge_record import Challenge
+from milvus_coord.ha.pair.operator_records import Pause, SwitchoverRequest
 from milvus_coord.ha.pair.pair_state import FRESH_S
 from milvus_coord.ha.pair.takeover import Cause, Takeover
 from testing.fake_pair import status_of
 from testing.ha_term import KEYS, Scene, a_scene
 
 PAUSE = Pause("ann", 5)
-WISH = Switchover("n", 7, 0, "ann")
+REQUEST = SwitchoverRequest("n", 7, 0, "ann")
 ENTRY = Takeover(7, 1, "h:1", 2, "h:2", Cause.SILENT, 3)
 
 
@@ -26,33 +26,33 @@ async def scene() -> AsyncIterator[Scene]:
 
 async def put_all(scene: Scene) -> None:
     await scene.put(KEYS.paused, PAUSE.encode())
-    await scene.put(KEYS.switchover, WISH.encode())
+    await scene.put(KEYS.switchover, REQUEST.encode())
     await scene.put(KEYS.takeover(7), ENTRY.encode())
-    await scene.put(KEYS.challenge(8), Nonce("c", 7).encode())
-    await scene.put(KEYS.answer(8), Nonce("a", 7).encode())
+    await scene.put(KEYS.challenge(8), Challenge("c", 7).encode())
+    await scene.put(KEYS.answer(8), Challenge("a", 7).encode())
 
 
 def holds_all(scene: Scene) -> bool:
-    board = scene.board
+    pair = scene.pair
     return (
-        board.pause == PAUSE
-        and board.wish is not None
-        and board.wish[1] == WISH
-        and board.wish[0].value == WISH.encode()
-        and board.history == {KEYS.takeover(7): ENTRY}
-        and board.challenges == {KEYS.challenge(8): Nonce("c", 7)}
-        and board.answers == {KEYS.answer(8): Nonce("a", 7)}
+        pair.pause == PAUSE
+        and pair.request is not None
+        and pair.request[1] == REQUEST
+        and pair.request[0].value == REQUEST.encode()
+        and pair.history == {KEYS.takeover(7): ENTRY}
+        and pair.challenges == {KEYS.challenge(8): Challenge("c", 7)}
+        and pair.answers == {KEYS.answer(8): Challenge("a", 7)}
     )
 
 
 def holds_nothing(scene: Scene) -> bool:
-    board = scene.board
-    return not (board.pause or board.wish or board.history or board.challenges or board.answers)
+    pair = scene.pair
+    return not (pair.pause or pair.request or pair.history or pair.challenges or pair.answers)
 
 
 async def test_before_the_first_listing_nothing_is_known(scene: Scene) -> None:
     await put_all(scene)
-    assert not scene.board.read
+    assert not scene.pair.read
     assert holds_nothing(scene)
 
 
@@ -82,7 +82,7 @@ async def test_what_went_unseen_is_gone_after_the_next_listing(scene: Scene) -> 
     """The watch was behind, and the history it missed is compacted."""
     await put_all(scene)
     watched = scene.etcd.peer()
-    scene.board._etcd = watched  # a link of its own, to cut
+    scene.pair._etcd = watched  # a link of its own, to cut
     await scene.listen()
     watched.partition()
     for key in (KEYS.paused, KEYS.switchover, KEYS.takeover(7), KEYS.challenge(8), KEYS.answer(8)):
@@ -102,11 +102,11 @@ async def test_junk_under_the_pause_key_is_a_pause(scene: Scene, junk: bytes, li
     await scene.put(KEYS.paused, junk)
     if listed:
         await scene.listen()
-    assert await scene.settle(lambda: scene.board.pause is not None)
-    assert scene.board.pause is not None
-    assert scene.board.pause.by == "unknown"
+    assert await scene.settle(lambda: scene.pair.pause is not None)
+    assert scene.pair.pause is not None
+    assert scene.pair.pause.by == "unknown"
     await scene.delete(KEYS.paused)
-    assert await scene.settle(lambda: scene.board.pause is None)
+    assert await scene.settle(lambda: scene.pair.pause is None)
 
 
 async def test_other_junk_takes_the_place_of_what_was_there(scene: Scene) -> None:
@@ -117,9 +117,9 @@ async def test_other_junk_takes_the_place_of_what_was_there(scene: Scene) -> Non
     await scene.put(KEYS.ha + b"unheard-of", b"x")
     await scene.put(KEYS.leadership, b"x")
     await scene.settle()
-    board = scene.board
-    assert (board.wish, board.history, board.challenges, board.answers) == (None, {}, {}, {})
-    assert board.pause == PAUSE
+    pair = scene.pair
+    assert (pair.request, pair.history, pair.challenges, pair.answers) == (None, {}, {}, {})
+    assert pair.pause == PAUSE
 
 
 async def say(scene: Scene, server_id: int, *, ready: bool = True) -> None:
@@ -130,9 +130,9 @@ async def say(scene: Scene, server_id: int, *, ready: bool = True) -> None:
 async def test_a_status_of_the_first_listing_is_not_heard(scene: Scene) -> None:
     await say(scene, 8)
     await scene.listen()
-    assert scene.board.ready(besides=0) == []
+    assert scene.pair.ready(besides=0) == []
     await say(scene, 8)
-    assert scene.board.ready(besides=0) == [8]
+    assert scene.pair.ready(besides=0) == [8]
 
 
 async def test_ready_are_those_heard_of_late_the_newest_first(scene: Scene) -> None:
@@ -140,27 +140,27 @@ async def test_ready_are_those_heard_of_late_the_newest_first(scene: Scene) -> N
     for server_id, ready in ((7, True), (8, True), (9, False), (10, True)):
         await say(scene, server_id, ready=ready)
         scene.clock.advance(0.1)
-    assert scene.board.ready(besides=7) == [10, 8]
+    assert scene.pair.ready(besides=7) == [10, 8]
     await say(scene, 8)
-    assert scene.board.ready(besides=7) == [8, 10]
+    assert scene.pair.ready(besides=7) == [8, 10]
     await say(scene, 8, ready=False)
-    assert scene.board.ready(besides=7) == [10]
+    assert scene.pair.ready(besides=7) == [10]
     await scene.delete(KEYS.status(10))
     await scene.settle()
-    assert scene.board.ready(besides=7) == []
+    assert scene.pair.ready(besides=7) == []
 
 
 async def test_who_has_said_nothing_for_long_is_not_ready(scene: Scene) -> None:
     await scene.listen()
     await say(scene, 8)
     scene.clock.advance(FRESH_S - 0.1)
-    assert scene.board.ready(besides=0) == [8]
+    assert scene.pair.ready(besides=0) == [8]
     scene.clock.advance(0.2)
-    assert scene.board.ready(besides=0) == []
+    assert scene.pair.ready(besides=0) == []
 
 
 async def test_a_status_that_is_junk_is_no_status(scene: Scene) -> None:
     await scene.listen()
     await say(scene, 8)
     await scene.put(KEYS.status(8), b"{junk")
-    assert await scene.settle(lambda: scene.board.ready(besides=0) == [])
+    assert await scene.settle(lambda: scene.pair.ready(besides=0) == [])

@@ -13,7 +13,7 @@ from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.role_follower import STALE_S, Look
+from milvus_coord.ha.pair.role_follower import STALE_S, RoleFollower
 from milvus_coord.ha.pair.role_snapshot import read_role
 from milvus_coord.runtime.clock import SystemClock
 from testing.etcd import EtcdCluster, EtcdMember
@@ -38,64 +38,64 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 @asynccontextmanager
-async def looking(etcd: Etcd) -> AsyncIterator[Look]:
-    look = Look(etcd, SystemClock(), META_ROOT, ROLES)
+async def looking(etcd: Etcd) -> AsyncIterator[RoleFollower]:
+    follower = RoleFollower(etcd, SystemClock(), META_ROOT, ROLES)
     async with asyncio.TaskGroup() as tasks:
-        running = tasks.create_task(look.run(), name="look")
-        yield look
+        running = tasks.create_task(follower.run(), name="look")
+        yield follower
         running.cancel()
 
 
 async def test_all_fit_instances_are_judged_within_their_second(store: Etcd) -> None:
     pair = await fake_pair(store)
-    async with saying(*pair), looking(store) as look:
-        await look.listed(5)
+    async with saying(*pair), looking(store) as follower:
+        await follower.listed(5)
         began_s = asyncio.get_running_loop().time()
-        await look.judged()
+        await follower.statuses_fresh()
         took_s = asyncio.get_running_loop().time() - began_s
     assert took_s < STALE_S / 2, "waited although everybody had spoken"
-    assert not any(look.stale("rootcoord", one.server_id) for one in pair)
-    assert look.reading("rootcoord").epoch == (await read_role(store, pair[0].keys)).epoch
-    assert not look.reading("datacoord").exists
+    assert not any(follower.stale("rootcoord", one.server_id) for one in pair)
+    assert follower.snapshot("rootcoord").epoch == (await read_role(store, pair[0].keys)).epoch
+    assert not follower.snapshot("datacoord").exists
 
 
 async def test_one_that_says_nothing_more_is_stale_though_its_lease_lives(store: Etcd) -> None:
     a, b = await fake_pair(store)
-    async with saying(a), looking(store) as look:
-        await look.listed(5)
-        await look.judged()
-        silent_s = look.silent_s("rootcoord", 8)
-        assert look.stale("rootcoord", 8)
-        assert not look.stale("rootcoord", 7)
+    async with saying(a), looking(store) as follower:
+        await follower.listed(5)
+        await follower.statuses_fresh()
+        silent_s = follower.silent_s("rootcoord", 8)
+        assert follower.stale("rootcoord", 8)
+        assert not follower.stale("rootcoord", 7)
         assert silent_s is not None
         assert STALE_S <= silent_s < STALE_S + 1
         await b.say()
         async with asyncio.timeout(5):
-            while look.stale("rootcoord", 8):
-                await look.changed.wait()
+            while follower.stale("rootcoord", 8):
+                await follower.changed.wait()
 
 
 async def test_those_who_leave_are_gone(store: Etcd) -> None:
     pair = await fake_pair(store)
     go = FakeInstance(store, Keys(META_ROOT, "datacoord"), status_of(3), ours=False)
     await go.join()
-    async with looking(store) as look:
-        await look.listed(5)
-        assert {one.server_id for one in look.reading("rootcoord").instances} == {7, 8}
-        assert look.silent_s("datacoord", 3) is None, "Go says nothing"
+    async with looking(store) as follower:
+        await follower.listed(5)
+        assert {one.server_id for one in follower.snapshot("rootcoord").instances} == {7, 8}
+        assert follower.silent_s("datacoord", 3) is None, "Go says nothing"
         await pair[1].leave()
         async with asyncio.timeout(5):
-            while look.reading("rootcoord").standbys:
-                await look.changed.wait()
-        assert look.silent_s("rootcoord", 8) is None
+            while follower.snapshot("rootcoord").standbys:
+                await follower.changed.wait()
+        assert follower.silent_s("rootcoord", 8) is None
 
 
 async def test_an_etcd_that_does_not_list_is_said_to() -> None:
     etcd = MemoryEtcd(SystemClock())
     etcd.partition(silent=True)
-    async with looking(etcd) as look:
+    async with looking(etcd) as follower:
         with pytest.raises(Unavailable, match="did not list the keys of rootcoord, datacoord"):
-            await look.listed(0.1)
+            await follower.listed(0.1)
 
 
 async def test_the_members_of_one(store: Etcd) -> None:
