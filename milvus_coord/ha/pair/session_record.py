@@ -28,8 +28,8 @@ class SessionRecord:
 
     `stopping` is read only: a node sets it when it stops gracefully, a coordinator never does.
     `fenced` and `process` are our own extra fields, which Go ignores: the first says that its
-    holder guards every write by the active key, so it may be replaced while it lives; the second tells
-    a standby on the same machine which process to watch.
+    holder guards every write by the active key, so it may be replaced while it lives; the second
+    tells a standby on the same machine which process to watch.
     """
 
     server_id: int
