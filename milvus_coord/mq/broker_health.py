@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from milvus_coord.runtime.say_once import SayOnce
 from milvus_coord.telemetry.log import log
 
 
@@ -10,13 +11,17 @@ class BrokerHealth:
 
     def __init__(self, queue: str, brokers: str) -> None:
         self._queue, self._brokers = queue, brokers
-        self.text = ""
+        self._said = SayOnce("")
+
+    @property
+    def text(self) -> str:
+        """What is wrong, empty when nothing is."""
+        return self._said.last
 
     def failed(self, text: str) -> None:
         """Note what is wrong."""
-        if text != self.text:
+        if self._said.is_news(text):
             log.warn(f"{self._queue} is in trouble, trying on", brokers=self._brokers, error=text)
-            self.text = text
 
     def symptom(self, text: str) -> None:
         """Note a symptom, unless a cause is known."""
@@ -25,6 +30,5 @@ class BrokerHealth:
 
     def recovered(self) -> None:
         """Note that a message was stored."""
-        if self.text:
+        if self._said.is_news(""):
             log.info(f"{self._queue} stores messages again", brokers=self._brokers)
-            self.text = ""

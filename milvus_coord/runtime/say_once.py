@@ -8,15 +8,15 @@ T = TypeVar("T")
 
 
 class SayOnce(Generic[T]):
-    """Remembers what was said last, at first nothing (None): `if said.is_news(why): log.warn(...)`.
+    """Remembers what was said last: `if said.is_news(why): log.warn(...)`.
 
-    One instance serves one fact, such as why a port cannot be had.
+    One instance serves one fact, such as why a port cannot be had. `at_first` counts as said.
     """
 
-    def __init__(self) -> None:
-        self.last: T | None = None
+    def __init__(self, at_first: T) -> None:
+        self.last = at_first
 
-    def is_news(self, fact: T | None) -> bool:
+    def is_news(self, fact: T) -> bool:
         """Whether `fact` differs from what was said last; it counts as said from now on."""
         changed = fact != self.last
         self.last = fact

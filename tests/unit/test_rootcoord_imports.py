@@ -8,11 +8,14 @@ import pytest
 
 from milvus_coord.clients.errors import CallError
 from milvus_coord.coordinators.rootcoord.imports.rules import ImportState
+from milvus_coord.coordinators.rootcoord.imports.work import Imports
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import FencedOff, NotServing, Refused
+from milvus_coord.role.tasks.loop import run_loops
 from milvus_coord.runtime.race import cancel_and_wait
+from milvus_coord.runtime.taskgroup import TaskGroup
 from testing.imports import ImportBench, job, lost, report
 
 PENDING, FAILED, STARTED = ImportState.PENDING, ImportState.FAILED, ImportState.STARTED
@@ -281,9 +284,14 @@ async def _turns() -> None:
         await asyncio.sleep(0)
 
 
+async def run(imports: Imports, bench: ImportBench) -> None:
+    async with TaskGroup() as tasks:
+        run_loops(tasks, imports.loops(), bench.clock)
+
+
 async def test_the_loops_do_all_that(bench: ImportBench) -> None:
     imports = await bench.lead()
-    running = asyncio.create_task(imports.run(), name="imports")
+    running = asyncio.create_task(run(imports, bench), name="imports")
     try:
         await _turns()
         bench.datacoord.failures = [CallError("nobody", unseen=True)]
@@ -312,7 +320,7 @@ async def test_trouble_in_etcd_is_waited_out_by_the_loops(bench: ImportBench) ->
     imports = await bench.lead(link)
     await imports.submit(job())
     link.fail_next("txn", Unavailable("away", sent=False), times=2)
-    running = asyncio.create_task(imports.run(), name="imports")
+    running = asyncio.create_task(run(imports, bench), name="imports")
     try:
         for _ in range(4):
             await _turns()
@@ -328,4 +336,4 @@ async def test_the_loops_end_with_the_term(bench: ImportBench) -> None:
     await imports.submit(job())
     await bench.lead(recover=False)
     with pytest.RaisesGroup(FencedOff):
-        await imports.run()
+        await run(imports, bench)

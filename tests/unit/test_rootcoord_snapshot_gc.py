@@ -171,7 +171,7 @@ async def test_every_hour_whatever_etcd_does(
 ) -> None:
     await alias(world, 1, 7)
     await alias(world, 2, None)
-    running = asyncio.create_task(collector(world).run(), name="gc")
+    running = asyncio.create_task(collector(world).loop().run(world.clock), name="gc")
     world.etcd.fail_next("range", Unavailable("down", sent=False))
     await turns()
     assert of_alias(world)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -15,9 +15,9 @@ from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog
 from milvus_coord.coordinators.rootcoord.access.defaults import write_defaults
 from milvus_coord.coordinators.rootcoord.access.rpcs import AccessRpcs
 from milvus_coord.coordinators.rootcoord.access.work import Access
-from milvus_coord.coordinators.rootcoord.allocators import work as loops
 from milvus_coord.coordinators.rootcoord.allocators.catalog import BoundKeys
 from milvus_coord.coordinators.rootcoord.allocators.rpcs import AllocatorRpcs
+from milvus_coord.coordinators.rootcoord.allocators.work import allocator_loop
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
 from milvus_coord.coordinators.rootcoord.collections.rpcs_aliases import AliasRpcs
 from milvus_coord.coordinators.rootcoord.collections.rpcs_collections import CollectionRpcs
@@ -43,6 +43,7 @@ from milvus_coord.role.rpcs.family import RpcFamily
 from milvus_coord.role.rpcs.info import InfoRpcs
 from milvus_coord.role.rpcs.system_info import Reporter, SystemInfo
 from milvus_coord.role.shape import RoleContext
+from milvus_coord.role.tasks.loop import Loop, run_loops
 from milvus_coord.role.windows import FencedWindow
 from milvus_coord.rpc.server.dispatcher import Service
 from milvus_coord.runtime.failpoints import failpoint
@@ -52,6 +53,7 @@ from milvus_coord.telemetry import hardware
 from milvus_coord.telemetry.log import log
 
 _LAST_TICKS_S: Final = 1.0
+_COUNTS_S: Final = 5.0
 
 
 class RootCoordTerm:
@@ -96,7 +98,10 @@ class RootCoordTerm:
                 ddl.adopt()
                 serve(self._services(ddl, imports, outbound))
                 await self._term.first_answers_done.wait()
-                _start_all(tasks, self._loops(ddl, imports, outbound))
+                tasks.create_task(outbound.ticks.run(), name="rootcoord.ticks")
+                prepare = self._prepare(outbound, ddl.channels.pool)
+                tasks.create_task(prepare, name="rootcoord.channels")
+                run_loops(tasks, self._loops(ddl, imports, outbound), self._context.clock)
         finally:
             await outbound.close()
 
@@ -194,43 +199,38 @@ class RootCoordTerm:
             family.observe = self._metrics.call
         return families
 
-    def _loops(
-        self, ddl: Ddl, imports: Imports, outbound: Outbound
-    ) -> dict[str, Coroutine[Any, Any, None]]:
-        context, term, clock = self._context, self._term, self._context.clock
+    def _loops(self, ddl: Ddl, imports: Imports, outbound: Outbound) -> Iterator[Loop]:
+        context, term = self._context, self._term
         retention_s = context.settings.common.retention_duration_s
-        quota = context.settings.quota_and_limits
-        garbage = SnapshotGc(context.etcd, term.fence, clock, self._catalog, lambda: retention_s)
-        started = {
-            "allocators": self._allocate(),
-            "ticks": outbound.ticks.run(),
-            "channels": self._prepare(outbound, ddl.channels.pool),
-            "imports": imports.run(),
-            "snapshot_gc": garbage.run(),
-            "counts": loops.counts(self._metadata, ddl.channels, self._metrics, clock),
-        }
+        quota, channels = context.settings.quota_and_limits, ddl.channels
+
+        async def counts() -> None:
+            """Show how much there is."""
+            used, pool = len(channels.references), len(channels.pool)
+            self._metrics.counts(self._metadata.state, channels=used, pool=pool)
+
+        yield allocator_loop(self._timestamps, self._ids, self._metrics)
+        yield from imports.loops()
+        yield SnapshotGc(
+            context.etcd, term.fence, context.clock, self._catalog, lambda: retention_s
+        ).loop()
+        yield Loop("rootcoord.counts", _COUNTS_S, counts)
         if quota.enabled:
-            center = QuotaCenter(
+            yield QuotaCenter(
                 rules=settings.quota_rules(quota),
                 every_s=quota.quota_center_collect_interval_s,
                 query_coord=outbound.querycoord,
                 data_coord=outbound.datacoord,
                 proxies=outbound.proxies,
                 serve=term.serve,
-                clock=clock,
+                clock=context.clock,
                 show=self._metrics.quota_state,
-            )
-            started["quota"] = center.run()
-        return started
+            ).loop()
 
     async def _prepare(self, outbound: Outbound, channels: Sequence[str]) -> None:
         """Make the topics that collections will use, so that their first message need not wait."""
         retry = Retry(self._context.clock, "prepare the channels", on=(QueueError,))
         await retry.run(lambda: outbound.queue.prepare(channels))
-
-    async def _allocate(self) -> None:
-        clock = self._context.clock
-        await loops.allocator_ticks(self._timestamps, self._ids, self._metrics, clock)
 
     async def _start(
         self, window: FencedWindow, allocator: TimestampAllocator | IdAllocator

@@ -55,7 +55,7 @@ class Loop:
             first_s=self.retry_first_s,
             cap_s=self.retry_cap_s,
         )
-        said = SayOnce[str]()
+        said = SayOnce[str | None](None)
         if self.first_after_s:
             await self._pause(clock, self.first_after_s)
         while True:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Final
 
 from milvus_coord.clients.datacoord import ImportOrder
@@ -24,18 +22,17 @@ from milvus_coord.coordinators.rootcoord.imports.rules import (
 from milvus_coord.coordinators.rootcoord.imports.store import ImportStore
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.ha.election.serve_lease import ServeLease
-from milvus_coord.model.errors import BadValue, FencedOff, NotServing
+from milvus_coord.model.errors import BadValue, NotServing
+from milvus_coord.role.tasks.loop import Loop, Turn
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.race import Interrupted, run_until
 from milvus_coord.runtime.retry import Retry
-from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log
 
 _NS: Final = 1_000_000_000
 
 
 class Imports:
-    """One term's imports. `recover` first, then `run` for as long as the term lasts.
+    """One term's imports. `recover` first, then start its `loops`.
 
     A datanode is busy from when it takes a task until that task has completed or failed: this is
     read off the tasks, where Go 2.2.16 keeps a list of its own.
@@ -64,17 +61,25 @@ class Imports:
         retry = Retry(self._clock, "read the import tasks", on=(EtcdError,), cap_s=1.0)
         await retry.run(self._recover)
 
-    async def run(self) -> None:
-        """Send, follow and put away, for ever. Raises FencedOff."""
+    def loops(self) -> tuple[Loop, ...]:
+        """Send, follow and put away. Trouble in etcd and damaged records are waited out."""
         settings = self._settings
-        async with TaskGroup() as tasks:
-            for name, turn, every_s, now in (
-                ("send", self.send_pending, settings.send_every_s, self._send_now),
-                ("flip", self.flip_persisted, settings.flip_every_s, self._flip_now),
-                ("clean", self.clean_up, settings.clean_every_s, asyncio.Event()),
-            ):
-                loop = self._loop(f"{name} import tasks", turn, every_s, now)
-                tasks.create_task(loop, name=f"rootcoord.imports.{name}")
+
+        def loop(name: str, every_s: float, turn: Turn, wake: asyncio.Event | None = None) -> Loop:
+            return Loop(
+                f"rootcoord.imports.{name}",
+                every_s,
+                turn,
+                wake=wake,
+                on=(EtcdError, NotServing, BadValue),
+                purpose=f"{name} import tasks",
+            )
+
+        return (
+            loop("send", settings.send_every_s, self.send_pending, self._send_now),
+            loop("flip", settings.flip_every_s, self.flip_persisted, self._flip_now),
+            loop("clean", settings.clean_every_s, self.clean_up),
+        )
 
     async def submit(self, job: ImportJob) -> int:
         """Make a task of a job and return its id; it is sent soon.
@@ -260,20 +265,3 @@ class Imports:
 
     def _now_s(self) -> int:
         return self._clock.wall_ns() // _NS
-
-    async def _loop(
-        self, purpose: str, turn: Callable[[], Awaitable[None]], every_s: float, now: asyncio.Event
-    ) -> None:
-        retry = Retry(self._clock, purpose, on=(EtcdError, NotServing, BadValue))
-        while True:
-            now.clear()
-            try:
-                await turn()
-            except FencedOff:
-                raise
-            except (EtcdError, NotServing, BadValue) as error:
-                await retry.wait(error)
-                continue
-            retry.succeeded()
-            with suppress(Interrupted):
-                await run_until(now, self._clock.sleep(every_s), name=f"wait to {purpose}")

@@ -15,6 +15,7 @@ from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import delete, mod_revision_is
 from milvus_coord.ha.election.fence import ConditionFailed, Fence
 from milvus_coord.model.timestamps import physical_ms
+from milvus_coord.role.tasks.loop import Loop
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.telemetry.log import log
 
@@ -55,17 +56,19 @@ class SnapshotGc:
         self._snapshots = catalog.snapshots
         self._retention_s = retention_s
 
-    async def run(self) -> None:
-        """Collect for ever; trouble in etcd is left for the next hour. Raises FencedOff."""
-        while True:
-            await self._clock.sleep(EVERY_S)
-            try:
-                deleted = await self.collect()
-            except EtcdError as error:
-                log.warn("expired metadata not deleted, trying in an hour", error=str(error))
-            else:
-                if deleted:
-                    log.info("expired metadata deleted", keys=deleted)
+    def loop(self) -> Loop:
+        """A turn each hour; the first one in an hour."""
+        return Loop("rootcoord.snapshot_gc", EVERY_S, self.turn, first_after_s=EVERY_S)
+
+    async def turn(self) -> None:
+        """Collect; trouble in etcd is left for the next hour. Raises FencedOff."""
+        try:
+            deleted = await self.collect()
+        except EtcdError as error:
+            log.warn("expired metadata not deleted, trying in an hour", error=str(error))
+        else:
+            if deleted:
+                log.info("expired metadata deleted", keys=deleted)
 
     async def collect(self) -> int:
         """One round; how many keys of etcd it deleted. Raises FencedOff and etcd's errors."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from milvus_coord.coordinators.rootcoord.quota.rules import QuotaRules, decide
@@ -18,7 +18,9 @@ from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.quota import CollectionQuota, DenyReason
 from milvus_coord.model.timestamps import compose
+from milvus_coord.role.tasks.loop import Loop
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.say_once import SayOnce
 from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log
 from milvus_coord.wire.codec import Encoded
@@ -49,14 +51,11 @@ class Proxies(Protocol):
         """Send the same SetRatesRequest to all. Raises CoordError."""
 
 
-class QuotaStates(Protocol):
-    """Where it is shown whether anything is denied for a reason."""
-
-    def __call__(self, reason: DenyReason, denied: bool) -> None: ...
-
-
 class QuotaCenter:
-    """One term's quota center. A round that cannot see everything is skipped, as in Go 2.2.16."""
+    """One term's quota center. A round that cannot see everything is skipped, as in Go 2.2.16.
+
+    `show` is told whether anything is denied for a reason.
+    """
 
     def __init__(
         self,
@@ -68,25 +67,32 @@ class QuotaCenter:
         proxies: Proxies,
         serve: ServeLease,
         clock: Clock,
-        show: QuotaStates,
+        show: Callable[[DenyReason, bool], None],
     ) -> None:
         self._rules, self._every_s = rules, every_s
         self._query_coord, self._data_coord, self._proxies = query_coord, data_coord, proxies
         self._serve, self._clock, self._show = serve, clock, show
         self._denied: dict[int, DenyReason] = {}
-        self._trouble = ""
+        self._blind = SayOnce(False)
 
-    async def run(self) -> None:
-        """Look and tell, for ever."""
-        while True:
-            await self._clock.sleep(self._every_s)
-            try:
-                async with asyncio.timeout(_COLLECT_S):
-                    await self.round()
-            except* (CoordError, TimeoutError) as failed:
-                self._say_trouble("; ".join(map(str, failed.exceptions)) or "no answer in time")
-            else:
-                self._say_trouble("")
+    def loop(self) -> Loop:
+        """A turn each `every_s`; the first one after as long."""
+        return Loop("rootcoord.quota", self._every_s, self.turn, first_after_s=self._every_s)
+
+    async def turn(self) -> None:
+        """One round; trouble is said when it begins and when it is over."""
+        trouble = ""
+        try:
+            async with asyncio.timeout(_COLLECT_S):
+                await self.round()
+        except* (CoordError, TimeoutError) as failed:
+            trouble = "; ".join(map(str, failed.exceptions)) or "no answer in time"
+        if not self._blind.is_news(bool(trouble)):
+            return
+        if trouble:
+            log.warn("the quota center cannot see the cluster, rates stay", error=trouble)
+        else:
+            log.info("the quota center sees the cluster again")
 
     async def round(self) -> None:
         """One look, and the rates that follow from it. Raises CoordErrors, also in a group."""
@@ -121,10 +127,3 @@ class QuotaCenter:
         self._denied = denied
         for reason in DenyReason:
             self._show(reason, reason in denied.values())
-
-    def _say_trouble(self, trouble: str) -> None:
-        if trouble and not self._trouble:
-            log.warn("the quota center cannot see the cluster, rates stay", error=trouble)
-        elif self._trouble and not trouble:
-            log.info("the quota center sees the cluster again")
-        self._trouble = trouble

@@ -13,6 +13,7 @@ from milvus_coord.coordinators.rootcoord.ticks.rules import NONE, TickBoard
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import CoordError, NotServing
 from milvus_coord.model.timestamps import Timestamp, physical_ms
+from milvus_coord.role.tasks.loop import Loop
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.overdue import Overdue
 from milvus_coord.runtime.signal import Signal
@@ -173,12 +174,16 @@ class Ticks:
     async def run(self) -> None:
         """Promise and send, round after round, until cancelled."""
         async with TaskGroup() as sends:
-            while not self._finished:
+
+            async def turn() -> None:
+                if self._finished:
+                    return
                 began_s = self._clock.boottime()
                 await self._promise()
                 self._look_for_silence()
                 self._send_due(sends, began_s)
-                await self._clock.sleep(began_s + self._interval_s - self._clock.boottime())
+
+            await Loop("rootcoord.ticks", self._interval_s, turn).run(self._clock)
 
     async def finish(self) -> None:
         """Send no more ticks; returns when those that are on their way have ended."""
