@@ -17,6 +17,7 @@ from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
 from milvus_coord.coordinators.rootcoord.metadata.metadata import Metadata
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
+from milvus_coord.coordinators.rootcoord.rpcs import contract
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Txn, delete, put
@@ -27,6 +28,7 @@ from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.states import Phase
 from milvus_coord.model.timestamps import Timestamp
+from milvus_coord.role.rpcs.family import Answering
 from milvus_coord.role.tasks.jobs import Jobs
 from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.runtime.race import cancel_and_wait
@@ -100,7 +102,7 @@ class AccessTerm:
         self.store = Store(self.metadata, world.catalog, _NoTimestamps(), self.serve.require)
         self.jobs = Jobs(tasks, name="rootcoord.access", limit=10240, noun="statements")
         self.access = Access(self.store, self._catalog, self.jobs, self.proxies, world.limits)
-        self.methods = AccessRpcs(self.lifecycle, self.access).__mapping__()
+        self.methods = AccessRpcs(Answering(contract(), self.lifecycle), self.access).__mapping__()
         self._codec = WireCodec()
 
     @property

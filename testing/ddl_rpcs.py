@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from grpclib.const import Cardinality
 
 from milvus_coord.coordinators.rootcoord.access.state import AccessState
+from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
 from milvus_coord.coordinators.rootcoord.collections.ddl_requests import NewCollection
 from milvus_coord.coordinators.rootcoord.collections.rpcs_aliases import AliasRpcs
 from milvus_coord.coordinators.rootcoord.collections.rpcs_collections import CollectionRpcs
@@ -16,7 +17,8 @@ from milvus_coord.coordinators.rootcoord.collections.rpcs_databases import Datab
 from milvus_coord.coordinators.rootcoord.collections.rpcs_partitions import PartitionRpcs
 from milvus_coord.coordinators.rootcoord.metadata import events
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
-from milvus_coord.coordinators.rootcoord.metadata.time_travel import CollectionAt
+from milvus_coord.coordinators.rootcoord.metadata.time_travel import CollectionAt, TimeTravel
+from milvus_coord.coordinators.rootcoord.rpcs import contract
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.collection import (
@@ -31,7 +33,7 @@ from milvus_coord.model.errors import CollectionNotFound
 from milvus_coord.model.schema import FLOAT_VECTOR, INT64, Field, Pairs
 from milvus_coord.model.states import Phase
 from milvus_coord.model.timestamps import Timestamp, compose
-from milvus_coord.role.rpcs.family import RpcFamily
+from milvus_coord.role.rpcs.family import Answering, RpcFamily
 from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.wire.codec import WireCodec
 from testing import messages
@@ -185,12 +187,14 @@ class DdlBench:
         self.statements = FakeStatements()
         was = collection(10, "books", properties=(("old", "yes"),), fields=FIELDS)
         self.history = FakeHistory(was, self.state.partitions(10)[:2], CREATED)
-        parts = (self.lifecycle, self.serve, self)
+        self.answering = Answering(contract(), self.lifecycle)
+        parts = (self.answering, self.serve, self)
+        statements, history = cast(Ddl, self.statements), cast(TimeTravel, self.history)
         self.families: tuple[RpcFamily, ...] = (
-            CollectionRpcs(*parts, self.statements, self.history),
-            PartitionRpcs(*parts, self.statements),
-            AliasRpcs(*parts, self.statements),
-            DatabaseRpcs(*parts, self.statements),
+            CollectionRpcs(*parts, statements, history),
+            PartitionRpcs(*parts, statements),
+            AliasRpcs(*parts, statements),
+            DatabaseRpcs(*parts, statements),
         )
         self.methods = {
             path: handler

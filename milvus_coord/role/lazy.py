@@ -27,7 +27,7 @@ class LazyLeader:
     async def load(self) -> PortLeader:
         """Load. Raises what loading raises, which is a bug or a mistake in the settings."""
         leader = await asyncio.to_thread(self._make)
-        await leader.rehearse()
+        await leader.warm_up()
         self._loaded.set_result(leader)
         return leader
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.role.shape import Coordinator
+from milvus_coord.role.warmup import warm_up_calls, warm_up_messages
 from milvus_coord.rpc.heartbeat.service import Beat, BeatService
 from milvus_coord.rpc.port import PortTaken, ReservedPort
-from milvus_coord.rpc.rehearsal import rehearse_calls
 from milvus_coord.rpc.server.dispatcher import Service
 from milvus_coord.rpc.server.guards import Guards
 from milvus_coord.rpc.server.limits import Limits
@@ -66,7 +66,7 @@ class PortLeader:
         self._server: RpcServer | None = None
         self._working: asyncio.Task[None] | None = None
         self._codec = WireCodec(send_max_bytes=limits.send_bytes_max)
-        coordinator.rehearse(self._codec)
+        warm_up_messages(coordinator.contract.message_types(), self._codec)
 
     @property
     def obstacles(self) -> tuple[str, ...]:
@@ -95,7 +95,7 @@ class PortLeader:
         """Let the role keep its mirror of etcd; never returns."""
         await self._coordinator.follow()
 
-    async def rehearse(self) -> None:
+    async def warm_up(self) -> None:
         """Go the way of each call once, before clients wait at the end of it."""
         services = tuple(self._coordinator.waiting())
         server = RpcServer(
@@ -105,7 +105,7 @@ class PortLeader:
             guards=Guards(self._cluster, lambda: 0),
         )
         methods = [path for service in services for path in service.__mapping__()]
-        await rehearse_calls(server, methods)
+        await warm_up_calls(server, methods)
 
     async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
         """Listen, let the role recover, and return when it could serve."""

@@ -16,8 +16,8 @@ from milvus_coord.runtime.clock import Clock
 from milvus_coord.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from milvus_coord.role.rpcs.contract import Contract
     from milvus_coord.rpc.server.dispatcher import Service
-    from milvus_coord.wire.codec import WireCodec
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +53,9 @@ class Coordinator(Protocol):
     async def follow(self) -> None:
         """Keep the role's mirror of etcd, standby or active; never returns."""
 
-    def rehearse(self, codec: WireCodec) -> None:
-        """Take every message of the services through `codec` once; called in a thread."""
+    @property
+    def contract(self) -> Contract:
+        """All RPCs of the role."""
 
     def waiting(self) -> Sequence[Service]:
         """The gRPC services that answer while a term begins: how we are, not ready to all else."""

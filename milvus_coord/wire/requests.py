@@ -1,14 +1,11 @@
-"""Requests read by upb alone, for RPCs that are called often or carry much."""
+"""Requests read by upb alone."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import betterproto
 from google.protobuf.message import Message
-from grpclib.const import Handler
 
 from milvus_coord.wire.descriptors import twin
 
@@ -28,6 +25,14 @@ class RawRequest:
         self._upb = upb
         self.__name__ = upb.DESCRIPTOR.full_name
 
+    @classmethod
+    def of(cls, generated: type[betterproto.Message]) -> Self:
+        """That of a generated class. Raises TypeError for any other."""
+        upb = twin(generated)
+        if upb is None:
+            raise TypeError(f"{generated.__name__} is not a generated message")
+        return cls(upb)
+
     def __call__(self) -> UpbRequest:
         """An empty message."""
         return self._upb()
@@ -38,19 +43,3 @@ class RawRequest:
     def FromString(self, data: bytes) -> UpbRequest:
         """The message in `data`. Raises DecodeError."""
         return self._upb.FromString(data)
-
-
-def read_by_upb(handlers: Mapping[str, Handler]) -> dict[str, Handler]:
-    """The same handlers, which are passed upb messages now."""
-    return {
-        path: handler._replace(request_type=_upb_type(handler.request_type))
-        for path, handler in handlers.items()
-    }
-
-
-@cache
-def _upb_type(generated: type[betterproto.Message]) -> RawRequest:
-    upb = twin(generated)
-    if upb is None:
-        raise TypeError(f"{generated.__name__} is not a generated message")
-    return RawRequest(upb)

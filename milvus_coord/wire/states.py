@@ -8,23 +8,17 @@ from milvus_coord.pb.milvus.proto.common import StateCode
 from milvus_coord.pb.milvus.proto.milvus import ComponentInfo, ComponentStates
 from milvus_coord.wire.status import ok
 
-#: What each coordinator calls itself here; querycoord does not.
-_ROLE_STRINGS: Final = {
-    "rootcoord": "rootcoord",
-    "datacoord": "datacoord",
-    "querycoord": "",
-    "indexcoord": "IndexCoord",
-}
+#: What a coordinator calls itself here where that is not its name.
+_ROLE_STRINGS: Final = {"querycoord": "", "indexcoord": "IndexCoord"}
 
 
 def component_states(role: str, node_id: int, state: int) -> ComponentStates:
     """The state of this coordinator; rootcoord repeats it as its only sub-component.
 
-    `node_id` is the server id, -1 before the first registration; `state` is a StateCode. Raises
-    KeyError for a `role` that is not a coordinator.
+    `node_id` is the server id, -1 before the first registration; `state` is a StateCode.
     """
     info = ComponentInfo(
-        node_id=node_id, role=_ROLE_STRINGS[role], state_code=StateCode.try_value(state)
+        node_id=node_id, role=_ROLE_STRINGS.get(role, role), state_code=StateCode.try_value(state)
     )
     return ComponentStates(
         state=info,

@@ -9,11 +9,14 @@ from typing import Any
 import pytest
 
 from milvus_coord.coordinators.rootcoord.proxies.work import ProxyError
+from milvus_coord.coordinators.rootcoord.rpcs import contract
 from milvus_coord.coordinators.rootcoord.ticks.rpcs import TickRpcs
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.model.errors import CoordError, NotServing, Refused
 from milvus_coord.model.states import Phase
 from milvus_coord.pb.milvus.proto import common, internal, milvus, proxy
+from milvus_coord.role.rpcs.family import Answering, RpcFamily
+from milvus_coord.role.rpcs.info import ComponentRpcs
 from milvus_coord.rpc.http2.channel import Channel, RpcError, peer_metadata
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server.guards import Guards
@@ -21,7 +24,6 @@ from milvus_coord.rpc.server.limits import Limits
 from milvus_coord.rpc.server.server import RpcServer
 from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.wire.codec import Encoded, WireCodec
-from milvus_coord.wire.rehearsal import rehearse
 
 SERVICE = "/milvus.proto.rootcoord.RootCoord"
 TICK = common.MsgType.try_value(common.MsgType.TimeTick)
@@ -66,15 +68,25 @@ class Served:
         return status
 
 
+def families(behind: Any, lifecycle: Lifecycle) -> tuple[RpcFamily, ...]:
+    answering = Answering(contract(), lifecycle)
+    component = ComponentRpcs(
+        answering, time_tick_channel="tt-topic", statistics_channel="st-topic"
+    )
+    return component, TickRpcs(answering, behind, behind)
+
+
 @asynccontextmanager
 async def serving(*phases: Phase) -> AsyncIterator[Served]:
     behind, lifecycle = Behind(), Lifecycle(SystemClock())
     for phase in phases:
         lifecycle.to(phase, epoch=1)
-    rpcs = TickRpcs(
-        lifecycle, behind, behind, time_tick_channel="tt-topic", statistics_channel="st-topic"
+    server = RpcServer(
+        families(behind, lifecycle),
+        codec=WireCodec(),
+        limits=Limits(),
+        guards=Guards("", lambda: 1),
     )
-    server = RpcServer([rpcs], codec=WireCodec(), limits=Limits(), guards=Guards("", lambda: 1))
     with ReservedPort.bind("127.0.0.1", 0) as reserved:
         await server.listen(reserved)
         address = f"127.0.0.1:{reserved.address[1]}"
@@ -168,16 +180,15 @@ async def test_while_activating_only_the_topics_are_told() -> None:
             assert reply.value == topic
 
 
-def test_serves_its_four_methods_and_can_be_rehearsed() -> None:
-    behind = Behind()
-    rpcs = TickRpcs(
-        Lifecycle(SystemClock()), behind, behind, time_tick_channel="a", statistics_channel="b"
-    )
-    mapping = rpcs.__mapping__()
-    assert sorted(path.rpartition("/")[2] for path in mapping) == [
+def test_who_serves_what() -> None:
+    component, ticks = families(Behind(), Lifecycle(SystemClock()))
+    assert sorted(path.rpartition("/")[2] for path in component.__mapping__()) == [
+        "CheckHealth",
+        "GetComponentStates",
         "GetStatisticsChannel",
         "GetTimeTickChannel",
+    ]
+    assert sorted(path.rpartition("/")[2] for path in ticks.__mapping__()) == [
         "InvalidateCollectionMetaCache",
         "UpdateChannelTimeTick",
     ]
-    rehearse(mapping.values(), WireCodec())

@@ -29,7 +29,7 @@ ROWS: Final = (
 )
 LEVEL: Final = {part: level for level, row in enumerate(ROWS) for part in row}
 
-RPCS: Final = r"(role\.rpcs|coordinators\.\w+\.\w+\.rpcs(_\w+)?)"
+RPCS: Final = r"(role\.rpcs|coordinators\.\w+\.(\w+\.)?rpcs(_\w+)?)"
 CATALOG: Final = r"coordinators\.\w+\.\w+\.catalog(_\w+)?"
 PURE: Final = r"coordinators\.(?P<role>\w+)\.\w+\.((state|rules)(_\w+)?|events)"
 
@@ -227,6 +227,7 @@ ALLOWED: Final = [
         "import milvus_coord.coordinators.rootcoord.quota.rules",
     ),
     ("coordinators/rootcoord/access/rpcs.py", "import milvus_coord.pb, grpclib"),
+    ("coordinators/rootcoord/rpcs.py", "import milvus_coord.pb"),
     ("coordinators/rootcoord/metadata/catalog.py", "import milvus_coord.pb.milvus"),
     ("coordinators/rootcoord/role.py", "from milvus_coord.role.shape import Role"),
     ("coordinators/rootcoord/collections/ddl.py", "def f():\n    return 'client.txn()'"),

@@ -11,7 +11,9 @@ from grpclib.const import Cardinality, Handler
 
 from milvus_coord.pb.milvus.proto.internal import GetTimeTickChannelRequest
 from milvus_coord.pb.milvus.proto.milvus import StringResponse
+from milvus_coord.pb.milvus.proto.rootcoord import RootCoordBase
 from milvus_coord.role.lead import PortLeader
+from milvus_coord.role.rpcs.contract import Contract
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server.dispatcher import Service
 from milvus_coord.rpc.server.limits import Limits
@@ -19,7 +21,6 @@ from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.runtime.watchdog import Pulse
-from milvus_coord.wire.codec import WireCodec
 from testing.grpc_wire import GrpcConnection
 from testing.ha_term import Scene, a_scene
 
@@ -47,15 +48,13 @@ class Role:
 
     ready = True
     mirror: Any = None
+    contract = Contract("rootcoord", RootCoordBase())
 
     def __init__(self) -> None:
         self.may_serve = asyncio.Event()
 
     async def follow(self) -> None:
         await asyncio.Event().wait()
-
-    def rehearse(self, codec: WireCodec) -> None:
-        """Nothing to learn."""
 
     def waiting(self) -> Sequence[Service]:
         return (Saying("wait"),)

@@ -18,7 +18,7 @@ ASK = '{"metric_type":"system_info"}'
 
 def made(clock: ManualClock) -> SystemInfo:
     hardware = Hardware(cpus=2, cpu_percent=25.5, memory=1000, memory_used=10)
-    me = Reporter(server_id=7, address="10.0.0.2:53100", min_segment_rows=1024)
+    me = Reporter("rootcoord", 7, "10.0.0.2:53100", {"min_segment_size_to_enable_index": 1024})
     return SystemInfo(me, {"DEPLOY_MODE": "DISTRIBUTED"}, clock, lambda: hardware)
 
 

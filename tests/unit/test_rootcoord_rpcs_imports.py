@@ -24,7 +24,7 @@ class Bench(DdlBench):
     def __init__(self, imports: Imports, below: ImportBench) -> None:
         super().__init__()
         self.imports, self.below = imports, below
-        family = ImportRpcs(self.lifecycle, self.serve, self, imports, "_default")
+        family = ImportRpcs(self.answering, self.serve, self, imports, "_default")
         self.methods.update(family.__mapping__())
         self.served = {path.rpartition("/")[2] for path in family.__mapping__()}
         self.put_collection(collection(20, "keyed"), "_default_0")

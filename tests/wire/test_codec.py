@@ -24,9 +24,9 @@ from milvus_coord.pb.milvus.proto.proxy import ProxyBase
 from milvus_coord.pb.milvus.proto.query import QueryCoordBase, QueryNodeBase
 from milvus_coord.pb.milvus.proto.rootcoord import AllocTimestampResponse, RootCoordBase
 from milvus_coord.pb.milvus.proto.schema import ArrayArray, ScalarField
+from milvus_coord.role.warmup import warm_up_messages
 from milvus_coord.wire.codec import Encoded, WireCodec, encoded
 from milvus_coord.wire.descriptors import has_status, message_class, pool
-from milvus_coord.wire.rehearsal import rehearse
 from milvus_coord.wire.status import fail
 from tests.wire.messages import generated_types, upb_of
 
@@ -243,5 +243,8 @@ def test_default_limit_is_go_s() -> None:
         codec.encode(Encoded(bytes((256 << 20) + 1)), DescribeCollectionResponse)
 
 
-def test_every_message_of_every_service_can_be_rehearsed() -> None:
-    rehearse((handler for _, handler in methods()), codec)
+def test_every_message_of_every_service_can_be_warmed_up() -> None:
+    types = [
+        each for _, handler in methods() for each in (handler.request_type, handler.reply_type)
+    ]
+    warm_up_messages(types, codec)

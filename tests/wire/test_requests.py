@@ -8,27 +8,15 @@ import pytest
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.pb.milvus.proto import milvus
-from milvus_coord.role.rpcs.family import RpcFamily
-from milvus_coord.runtime.clock import ManualClock
+from milvus_coord.role.warmup import warm_up_messages
 from milvus_coord.wire.codec import WireCodec
-from milvus_coord.wire.rehearsal import rehearse
-from milvus_coord.wire.requests import UpbRequest, read_by_upb
-from testing.ddl_rpcs import DdlBench
+from milvus_coord.wire.requests import RawRequest, UpbRequest
 from testing.messages import new
-
-PATH = "/milvus.proto.rootcoord.RootCoord/DescribeCollection"
-
-
-class Describe(RpcFamily):
-    async def describe_collection(self, request: UpbRequest) -> milvus.DescribeCollectionResponse:
-        raise AssertionError
 
 
 def request_type() -> Any:
-    family = Describe(Lifecycle(ManualClock()))
-    return read_by_upb(family.__mapping__())[PATH].request_type
+    return RawRequest.of(milvus.DescribeCollectionRequest)
 
 
 def test_a_request_is_read_by_upb() -> None:
@@ -55,5 +43,5 @@ def test_a_known_field_of_a_wrong_wire_type_is_unknown_as_in_go() -> None:
     assert (got.db_name, got.collection_name) == ("a", "")
 
 
-def test_they_can_be_rehearsed() -> None:
-    rehearse(DdlBench().methods.values(), WireCodec())
+def test_they_can_be_warmed_up() -> None:
+    warm_up_messages([request_type()], WireCodec())

@@ -64,6 +64,6 @@ def test_component_states_before_registration() -> None:
     assert states.subcomponent_states == [states.state]
 
 
-def test_component_states_of_a_stranger() -> None:
-    with pytest.raises(KeyError, match="proxy"):
-        component_states("proxy", 1, StateCode.Healthy)
+def test_another_role_is_called_by_its_name() -> None:
+    states = component_states("tinycoord", 1, StateCode.Healthy)
+    assert (states.state.role, states.subcomponent_states) == ("tinycoord", [])

@@ -56,11 +56,11 @@ class RootCoordMetrics:
             ("quota_states",),
         )
 
-    def call(self, function: str, success: bool, seconds: float) -> None:
+    def call(self, rpc: str, success: bool, seconds: float) -> None:
         """A call about metadata has been answered."""
-        self._calls.labels(function, "total").inc()
-        self._calls.labels(function, "success" if success else "fail").inc()
-        self._call_ms.labels(function).observe(seconds * 1000)
+        self._calls.labels(rpc, "total").inc()
+        self._calls.labels(rpc, "success" if success else "fail").inc()
+        self._call_ms.labels(rpc).observe(seconds * 1000)
 
     def sent(self, channel: str, lag_ms: int) -> None:
         """A time tick goes out."""

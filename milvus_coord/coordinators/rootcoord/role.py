@@ -3,44 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
 
-from milvus_coord.coordinators.rootcoord.access.rpcs import AccessRpcs
-from milvus_coord.coordinators.rootcoord.allocators.rpcs import AllocatorRpcs
-from milvus_coord.coordinators.rootcoord.collections.rpcs_aliases import AliasRpcs
-from milvus_coord.coordinators.rootcoord.collections.rpcs_collections import CollectionRpcs
-from milvus_coord.coordinators.rootcoord.collections.rpcs_databases import DatabaseRpcs
-from milvus_coord.coordinators.rootcoord.collections.rpcs_partitions import PartitionRpcs
-from milvus_coord.coordinators.rootcoord.imports.rpcs import ImportRpcs
+from milvus_coord.coordinators.rootcoord import rpcs
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
 from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
 from milvus_coord.coordinators.rootcoord.term import RootCoordTerm
-from milvus_coord.coordinators.rootcoord.ticks.rpcs import TickRpcs
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.mq.connect import load_client
-from milvus_coord.role.rpcs.family import RpcFamily
-from milvus_coord.role.rpcs.info import InfoRpcs
-from milvus_coord.role.rpcs.waiting import WaitingRpcs
+from milvus_coord.role.rpcs.contract import Contract
 from milvus_coord.role.shape import RoleContext
 from milvus_coord.rpc.server.dispatcher import Service
 from milvus_coord.runtime.retry import Retry
-from milvus_coord.wire.codec import WireCodec
-from milvus_coord.wire.rehearsal import rehearse
-
-FAMILIES: Final[tuple[type[RpcFamily], ...]] = (
-    AllocatorRpcs,
-    CollectionRpcs,
-    PartitionRpcs,
-    AliasRpcs,
-    DatabaseRpcs,
-    AccessRpcs,
-    ImportRpcs,
-    TickRpcs,
-    InfoRpcs,
-)
 
 
 class RootCoord:
@@ -68,19 +44,12 @@ class RootCoord:
         retry = Retry(self._context.clock, "follow the metadata", on=(EtcdError,), cap_s=5.0)
         await retry.run(self._mirror.run)
 
-    def rehearse(self, codec: WireCodec) -> None:
-        for family in FAMILIES:
-            rehearse(family.__new__(family).__mapping__().values(), codec)
+    @property
+    def contract(self) -> Contract:
+        return rpcs.contract()
 
     def waiting(self) -> Sequence[Service]:
-        common = self._context.settings.common
-        return (
-            WaitingRpcs(
-                self._context.lifecycle,
-                time_tick_channel=common.channel("root_coord_time_tick"),
-                statistics_channel=common.channel("root_coord_statistics"),
-            ),
-        )
+        return rpcs.waiting(self._context)
 
     async def work(self, term: Term, serve: Callable[[Sequence[Service]], None]) -> None:
         self._current = RootCoordTerm(

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
 from milvus_coord.allocator.ids import IdAllocator
 from milvus_coord.allocator.timestamps import TimestampAllocator
-from milvus_coord.coordinators.rootcoord import settings
+from milvus_coord.coordinators.rootcoord import rpcs, settings
 from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog
 from milvus_coord.coordinators.rootcoord.access.defaults import write_defaults
-from milvus_coord.coordinators.rootcoord.access.rpcs import AccessRpcs
 from milvus_coord.coordinators.rootcoord.access.work import Access
 from milvus_coord.coordinators.rootcoord.allocators.catalog import BoundKeys
-from milvus_coord.coordinators.rootcoord.allocators.rpcs import AllocatorRpcs
 from milvus_coord.coordinators.rootcoord.allocators.work import allocator_loop
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
-from milvus_coord.coordinators.rootcoord.collections.rpcs_aliases import AliasRpcs
-from milvus_coord.coordinators.rootcoord.collections.rpcs_collections import CollectionRpcs
-from milvus_coord.coordinators.rootcoord.collections.rpcs_databases import DatabaseRpcs
-from milvus_coord.coordinators.rootcoord.collections.rpcs_partitions import PartitionRpcs
 from milvus_coord.coordinators.rootcoord.imports.catalog import ImportCatalog
-from milvus_coord.coordinators.rootcoord.imports.rpcs import ImportRpcs
 from milvus_coord.coordinators.rootcoord.imports.store import ImportStore
 from milvus_coord.coordinators.rootcoord.imports.work import Imports
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
@@ -36,12 +28,8 @@ from milvus_coord.coordinators.rootcoord.metadata.time_travel import TimeTravel
 from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
 from milvus_coord.coordinators.rootcoord.outbound import Outbound
 from milvus_coord.coordinators.rootcoord.quota.work import QuotaCenter
-from milvus_coord.coordinators.rootcoord.ticks.rpcs import TickRpcs
 from milvus_coord.ha.election.term import Term
 from milvus_coord.mq.queue import QueueError
-from milvus_coord.role.rpcs.family import RpcFamily
-from milvus_coord.role.rpcs.info import InfoRpcs
-from milvus_coord.role.rpcs.system_info import Reporter, SystemInfo
 from milvus_coord.role.shape import RoleContext
 from milvus_coord.role.tasks.loop import Loop, run_loops
 from milvus_coord.role.windows import FencedWindow
@@ -49,7 +37,6 @@ from milvus_coord.rpc.server.dispatcher import Service
 from milvus_coord.runtime.failpoints import failpoint
 from milvus_coord.runtime.retry import Retry
 from milvus_coord.runtime.taskgroup import TaskGroup
-from milvus_coord.telemetry import hardware
 from milvus_coord.telemetry.log import log
 
 _LAST_TICKS_S: Final = 1.0
@@ -166,8 +153,6 @@ class RootCoordTerm:
 
     def _services(self, ddl: Ddl, imports: Imports, outbound: Outbound) -> tuple[Service, ...]:
         context, term, metadata = self._context, self._term, self._metadata
-        lifecycle, serve, common = context.lifecycle, term.serve, context.settings.common
-        history = TimeTravel(context.etcd, metadata, self._catalog)
         access = Access(
             self._store,
             self._access_catalog,
@@ -175,29 +160,19 @@ class RootCoordTerm:
             outbound.proxies,
             settings.access_limits(context.settings),
         )
-        min_segment_rows = context.settings.root_coord.min_segment_size_to_enable_index
-        me = Reporter(term.server_id, context.address, min_segment_rows)
-        info = SystemInfo(me, os.environ, context.clock, hardware.look)
-        families: tuple[RpcFamily, ...] = (
-            AllocatorRpcs(lifecycle, serve, self._timestamps, self._ids, self._metrics),
-            CollectionRpcs(lifecycle, serve, metadata, ddl, history),
-            PartitionRpcs(lifecycle, serve, metadata, ddl),
-            AliasRpcs(lifecycle, serve, metadata, ddl),
-            DatabaseRpcs(lifecycle, serve, metadata, ddl),
-            AccessRpcs(lifecycle, access),
-            ImportRpcs(lifecycle, serve, metadata, imports, common.default_partition_name),
-            TickRpcs(
-                lifecycle,
-                outbound.ticks,
-                outbound.proxies,
-                time_tick_channel=common.channel("root_coord_time_tick"),
-                statistics_channel=common.channel("root_coord_statistics"),
-            ),
-            InfoRpcs(lifecycle, outbound.proxies, info, context.settings),
+        parts = rpcs.Parts(
+            self._timestamps,
+            self._ids,
+            metadata,
+            ddl,
+            TimeTravel(context.etcd, metadata, self._catalog),
+            access,
+            imports,
+            outbound.ticks,
+            outbound.proxies,
+            self._metrics,
         )
-        for family in families:
-            family.observe = self._metrics.call
-        return families
+        return rpcs.serving(context, term, parts)
 
     def _loops(self, ddl: Ddl, imports: Imports, outbound: Outbound) -> Iterator[Loop]:
         context, term = self._context, self._term

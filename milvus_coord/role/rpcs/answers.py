@@ -5,23 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any, TypeAlias, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar
 
 from milvus_coord.model.errors import CoordError, NotServing
-from milvus_coord.pb.milvus.proto.common import Status
 from milvus_coord.role.rpcs.family import RpcFamily
 from milvus_coord.telemetry.log import log
+from milvus_coord.wire.requests import UpbRequest
 from milvus_coord.wire.status import fail
 
 Family = TypeVar("Family", bound=RpcFamily)
-Request = TypeVar("Request")
 Reply = TypeVar("Reply")
-Rpc: TypeAlias = Callable[[Family, Request], Coroutine[Any, Any, Reply]]
+Method: TypeAlias = Callable[[Family, UpbRequest], Coroutine[Any, Any, Reply]]
 
 
 def answers(
-    reply_type: Callable[..., Reply], prefix: str = "", *, code: int | None = None
-) -> Callable[[Rpc[Family, Request, Reply]], Rpc[Family, Request, Reply]]:
+    prefix: str = "", *, code: int | None = None, always: bool = False, echo: tuple[str, ...] = ()
+) -> Callable[[Method[Family, Reply]], Method[Family, Reply]]:
     """Make a method an RPC that always replies.
 
     While we activate the reply is the refusal, and when the method raises it says why, `prefix`
@@ -29,26 +28,24 @@ def answers(
     now, while other gRPC errors would make them repeat the call up to ten times.
 
     Args:
-        reply_type: the generated class of the reply, `Status` included.
         prefix: what Go 2.2.16 puts before its texts.
         code: of every failure of this RPC; without it each error has its own.
+        always: answered in every phase, and not counted.
+        echo: fields of the request that every reply repeats, also one that refuses.
     """
 
-    def refused(status: Status) -> Reply:
-        is_status: bool = cast(Any, reply_type) is Status
-        return cast(Reply, status) if is_status else reply_type(status=status)
-
-    def failed(error: CoordError) -> Reply:
-        return refused(fail(error.code if code is None else code, f"{prefix}{error}"))
-
-    def decorate(method: Rpc[Family, Request, Reply]) -> Rpc[Family, Request, Reply]:
-        function = "".join(map(str.capitalize, method.__name__.split("_")))
-
+    def decorate(method: Method[Family, Reply]) -> Method[Family, Reply]:
         @wraps(method)
-        async def rpc(self: Family, request: Request) -> Reply:
-            refusal = self.refusal()
-            if refusal is not None:
-                return refused(refusal)
+        async def answer(self: Family, request: UpbRequest) -> Reply:
+            answering = self.answering
+            rpc = answering.contract.rpcs[method.__name__]
+
+            def failed(status: Any) -> Reply:
+                reply: Reply = rpc.failed(status, **{name: getattr(request, name) for name in echo})
+                return reply
+
+            if not (always or answering.active):
+                return failed(answering.refusal())
             began_s, success = time.monotonic(), False
             try:
                 reply = await method(self, request)
@@ -56,15 +53,17 @@ def answers(
             except NotServing:
                 raise
             except CoordError as error:
-                return failed(error)
+                return failed(fail(error.code if code is None else code, f"{prefix}{error}"))
             except Exception as error:
                 log.error("call broke", method=method.__name__, error=error)
-                return failed(CoordError(f"{type(error).__name__}: {error}"))
+                text = f"{prefix}{type(error).__name__}: {error}"
+                return failed(fail(CoordError.code if code is None else code, text))
             else:
                 return reply
             finally:
-                self.observe(function, success, time.monotonic() - began_s)
+                if not always:
+                    answering.observe(rpc.name, success, time.monotonic() - began_s)
 
-        return rpc
+        return answer
 
     return decorate

@@ -1,71 +1,107 @@
-"""What the families of RootCoord's RPCs have in common."""
+"""What the families of a role's RPCs have in common."""
 
 from __future__ import annotations
 
-import functools
-from types import MethodType
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Final, Generic, Protocol, TypeVar
 
 from grpclib.const import Handler
 
 from milvus_coord.ha.election.lifecycle import Lifecycle
-from milvus_coord.model.errors import CoordError
+from milvus_coord.ha.election.serve_lease import ServeLease
+from milvus_coord.model.errors import Refused
 from milvus_coord.model.states import Phase
-from milvus_coord.pb.milvus.proto import rootcoord
-from milvus_coord.pb.milvus.proto.common import Status
-from milvus_coord.wire.status import fail, not_serving
+from milvus_coord.pb.milvus.proto.common import MsgType, Status
+from milvus_coord.role.rpcs.contract import Contract
+from milvus_coord.wire.requests import UpbRequest
+from milvus_coord.wire.status import not_serving
 
-ROLE: Final = "rootcoord"
+State_co = TypeVar("State_co", covariant=True)
+State = TypeVar("State")
+
+_MSG_TYPES: Final = {int(each): str(each.name) for each in MsgType}
+"""As Go names them; a number without a name is shown as it is."""
 
 
 class Observer(Protocol):
-    """Told of each call that a method of a family has answered; for metrics."""
+    """Told of each call that was answered, by the name of its RPC; for metrics."""
 
-    def __call__(self, function: str, success: bool, seconds: float) -> None: ...
+    def __call__(self, rpc: str, success: bool, seconds: float) -> None: ...
 
 
-def _nobody(function: str, success: bool, seconds: float) -> None:
+def _nobody(rpc: str, success: bool, seconds: float) -> None:
     """Nobody observes."""
 
 
-class RpcFamily(rootcoord.RootCoordBase):
-    """Some of the 47 RPCs; serves those alone that the subclass defines. `observe` may be set."""
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """What every family answers with: whose RPCs they are, how the role is, and who observes."""
 
-    observe: Observer = staticmethod(_nobody)
+    contract: Contract
+    lifecycle: Lifecycle
+    observe: Observer = _nobody
 
-    def __init__(self, lifecycle: Lifecycle) -> None:
-        self.lifecycle = lifecycle
+    def refusal(self) -> Status:
+        """NotReadyServe: Go clients repeat such a call on the same connection."""
+        lifecycle = self.lifecycle
+        return not_serving(self.contract.role, lifecycle.server_id, lifecycle.phase.state_code.name)
+
+    @property
+    def active(self) -> bool:
+        return self.lifecycle.phase is Phase.ACTIVE
+
+
+class RpcFamily:
+    """Some RPCs of a role: the methods that are named as RPCs of its contract.
+
+    Each of them has the decorator `answers`. It takes a upb message: its fields are named as in
+    protos/, and as in Go a known field of a wrong wire type counts as unknown.
+    """
+
+    def __init__(self, answering: Answering) -> None:
+        self.answering = answering
 
     def __mapping__(self) -> dict[str, Handler]:
         return {
-            path: handler._replace(func=MethodType(handler.func, self))
-            for path, handler in _served_by(type(self)).items()
+            rpc.path: rpc.handler(getattr(self, name))
+            for name, rpc in self.answering.contract.rpcs.items()
+            if hasattr(self, name)
         }
 
-    def refusal(self) -> Status | None:
-        """NotReadyServe while we activate: Go clients repeat such a call on the same connection."""
-        phase = self.lifecycle.phase
-        if phase is Phase.ACTIVE:
-            return None
-        return not_serving(ROLE, self.lifecycle.server_id, phase.state_code.name)
+
+class StateHolder(Protocol[State_co]):
+    """Who holds the metadata of this term."""
+
+    @property
+    def state(self) -> State_co:
+        """What is stored right now; another object after history was lost."""
 
 
-@functools.cache
-def _served_by(family: type[RpcFamily]) -> dict[str, Handler]:
-    """Path to handler with an unbound function: found out once, a term has no time for it."""
-    every = rootcoord.RootCoordBase.__mapping__(family.__new__(family))
-    return {
-        path: handler._replace(func=handler.func.__func__)
-        for path, handler in every.items()
-        if _defines(family, handler)
-    }
+class StateRpcs(RpcFamily, Generic[State]):
+    """RPCs that answer from the role's metadata."""
+
+    def __init__(
+        self, answering: Answering, serve: ServeLease, metadata: StateHolder[State]
+    ) -> None:
+        super().__init__(answering)
+        self._serve, self._metadata = serve, metadata
+
+    def state(self) -> State:
+        """The metadata, to be read and answered from without waiting for anything else.
+
+        The serve lease is asked once more: the request may have come long after its headers, when
+        the call was admitted. Raises NotServing.
+        """
+        self._serve.require()
+        return self._metadata.state
 
 
-def _defines(family: type[RpcFamily], handler: Handler) -> bool:
-    name = handler.func.__name__.partition("__rpc_")[2]
-    return getattr(family, name) is not getattr(rootcoord.RootCoordBase, name)
+def require_type(request: UpbRequest, expected: int) -> None:
+    """Refuse a request whose `base` names another MsgType, or is missing. Raises Refused."""
+    got = request.base.msg_type
+    if got != expected:
+        raise Refused(f"invalid msg type, expect {_name(expected)}, but got {_name(got)}")
 
 
-def failure(error: CoordError, prefix: str = "") -> Status:
-    """The status of a reply that says why a request failed; `prefix` goes before the text."""
-    return fail(error.code, f"{prefix}{error}")
+def _name(msg_type: int) -> str:
+    return _MSG_TYPES.get(msg_type, str(msg_type))

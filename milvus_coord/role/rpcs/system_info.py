@@ -1,4 +1,4 @@
-"""The `system_info` metrics of RootCoord: JSON that Go decodes into typed structs."""
+"""The `system_info` metrics of a role: JSON that Go decodes into typed structs."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ _DEPLOYED: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Reporter:
-    """Who reports: `address` is `ip:port`, `min_segment_rows` a setting that is shown only."""
+    """Who reports: `address` is `ip:port`, `configurations` are settings that are shown only."""
 
+    role: str
     server_id: int
     address: str
-    min_segment_rows: int
+    configurations: Mapping[str, object]
 
     @property
     def component(self) -> str:
         """`rootcoord7`; a proxy draws its edges by it."""
-        return f"rootcoord{self.server_id}"
+        return f"{self.role}{self.server_id}"
 
 
 class SystemInfo:
@@ -82,9 +83,9 @@ class SystemInfo:
                 },
                 "created_time": self._created,
                 "updated_time": _stamp(self._clock.wall_ns()),
-                "type": "rootcoord",
+                "type": me.role,
                 "id": me.server_id,
-                "system_configurations": {"min_segment_size_to_enable_index": me.min_segment_rows},
+                "system_configurations": dict(me.configurations),
             },
             "connections": {"name": me.component, "connected_components": []},
         }

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
-
-import betterproto
+from collections.abc import Iterable
+from typing import Any, Final
 
 from milvus_coord.coordinators.rootcoord.access.rules_privileges import (
     NO_ENTITY,
@@ -18,118 +16,76 @@ from milvus_coord.coordinators.rootcoord.access.rules_queries import (
     select_roles,
     select_users,
 )
-from milvus_coord.coordinators.rootcoord.access.state import AccessState
-from milvus_coord.ha.election.lifecycle import Lifecycle
+from milvus_coord.coordinators.rootcoord.access.work import Access
 from milvus_coord.model.access import Grant
 from milvus_coord.model.errors import Refused
 from milvus_coord.pb.milvus.proto import internal, milvus, rootcoord
 from milvus_coord.pb.milvus.proto.common import ErrorCode, Status
 from milvus_coord.role.rpcs.answers import answers
-from milvus_coord.role.rpcs.family import RpcFamily
+from milvus_coord.role.rpcs.family import Answering, RpcFamily
 from milvus_coord.wire.codec import encoded
 from milvus_coord.wire.descriptors import message_class
+from milvus_coord.wire.requests import UpbRequest
 from milvus_coord.wire.status import ok
-
-Family = TypeVar("Family", bound=RpcFamily)
-Request = TypeVar("Request")
-Reply = TypeVar("Reply")
-Rpc: TypeAlias = Callable[[Family, Request], Coroutine[Any, Any, Reply]]
 
 _GRANT: Final = 0
 _REVOKE: Final = 1
 
 
-class AccessStatements(Protocol):
-    """Who knows and changes users, roles and grants; all of it raises CoordError."""
-
-    @property
-    def state(self) -> AccessState:
-        """What is stored right now; to be answered from without waiting for anything else."""
-
-    def password_hash(self, name: str) -> str:
-        """What proxies compare a user's password with."""
-
-    async def create_user(self, name: str, password_hash: str, sha256_password: str) -> None: ...
-
-    async def update_user(self, name: str, password_hash: str, sha256_password: str) -> None: ...
-
-    async def delete_user(self, name: str) -> None: ...
-
-    async def create_role(self, name: str) -> None: ...
-
-    async def drop_role(self, name: str) -> None: ...
-
-    async def operate_user_role(self, user: str, role: str, operation: int) -> None: ...
-
-    async def grant(self, wanted: GrantWanted) -> None: ...
-
-    async def revoke(self, wanted: GrantWanted) -> None: ...
-
-
 class AccessRpcs(RpcFamily):
     """Passwords pass through as the hashes that proxies made of them."""
 
-    def __init__(self, lifecycle: Lifecycle, access: AccessStatements) -> None:
-        super().__init__(lifecycle)
+    def __init__(self, answering: Answering, access: Access) -> None:
+        super().__init__(answering)
         self._access = access
 
-    @answers(Status, "CreateCredential failed: ", code=ErrorCode.CreateCredentialFailure)
-    async def create_credential(self, request: internal.CredentialInfo) -> Status:
+    @answers("CreateCredential failed: ", code=ErrorCode.CreateCredentialFailure)
+    async def create_credential(self, request: UpbRequest) -> Status:
         await self._access.create_user(
             request.username, request.encrypted_password, request.sha256_password
         )
         return ok()
 
-    @answers(Status, "UpdateCredential failed: ", code=ErrorCode.UpdateCredentialFailure)
-    async def update_credential(self, request: internal.CredentialInfo) -> Status:
+    @answers("UpdateCredential failed: ", code=ErrorCode.UpdateCredentialFailure)
+    async def update_credential(self, request: UpbRequest) -> Status:
         await self._access.update_user(
             request.username, request.encrypted_password, request.sha256_password
         )
         return ok()
 
-    @answers(Status, code=ErrorCode.DeleteCredentialFailure)
-    async def delete_credential(self, request: milvus.DeleteCredentialRequest) -> Status:
+    @answers(code=ErrorCode.DeleteCredentialFailure)
+    async def delete_credential(self, request: UpbRequest) -> Status:
         await self._access.delete_user(request.username)
         return ok()
 
-    @answers(
-        milvus.ListCredUsersResponse, "ListCredUsers failed: ", code=ErrorCode.ListCredUsersFailure
-    )
-    async def list_cred_users(
-        self, request: milvus.ListCredUsersRequest
-    ) -> milvus.ListCredUsersResponse:
+    @answers("ListCredUsers failed: ", code=ErrorCode.ListCredUsersFailure)
+    async def list_cred_users(self, request: UpbRequest) -> milvus.ListCredUsersResponse:
         return milvus.ListCredUsersResponse(status=ok(), usernames=list(self._access.state.users()))
 
-    @answers(
-        rootcoord.GetCredentialResponse,
-        "GetCredential failed: ",
-        code=ErrorCode.GetCredentialFailure,
-    )
-    async def get_credential(
-        self, request: rootcoord.GetCredentialRequest
-    ) -> rootcoord.GetCredentialResponse:
+    @answers("GetCredential failed: ", code=ErrorCode.GetCredentialFailure)
+    async def get_credential(self, request: UpbRequest) -> rootcoord.GetCredentialResponse:
         password_hash = self._access.password_hash(request.username)
         return rootcoord.GetCredentialResponse(
             status=ok(), username=request.username, password=password_hash
         )
 
-    @answers(Status, "fail to create role, error: ", code=ErrorCode.CreateRoleFailure)
-    async def create_role(self, request: milvus.CreateRoleRequest) -> Status:
-        await self._access.create_role(_name(request.entity) or "")
+    @answers("fail to create role, error: ", code=ErrorCode.CreateRoleFailure)
+    async def create_role(self, request: UpbRequest) -> Status:
+        await self._access.create_role(_name(request, "entity") or "")
         return ok()
 
-    @answers(Status, code=ErrorCode.DropRoleFailure)
-    async def drop_role(self, request: milvus.DropRoleRequest) -> Status:
+    @answers(code=ErrorCode.DropRoleFailure)
+    async def drop_role(self, request: UpbRequest) -> Status:
         await self._access.drop_role(request.role_name)
         return ok()
 
-    @answers(Status, code=ErrorCode.OperateUserRoleFailure)
-    async def operate_user_role(self, request: milvus.OperateUserRoleRequest) -> Status:
-        await self._access.operate_user_role(request.username, request.role_name, int(request.type))
+    @answers(code=ErrorCode.OperateUserRoleFailure)
+    async def operate_user_role(self, request: UpbRequest) -> Status:
+        await self._access.operate_user_role(request.username, request.role_name, request.type)
         return ok()
 
-    @answers(milvus.SelectRoleResponse, code=ErrorCode.SelectRoleFailure)
-    async def select_role(self, request: milvus.SelectRoleRequest) -> milvus.SelectRoleResponse:
+    @answers(code=ErrorCode.SelectRoleFailure)
+    async def select_role(self, request: UpbRequest) -> milvus.SelectRoleResponse:
         state = self._access.state
         users_of = state.users_of if request.include_user_info else _nobody
         results = [
@@ -137,12 +93,12 @@ class AccessRpcs(RpcFamily):
                 role=milvus.RoleEntity(name=role),
                 users=[milvus.UserEntity(name=user) for user in users_of(role)],
             )
-            for role in select_roles(state, _name(request.role))
+            for role in select_roles(state, _name(request, "role"))
         ]
         return milvus.SelectRoleResponse(status=ok(), results=results)
 
-    @answers(milvus.SelectUserResponse, code=ErrorCode.SelectUserFailure)
-    async def select_user(self, request: milvus.SelectUserRequest) -> milvus.SelectUserResponse:
+    @answers(code=ErrorCode.SelectUserFailure)
+    async def select_user(self, request: UpbRequest) -> milvus.SelectUserResponse:
         state = self._access.state
         roles_of = state.roles_of if request.include_role_info else _nobody
         results = [
@@ -150,29 +106,29 @@ class AccessRpcs(RpcFamily):
                 user=milvus.UserEntity(name=user),
                 roles=[milvus.RoleEntity(name=role) for role in roles_of(user)],
             )
-            for user in select_users(state, _name(request.user))
+            for user in select_users(state, _name(request, "user"))
         ]
         return milvus.SelectUserResponse(status=ok(), results=results)
 
-    @answers(Status, code=ErrorCode.OperatePrivilegeFailure)
-    async def operate_privilege(self, request: milvus.OperatePrivilegeRequest) -> Status:
-        operation = int(request.type)
+    @answers(code=ErrorCode.OperatePrivilegeFailure)
+    async def operate_privilege(self, request: UpbRequest) -> Status:
+        operation = request.type
         if operation not in (_GRANT, _REVOKE):
             raise Refused(
                 f"invalid operate privilege type, current type: {operation},"
                 " valid value: [Grant, Revoke]"
             )
-        wanted = _wanted(request.entity)
+        wanted = _wanted(request)
         await (self._access.grant if operation == _GRANT else self._access.revoke)(wanted)
         return ok()
 
-    @answers(milvus.SelectGrantResponse, code=ErrorCode.SelectGrantFailure)
-    async def select_grant(self, request: milvus.SelectGrantRequest) -> milvus.SelectGrantResponse:
-        grants = select_grants(self._access.state, _wanted(request.entity))
+    @answers(code=ErrorCode.SelectGrantFailure)
+    async def select_grant(self, request: UpbRequest) -> milvus.SelectGrantResponse:
+        grants = select_grants(self._access.state, _wanted(request))
         return encoded(_grants_reply(grants), milvus.SelectGrantResponse)
 
-    @answers(internal.ListPolicyResponse, code=ErrorCode.ListPolicyFailure)
-    async def list_policy(self, request: internal.ListPolicyRequest) -> internal.ListPolicyResponse:
+    @answers(code=ErrorCode.ListPolicyFailure)
+    async def list_policy(self, request: UpbRequest) -> internal.ListPolicyResponse:
         state = self._access.state
         reply: Any = message_class("milvus.proto.internal.ListPolicyResponse")()
         reply.policy_infos.extend(grant.policy for grant in state.grants())
@@ -184,22 +140,22 @@ def _nobody(_: str) -> tuple[str, ...]:
     return ()
 
 
-def _name(entity: Any) -> str | None:
+def _name(message: UpbRequest, field: str) -> str | None:
     """The name in a RoleEntity, UserEntity and their like; None when the message is not there."""
-    return str(entity.name) if betterproto.serialized_on_wire(entity) else None
+    return str(getattr(message, field).name) if message.HasField(field) else None
 
 
-def _wanted(entity: milvus.GrantEntity) -> GrantWanted:
-    if not betterproto.serialized_on_wire(entity):
+def _wanted(request: UpbRequest) -> GrantWanted:
+    if not request.HasField("entity"):
         raise Refused(NO_ENTITY)
-    grantor = entity.grantor
+    entity, grantor = request.entity, request.entity.grantor
     return GrantWanted(
-        role=_name(entity.role),
-        object_type=_name(entity.object),
+        role=_name(entity, "role"),
+        object_type=_name(entity, "object"),
         object_name=entity.object_name,
         db_name=entity.db_name,
-        grantor=Grantor(_name(grantor.user), _name(grantor.privilege))
-        if betterproto.serialized_on_wire(grantor)
+        grantor=Grantor(_name(grantor, "user"), _name(grantor, "privilege"))
+        if entity.HasField("grantor")
         else None,
     )
 

@@ -2,67 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
-
+from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
 from milvus_coord.coordinators.rootcoord.collections.ddl_requests import NewCollection
-from milvus_coord.coordinators.rootcoord.collections.rpcs_ddl import (
-    DdlRpcs,
-    Metadata,
-    require_any,
-    require_type,
-)
+from milvus_coord.coordinators.rootcoord.collections.rpcs_ddl import DdlRpcs, require_any
 from milvus_coord.coordinators.rootcoord.collections.rules_requests import (
     check_field_count,
     check_name,
     check_record,
 )
-from milvus_coord.coordinators.rootcoord.metadata.time_travel import CollectionAt, is_now
-from milvus_coord.ha.election.lifecycle import Lifecycle
+from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
+from milvus_coord.coordinators.rootcoord.metadata.time_travel import TimeTravel, is_now
 from milvus_coord.ha.election.serve_lease import ServeLease
-from milvus_coord.model.collection import Collection
 from milvus_coord.model.errors import NotFound
-from milvus_coord.model.schema import Pairs
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.pb.milvus.proto import milvus
 from milvus_coord.pb.milvus.proto.common import MsgType, Status
 from milvus_coord.role.rpcs.answers import answers
+from milvus_coord.role.rpcs.family import Answering, StateHolder, require_type
 from milvus_coord.wire.collections import describe_collection, exists, show_collections
 from milvus_coord.wire.describe_cache import DescribeCache
 from milvus_coord.wire.requests import UpbRequest
 from milvus_coord.wire.schema import pairs_of, parse_schema
 from milvus_coord.wire.status import ok
-
-
-class CollectionStatements(Protocol):
-    """Who changes collections; each raises CoordError."""
-
-    async def create_collection(self, wanted: NewCollection) -> None:
-        """The collection is there, as wanted."""
-
-    async def drop_collection(self, db_name: str, name: str) -> None:
-        """The collection is not there any more; what it leaves behind goes later."""
-
-    async def alter_collection(self, db_name: str, name: str, properties: Pairs) -> None:
-        """These properties are set; others stay."""
-
-    async def rename_collection(self, db_name: str, old: str, new_db_name: str, new: str) -> None:
-        """The collection has the new name, in the new database unless that is empty."""
-
-
-class History(Protocol):
-    """Who knows what there was at an earlier time; each raises CoordError."""
-
-    async def collection_named(self, db_name: str, name: str, ts: Timestamp) -> CollectionAt:
-        """By alias or name."""
-
-    async def collection_by_id(
-        self, db_name: str, collection_id: int, ts: Timestamp, *, any_state: bool = False
-    ) -> CollectionAt:
-        """By id; with `any_state` also what users do not see, partitions included."""
-
-    async def collections_at(self, db_name: str, ts: Timestamp) -> Sequence[Collection]:
-        """Those that users saw."""
 
 
 class CollectionRpcs(DdlRpcs):
@@ -73,17 +34,17 @@ class CollectionRpcs(DdlRpcs):
 
     def __init__(
         self,
-        lifecycle: Lifecycle,
+        answering: Answering,
         serve: ServeLease,
-        metadata: Metadata,
-        statements: CollectionStatements,
-        history: History,
+        metadata: StateHolder[MetaState],
+        statements: Ddl,
+        history: TimeTravel,
     ) -> None:
-        super().__init__(lifecycle, serve, metadata)
-        self._statements, self._history = statements, history
+        super().__init__(answering, serve, metadata, statements)
+        self._history = history
         self._described = DescribeCache()
 
-    @answers(Status)
+    @answers()
     async def create_collection(self, request: UpbRequest) -> Status:
         name = request.collection_name
         self.state().require_database(request.db_name)  # Go: before anything else
@@ -106,13 +67,13 @@ class CollectionRpcs(DdlRpcs):
         )
         return ok()
 
-    @answers(Status)
+    @answers()
     async def drop_collection(self, request: UpbRequest) -> Status:
         require_type(request, MsgType.DropCollection)
         await self._statements.drop_collection(request.db_name, request.collection_name)
         return ok()
 
-    @answers(Status)
+    @answers()
     async def alter_collection(self, request: UpbRequest) -> Status:
         properties = pairs_of(request.properties)
         check_record(f"collection {request.collection_name}", 0, properties)
@@ -121,7 +82,7 @@ class CollectionRpcs(DdlRpcs):
         )
         return ok()
 
-    @answers(Status)
+    @answers()
     async def rename_collection(self, request: UpbRequest) -> Status:
         require_type(request, MsgType.RenameCollection)
         check_name("new collection", request.newName)
@@ -130,7 +91,7 @@ class CollectionRpcs(DdlRpcs):
         )
         return ok()
 
-    @answers(milvus.BoolResponse, "HasCollection failed: ")
+    @answers("HasCollection failed: ")
     async def has_collection(self, request: UpbRequest) -> milvus.BoolResponse:
         require_type(request, MsgType.HasCollection)
         db_name, name = request.db_name, request.collection_name
@@ -146,17 +107,17 @@ class CollectionRpcs(DdlRpcs):
         self._serve.require()
         return exists(found)
 
-    @answers(milvus.DescribeCollectionResponse)
+    @answers()
     async def describe_collection(self, request: UpbRequest) -> milvus.DescribeCollectionResponse:
         return await self._describe(request, internal=False)
 
-    @answers(milvus.DescribeCollectionResponse)
+    @answers()
     async def describe_collection_internal(
         self, request: UpbRequest
     ) -> milvus.DescribeCollectionResponse:
         return await self._describe(request, internal=True)
 
-    @answers(milvus.ShowCollectionsResponse, "ShowCollections failed: ")
+    @answers("ShowCollections failed: ")
     async def show_collections(self, request: UpbRequest) -> milvus.ShowCollectionsResponse:
         require_type(request, MsgType.ShowCollections)
         if is_now(Timestamp(request.time_stamp)):
@@ -167,6 +128,7 @@ class CollectionRpcs(DdlRpcs):
         self._serve.require()
         return show_collections(found)
 
+    @answers(always=True)
     async def show_segments(self, request: UpbRequest) -> milvus.ShowSegmentsResponse:
         """Go 2.2.16: Success and nothing, at any time; RootCoord knows no segments any more."""
         return milvus.ShowSegmentsResponse(status=ok())

@@ -2,52 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from milvus_coord.coordinators.rootcoord.collections.rpcs_ddl import (
-    DdlRpcs,
-    Metadata,
-    require_any,
-    require_type,
-)
+from milvus_coord.coordinators.rootcoord.collections.rpcs_ddl import DdlRpcs, require_any
 from milvus_coord.coordinators.rootcoord.collections.rules_requests import check_name
-from milvus_coord.ha.election.lifecycle import Lifecycle
-from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.collection import Partition
 from milvus_coord.pb.milvus.proto import milvus
 from milvus_coord.pb.milvus.proto.common import MsgType, Status
 from milvus_coord.role.rpcs.answers import answers
+from milvus_coord.role.rpcs.family import require_type
 from milvus_coord.wire.collections import exists, show_partitions
 from milvus_coord.wire.requests import UpbRequest
 from milvus_coord.wire.status import ok
 
 
-class PartitionStatements(Protocol):
-    """Who changes partitions; each raises CoordError."""
-
-    async def create_partition(
-        self, db_name: str, collection_name: str, partition_name: str
-    ) -> None:
-        """The collection has this partition."""
-
-    async def drop_partition(self, db_name: str, collection_name: str, partition_name: str) -> None:
-        """The collection has no such partition."""
-
-
 class PartitionRpcs(DdlRpcs):
     """Lookups by name take aliases too; those by id ask for no database. None travels in time."""
 
-    def __init__(
-        self,
-        lifecycle: Lifecycle,
-        serve: ServeLease,
-        metadata: Metadata,
-        statements: PartitionStatements,
-    ) -> None:
-        super().__init__(lifecycle, serve, metadata)
-        self._statements = statements
-
-    @answers(Status)
+    @answers()
     async def create_partition(self, request: UpbRequest) -> Status:
         require_type(request, MsgType.CreatePartition)
         check_name("partition", request.partition_name)
@@ -56,7 +26,7 @@ class PartitionRpcs(DdlRpcs):
         )
         return ok()
 
-    @answers(Status)
+    @answers()
     async def drop_partition(self, request: UpbRequest) -> Status:
         require_type(request, MsgType.DropPartition)
         await self._statements.drop_partition(
@@ -64,19 +34,19 @@ class PartitionRpcs(DdlRpcs):
         )
         return ok()
 
-    @answers(milvus.BoolResponse, "HasPartition failed: ")
+    @answers("HasPartition failed: ")
     async def has_partition(self, request: UpbRequest) -> milvus.BoolResponse:
         require_type(request, MsgType.HasPartition)
         state = self.state()
         collection = state.resolve(request.db_name, request.collection_name)
         return exists(state.partition(collection.id, request.partition_name) is not None)
 
-    @answers(milvus.ShowPartitionsResponse, "ShowPartitions failed: ")
+    @answers("ShowPartitions failed: ")
     async def show_partitions(self, request: UpbRequest) -> milvus.ShowPartitionsResponse:
         require_type(request, MsgType.ShowPartitions)
         return show_partitions(self._partitions(request, unavailable=False))
 
-    @answers(milvus.ShowPartitionsResponse, "ShowPartitions failed: ")
+    @answers("ShowPartitions failed: ")
     async def show_partitions_internal(self, request: UpbRequest) -> milvus.ShowPartitionsResponse:
         require_type(request, MsgType.ShowPartitions)
         return show_partitions(self._partitions(request, unavailable=True))

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
-from milvus_coord.coordinators.rootcoord.collections.rpcs_ddl import DdlRpcs, Metadata
 from milvus_coord.coordinators.rootcoord.imports.ports import ImportJob
 from milvus_coord.coordinators.rootcoord.imports.rules import (
     ImportReport,
@@ -12,29 +9,20 @@ from milvus_coord.coordinators.rootcoord.imports.rules import (
     partition_wanted,
     told,
 )
-from milvus_coord.ha.election.lifecycle import Lifecycle
+from milvus_coord.coordinators.rootcoord.imports.work import Imports
+from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import NotFound, Refused
-from milvus_coord.pb.milvus.proto import milvus, rootcoord
+from milvus_coord.pb.milvus.proto import milvus
 from milvus_coord.pb.milvus.proto.common import ErrorCode, ImportState, KeyValuePair, Status
 from milvus_coord.role.rpcs.answers import answers
+from milvus_coord.role.rpcs.family import Answering, StateHolder, StateRpcs
+from milvus_coord.wire.requests import UpbRequest
 from milvus_coord.wire.schema import pairs_of
 from milvus_coord.wire.status import fail, ok
 
 
-class Tasks(Protocol):
-    """Who has imports done, see `work.imports.Imports`."""
-
-    async def submit(self, job: ImportJob) -> int: ...
-
-    async def report(self, report: ImportReport) -> None: ...
-
-    def task(self, task_id: int) -> ImportTask | None: ...
-
-    def tasks(self, collection_id: int | None, limit: int) -> list[ImportTask]: ...
-
-
-class ImportRpcs(DdlRpcs):
+class ImportRpcs(StateRpcs[MetaState]):
     """Where Go 2.2.16 fails the call itself, for an unknown collection, we answer a status.
 
     `default_partition` is `common.defaultPartitionName`.
@@ -42,17 +30,17 @@ class ImportRpcs(DdlRpcs):
 
     def __init__(
         self,
-        lifecycle: Lifecycle,
+        answering: Answering,
         serve: ServeLease,
-        metadata: Metadata,
-        tasks: Tasks,
+        metadata: StateHolder[MetaState],
+        tasks: Imports,
         default_partition: str,
     ) -> None:
-        super().__init__(lifecycle, serve, metadata)
+        super().__init__(answering, serve, metadata)
         self._tasks, self._default_partition = tasks, default_partition
 
-    @answers(milvus.ImportResponse)
-    async def import_(self, request: milvus.ImportRequest) -> milvus.ImportResponse:
+    @answers()
+    async def import_(self, request: UpbRequest) -> milvus.ImportResponse:
         state = self.state()
         collection = state.resolve(request.db_name, request.collection_name)
         options = pairs_of(request.options)
@@ -78,20 +66,16 @@ class ImportRpcs(DdlRpcs):
         )
         return milvus.ImportResponse(status=ok(), tasks=[await self._tasks.submit(job)])
 
-    @answers(milvus.GetImportStateResponse)
-    async def get_import_state(
-        self, request: milvus.GetImportStateRequest
-    ) -> milvus.GetImportStateResponse:
+    @answers()
+    async def get_import_state(self, request: UpbRequest) -> milvus.GetImportStateResponse:
         self.state()
         task = self._tasks.task(request.task)
         if task is None:
             raise NotFound("import task id doesn't exist")
         return _shown(task)
 
-    @answers(milvus.ListImportTasksResponse)
-    async def list_import_tasks(
-        self, request: milvus.ListImportTasksRequest
-    ) -> milvus.ListImportTasksResponse:
+    @answers()
+    async def list_import_tasks(self, request: UpbRequest) -> milvus.ListImportTasksResponse:
         state, name, collection_id = self.state(), request.collection_name, None
         if name:
             try:
@@ -104,8 +88,8 @@ class ImportRpcs(DdlRpcs):
         found = self._tasks.tasks(collection_id, request.limit)
         return milvus.ListImportTasksResponse(status=ok(), tasks=[_shown(task) for task in found])
 
-    @answers(Status)
-    async def report_import(self, request: rootcoord.ImportResult) -> Status:
+    @answers()
+    async def report_import(self, request: UpbRequest) -> Status:
         self.state()
         report = ImportReport(
             task_id=request.task_id,

@@ -1,19 +1,31 @@
-"""Learn messages before they are needed: betterproto and upb learn each at its first use."""
+"""Go the ways of a new active once, before clients wait at the end of them.
+
+betterproto and upb learn each message at its first use, which costs a millisecond and more, and
+the first use of a type as the value of a field as much again. The first calls of a server cost a
+multiple of later ones, for Python runs a way several times faster once it has been gone.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import betterproto
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
-from grpclib.const import Handler
-from grpclib.encoding.base import CodecBase
 
+from milvus_coord.rpc.http2.client_connection import KeepAlive, PeerConnection
+from milvus_coord.rpc.http2.unary import RpcError, framed, request_headers, timeout_header
+from milvus_coord.rpc.server.server import RpcServer
+from milvus_coord.wire.codec import WireCodec
 from milvus_coord.wire.descriptors import twin
 
+_NOBODY: Final = "warm-up"
+_CALL_S: Final = 1.0
 _DEPTH: Final = 3  # of messages in messages; a request nests no deeper, but the schema's can
 _SAMPLES: Final[dict[int, Any]] = {
     FieldDescriptor.TYPE_BOOL: True,
@@ -22,23 +34,38 @@ _SAMPLES: Final[dict[int, Any]] = {
 }
 
 
-def rehearse(handlers: Iterable[Handler], codec: CodecBase) -> None:
-    """Take every message of `handlers` through `codec`, empty and full.
+async def warm_up_calls(server: RpcServer, methods: Iterable[str]) -> None:
+    """Let `server` answer an empty request to each of `methods` (paths), and use it up.
 
-    The first use of a message costs a millisecond and more, the first use of a type as the value
-    of a field as much again (Python looks whether it is a message of any kind): rather now than
-    while clients wait for a new active.
+    Client and server talk over a pair of sockets; nothing listens, and what is answered does not
+    matter.
     """
+    ours, theirs = socket.socketpair()
+    await server.adopt(ours)
+    _, client = await asyncio.get_running_loop().create_unix_connection(
+        lambda: PeerConnection(_NOBODY, KeepAlive(), lambda _: None), sock=theirs
+    )
+    try:
+        for method in methods:
+            headers = request_headers(method, authority=_NOBODY, scheme="http", metadata={})
+            with suppress(RpcError):
+                await client.exchange([*headers, timeout_header(_CALL_S)], framed(b""))
+    finally:
+        client.close()
+        await server.abort(reason="warmed up")
+
+
+def warm_up_messages(types: Iterable[Any], codec: WireCodec) -> None:
+    """Take a message of each of `types` through `codec`, empty and full."""
     learnt: set[type[betterproto.Message]] = set()
-    for handler in handlers:
-        for kind in (handler.request_type, handler.reply_type):
-            codec.decode(codec.encode(kind(), kind), kind)
-            if isinstance(kind, type) and issubclass(kind, betterproto.Message):
-                _learn(kind, codec, learnt)
+    for kind in types:
+        codec.decode(codec.encode(kind(), kind), kind)
+        if isinstance(kind, type) and issubclass(kind, betterproto.Message):
+            _learn(kind, codec, learnt)
 
 
 def _learn(
-    kind: type[betterproto.Message], codec: CodecBase, learnt: set[type[betterproto.Message]]
+    kind: type[betterproto.Message], codec: WireCodec, learnt: set[type[betterproto.Message]]
 ) -> None:
     upb = twin(kind)
     if upb is None or kind in learnt:

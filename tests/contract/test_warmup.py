@@ -1,4 +1,4 @@
-"""A server that rehearses answers every method once, and leaves nothing behind."""
+"""A server that is warmed up answers every method once, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grpclib.exceptions import GRPCError
 
 from milvus_coord.pb.milvus.proto.internal import GetTimeTickChannelRequest
 from milvus_coord.pb.milvus.proto.milvus import StringResponse
-from milvus_coord.rpc.rehearsal import rehearse_calls
+from milvus_coord.role.warmup import warm_up_calls
 from milvus_coord.rpc.server.guards import Guards
 from milvus_coord.rpc.server.limits import Limits
 from milvus_coord.rpc.server.server import RpcServer, ServerState
@@ -51,7 +51,7 @@ def _server(service: Counting) -> RpcServer:
 async def test_each_method_is_called_once_whatever_it_answers() -> None:
     service = Counting()
     server = _server(service)
-    await rehearse_calls(server, service.__mapping__())
+    await warm_up_calls(server, service.__mapping__())
     assert service.called == ["refuse", "answer"]
     statistics = server.statistics()
     assert (statistics.calls, statistics.failed) == (2, 1)
@@ -60,13 +60,13 @@ async def test_each_method_is_called_once_whatever_it_answers() -> None:
 
 async def test_nothing_stays_behind() -> None:
     service = Counting()
-    await rehearse_calls(_server(service), service.__mapping__())  # a loop opens some for itself
+    await warm_up_calls(_server(service), service.__mapping__())  # a loop opens some for itself
 
     def held() -> tuple[int, set[asyncio.Task[Any]]]:
         return len(os.listdir("/proc/self/fd")), asyncio.all_tasks()
 
     before = held()
-    await rehearse_calls(_server(service), service.__mapping__())
+    await warm_up_calls(_server(service), service.__mapping__())
     async with asyncio.timeout(5):  # both ends close in later turns of the loop
         while held() != before:
             await asyncio.sleep(0)
