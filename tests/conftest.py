@@ -1,19 +1,29 @@
-"""Fixtures shared by all tests: real etcd processes; how property tests choose their examples."""
+"""Fixtures shared by all tests, and how tests are shared among workers."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 
+from testing import sharing
 from testing.etcd import EtcdCluster, EtcdMember, EtcdOptions
 from testing.properties import load_profile
 
 load_profile()
 
 StartEtcd: TypeAlias = Callable[..., Awaitable[EtcdCluster]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items[:] = sharing.in_order(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return sharing.scheduler(config, log)
 
 
 @pytest.fixture

@@ -76,17 +76,60 @@ def test_counts_and_reasons_come_from_the_report(tmp_path: Path) -> None:
         "def test_fails(): assert 0\n"
         "@pytest.fixture\ndef broken(): raise OSError\n"
         "def test_errs(broken): pass\n"
+        "@pytest.fixture\ndef spoilt():\n    yield\n    raise OSError\n"
+        "def test_ends_badly(spoilt): pass\n"
         "@pytest.mark.xfail\ndef test_known(): assert 0\n"
         "@pytest.mark.parametrize('n', [1, 2])\n"
         "def test_skips(n): pytest.skip('no engine: install engine')\n"
     )
+    for workers in ([], ["-n2"]):
+        args = ["-p", "no:cacheprovider", *workers, str(sample)]
+        done = checks(
+            f"step, counts = pytest_step('pytest', {args!r}, 60)\nsummarise([step], counts)\n"
+        )
+        assert "FAILED  pytest" in done.stdout, done
+        assert "skipped   2x: no engine: install engine" in done.stdout
+        assert "::test_ends_badly\n" in done.stdout
+        assert done.stdout.rstrip().endswith("tests: 2 passed, 3 failed, 0 flaky, 2 skipped")
+
+
+HA, UNIT = "tests/ha/test_a.py::test_a", "tests/unit/test_b.py::test_b"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "verdict"),
+    [
+        pytest.param([HA], [], "ok      pytest", id="passed alone"),
+        pytest.param([HA], [HA], "FAILED  pytest", id="failed again"),
+        pytest.param([HA, UNIT], None, "FAILED  pytest", id="chance needs processes"),
+        pytest.param(["tests/ha"], None, "FAILED  pytest", id="not collected"),
+        pytest.param([f"{HA}{n}" for n in range(11)], None, "FAILED  pytest", id="too many"),
+    ],
+)
+def test_a_failed_process_test_has_one_more_run(
+    first: list[str], second: list[str] | None, verdict: str
+) -> None:
     done = checks(
-        f"step, counts = pytest_step(['-p', 'no:cacheprovider', {str(sample)!r}])\n"
+        f"first, second = {first!r}, {second!r}\n"
+        "def pytest_step(name, args, limit_s):\n"
+        "    assert second is not None and args == first, 'run again'\n"
+        "    passed = {test: None for test in first if test not in second}\n"
+        "    counts = Counts(passed=passed, failed=dict.fromkeys(second))\n"
+        "    return Step(name, 1 if second else 0, 2.0), counts\n"
+        "import checks; checks.pytest_step = pytest_step\n"
+        "step, counts = retried(Step('pytest', 1, 1.0), Counts(failed=dict.fromkeys(first)))\n"
         "summarise([step], counts)\n"
     )
-    assert "FAILED  pytest" in done.stdout
-    assert "skipped   2x: no engine: install engine" in done.stdout
-    assert done.stdout.rstrip().endswith("tests: 2 passed, 2 failed, 2 skipped")
+    assert verdict in done.stdout, done
+    assert (f"FLAKY   {HA}" in done.stdout) is (second == [])
+    assert ("0 failed, 1 flaky" in done.stdout) is (second == [])
+
+
+@pytest.mark.parametrize("step", ["Step('pytest', 2, 1.0)", "Step('pytest', 1, 1.0, ['pid 7'])"])
+def test_what_no_test_explains_has_no_second_run(step: str) -> None:
+    done = checks(f"print(retried({step}, Counts(failed={{{HA!r}: None}}))[0].ok)")
+    assert done.stdout.rstrip().endswith("False")
+    assert "again" not in done.stdout
 
 
 def test_locks_fit_the_project() -> None:
