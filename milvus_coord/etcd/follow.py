@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing
+from typing import Never
 
-from milvus_coord.etcd.errors import Compacted, Unavailable
+from milvus_coord.etcd.errors import Compacted, EtcdError, Unavailable
 from milvus_coord.etcd.protocol import Etcd, Watch
 from milvus_coord.etcd.values import Batch, Event, EventKind, KeyValue, Listing
 from milvus_coord.runtime.backoff import Backoff
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.retry import Retry
 from milvus_coord.telemetry.log import log
+
+
+async def follow_prefix(
+    etcd: Etcd, clock: Clock, prefix: bytes, take: Callable[[Listing | Batch], None], *, what: str
+) -> Never:
+    """Hand all keys below `prefix` and then each change of them to `take`, for ever.
+
+    Every error of etcd is waited out; `what` names the keys in the log, such as "session keys".
+    After some errors `take` gets a Listing anew: what is not in it has gone.
+    """
+    retry = Retry(clock, f"follow the {what}", on=(EtcdError,))
+    while True:
+        try:
+            async with aclosing(etcd.follow(prefix, prefix=True)) as follow:
+                async for news in follow:
+                    retry.succeeded()
+                    take(news)
+        except EtcdError as error:
+            await retry.wait(error)
 
 
 class PrefixFollow:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from typing import Final
 
-from milvus_coord.etcd.errors import EtcdError
+from milvus_coord.etcd.follow import follow_prefix
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.values import Batch, EventKind, KeyValue, Listing
 from milvus_coord.ha.pair.challenge_record import Challenge
@@ -15,7 +14,6 @@ from milvus_coord.ha.pair.operator_records import Pause, SwitchoverRequest
 from milvus_coord.ha.pair.takeover import Takeover
 from milvus_coord.model.errors import BadValue
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.retry import Retry
 from milvus_coord.runtime.signal import Signal
 from milvus_coord.telemetry.log import log
 
@@ -50,15 +48,7 @@ class PairState:
 
         A status in the first listing is not heard: it may be as old as a lease.
         """
-        retry = Retry(self._clock, "follow the pair's board", on=(EtcdError,))
-        while True:
-            try:
-                async with aclosing(self._etcd.follow(self._keys.ha, prefix=True)) as follow:
-                    async for news in follow:
-                        retry.succeeded()
-                        self._take(news)
-            except EtcdError as error:
-                await retry.wait(error)
+        await follow_prefix(self._etcd, self._clock, self._keys.ha, self._take, what="pair's keys")
 
     def ready(self, *, besides: int) -> list[int]:
         """Server ids that could take over now, the one heard last first; never `besides`."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
-
-from milvus_coord.etcd.errors import EtcdError
+from milvus_coord.etcd.follow import follow_prefix
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.values import Batch, Event, EventKind, KeyValue, Listing
 from milvus_coord.ha.pair.keys import Keys
@@ -12,7 +10,6 @@ from milvus_coord.ha.pair.roster import Roster
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.model.errors import BadValue
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.retry import Retry
 from milvus_coord.runtime.signal import Signal
 from milvus_coord.telemetry.log import log
 
@@ -27,15 +24,9 @@ class SessionsWatch:
 
     async def run(self) -> None:
         """Follow until cancelled. The follower resumes by itself; what it cannot run, we do."""
-        retry = Retry(self._clock, "follow the session keys", on=(EtcdError,))
-        while True:
-            try:
-                async with aclosing(self._etcd.follow(self._keys.active, prefix=True)) as follow:
-                    async for news in follow:
-                        retry.succeeded()
-                        self._take(news)
-            except EtcdError as error:
-                await retry.wait(error)
+        await follow_prefix(
+            self._etcd, self._clock, self._keys.active, self._take, what="session keys"
+        )
 
     def observe(self, active: KeyValue | None, revision: int) -> None:
         """Take the active key as some other call has just read it."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
-from milvus_coord.etcd.errors import EtcdError
+from milvus_coord.etcd.follow import follow_prefix
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.values import Batch, EventKind, KeyValue, Listing
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.model.errors import BadValue
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.retry import Retry
 from milvus_coord.telemetry.log import log
 
 _ID_DIGITS_MAX: Final = 19
@@ -102,15 +100,8 @@ class NodeSessions:
 
     async def run(self) -> None:
         """Follow until cancelled; while etcd is away nobody has gone."""
-        retry = Retry(self._clock, f"follow the sessions of {self._kind}", on=(EtcdError,))
-        while True:
-            try:
-                async with aclosing(self._etcd.follow(self._prefix, prefix=True)) as follow:
-                    async for news in follow:
-                        retry.succeeded()
-                        self._take(news)
-            except EtcdError as error:
-                await retry.wait(error)
+        what = f"sessions of {self._kind}"
+        await follow_prefix(self._etcd, self._clock, self._prefix, self._take, what=what)
 
     def _take(self, news: Listing | Batch) -> None:
         before, self._nodes = self._nodes, dict(self._nodes)
