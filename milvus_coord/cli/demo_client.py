@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from milvus_coord.clients.rootcoord import RootCoordClient
-from milvus_coord.model.errors import NotServing
-from milvus_coord.rpc.http2.channel import RpcError
+from milvus_coord.clients.demo_rootcoord import DemoRootCoord
+from milvus_coord.clients.errors import CallError
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.signal import Signal
 
@@ -45,14 +44,14 @@ class TimestampClient:
 
     async def run(self) -> None:
         """Ask until cancelled."""
-        rootcoords = [RootCoordClient(address) for address in self._addresses]
+        rootcoords = [DemoRootCoord(address, timeout_s=_TIMEOUT_S) for address in self._addresses]
         turn = 0
         try:
             while True:
                 rootcoord = rootcoords[turn % len(rootcoords)]
                 try:
-                    timestamp = await rootcoord.alloc_timestamp(timeout_s=_TIMEOUT_S)
-                except (RpcError, NotServing):
+                    timestamp = await rootcoord.alloc_timestamp()
+                except CallError:
                     turn += 1
                 else:
                     self._note(rootcoord.address, timestamp)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from typing import Final, TypeAlias, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Final, TypeVar
 
 from grpclib.const import Status
 
-from milvus_coord.clients.codec import ClientCodec
+from milvus_coord.clients.active_channel import ActiveChannel, Endpoint, LookUpTimeout, Resolve
 from milvus_coord.clients.errors import CallError
+from milvus_coord.clients.service_client import ASK_S, ServiceClient
 from milvus_coord.model.errors import CoordError, NotServing
-from milvus_coord.rpc.http2.channel import Channel, RpcError, peer_metadata
+from milvus_coord.rpc.http2.channel import RpcError
 from milvus_coord.runtime.backoff import Backoff
 from milvus_coord.telemetry.log import log
 
@@ -22,17 +23,6 @@ _FIRST_PAUSE_S: Final = 0.05
 _PAUSE_MAX_S: Final = 1.0
 _LOOK_EVERY_S: Final = 2.0
 _MISDIRECTED: Final = ("server ID mismatch", "cross cluster routing")
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """The active process of a role: `ip:port`, and the server id that it must answer to."""
-
-    address: str
-    server_id: int
-
-
-Resolve: TypeAlias = Callable[[], Awaitable[Endpoint | None]]
 
 
 def _always() -> None:
@@ -53,29 +43,16 @@ class Caller:
     permit: Callable[[], None] = _always
 
 
-class _LookupTimeout(NotServing):
-    """Nobody could be asked who serves."""
+class _Failed(Exception):
+    """One attempt failed. `late`: its time was over, which says less than what used it up."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Trouble:
-    """Why an attempt is to be repeated."""
-
-    text: str
-    unseen: bool
-    cause: Exception | None
-    late: bool = False
-
-    def after(self, former: _Trouble | None) -> _Trouble:
-        """With what came before: running out of time says less than what used the time up."""
-        if former is None:
-            return self
-        told = former if self.late else self
-        return replace(told, unseen=self.unseen and former.unseen)
+    def __init__(self, text: str, *, unseen: bool, late: bool = False) -> None:
+        super().__init__(text)
+        self.unseen, self.late = unseen, late
 
 
 class ActiveClient:
-    """One coordinator role, found by `resolve`; one channel, which all calls share. Close it.
+    """One coordinator role, found by `resolve`; all calls share one channel. Close it.
 
     A call is repeated until its deadline: on every gRPC error, which is how a process that is gone,
     deposed or of another cluster shows itself, and on the status NotReadyServe (56). Each repeat
@@ -102,25 +79,13 @@ class ActiveClient:
         *,
         look_every_s: float = _LOOK_EVERY_S,
     ) -> None:
-        self.role, self._service = role, service
-        self._resolve, self._caller = resolve, caller
-        self._look_every_s = look_every_s
-        self._codec = ClientCodec()
-        self._resolving = asyncio.Lock()
-        self._lookups = 0
-        self._lookup_failure: CoordError | None = None
-        self._peer: Endpoint | None = None
-        self._channel: Channel | None = None
-        self._sure = False
-        self._waiting = 0
-        self._timer: asyncio.TimerHandle | None = None
-        self._looking: asyncio.Task[None] | None = None
-        self._closed = False
+        self.role, self._service, self._caller = role, service, caller
+        self._active = ActiveChannel(role, resolve, caller.cluster, look_every_s=look_every_s)
 
     @property
-    def peer(self) -> Endpoint | None:
+    def endpoint(self) -> Endpoint | None:
         """Whom the last call went to."""
-        return self._peer
+        return self._active.endpoint
 
     async def call(
         self,
@@ -136,137 +101,91 @@ class ActiveClient:
         With `repeatable` False it is repeated only where it certainly reached no handler. Raises
         CallError, and what `Caller.permit` raises. A cancelled call tells the peer to give up.
         """
-        loop = asyncio.get_running_loop()
-        path = f"/{self._service}/{method}"
-        until_s = loop.time() + timeout_s
+        now_s = asyncio.get_running_loop().time
+        path, until_s = f"/{self._service}/{method}", now_s() + timeout_s
         backoff = Backoff(_FIRST_PAUSE_S, _PAUSE_MAX_S)
-        trouble: _Trouble | None = None
-        self._enter()
-        try:
+        told: _Failed | None = None
+        unseen = True
+        with self._active.in_use():
             while True:
-                outcome = await self._attempt(path, request, reply_type, until_s)
-                if not isinstance(outcome, _Trouble):
-                    return outcome
-                self._sure = False
-                trouble = outcome.after(trouble)
+                try:
+                    return await self._attempt(path, request, reply_type, until_s)
+                except _Failed as failed:
+                    unseen = unseen and failed.unseen
+                    if told is None or not failed.late:
+                        told = failed
+                self._active.doubt()
                 pause_s = backoff.next()
-                over = self._closed or until_s - loop.time() <= pause_s
-                if over or not (repeatable or trouble.unseen):
-                    text = f"{self.role} {method}: {trouble.text}"
-                    raise CallError(text, unseen=trouble.unseen) from trouble.cause
-                log.debug("repeating a call", role=self.role, method=method, error=outcome.text)
+                over = self._active.closed or until_s - now_s() <= pause_s
+                if over or not (repeatable or unseen):
+                    text = f"{self.role} {method}: {told}"
+                    raise CallError(text, unseen=unseen) from told.__cause__
+                log.debug("repeating a call", role=self.role, method=method, error=str(told))
                 await asyncio.sleep(pause_s)
-        finally:
-            self._waiting -= 1
 
     def close(self) -> None:
         """Drop the connection; calls in flight fail."""
-        self._closed = True
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._looking is not None:
-            self._looking.cancel()
-        self._hang_up()
+        self._active.close()
 
     async def _attempt(
         self, path: str, request: object, reply_type: type[Reply], until_s: float
-    ) -> Reply | _Trouble:
-        """One try; raises only what `permit` raises."""
-        loop = asyncio.get_running_loop()
+    ) -> Reply:
+        """Try once. Raises _Failed, and what `permit` raises."""
+        now_s = asyncio.get_running_loop().time
         try:
-            channel = await self._reach(until_s - loop.time())
+            channel = await self._active.get(until_s - now_s())
         except CoordError as error:
-            late = isinstance(error, _LookupTimeout)
-            return _Trouble(str(error), unseen=True, cause=error, late=late)
+            late = isinstance(error, LookUpTimeout)
+            raise _Failed(str(error), unseen=True, late=late) from error
         self._caller.permit()
-        left_s = max(0.001, until_s - loop.time())
+        left_s = max(0.001, until_s - now_s())
         try:
             reply = await channel.unary(path, request, reply_type, timeout_s=left_s)
         except RpcError as error:
             late = error.code is Status.DEADLINE_EXCEEDED
-            return _Trouble(str(error), unseen=_unseen(error), cause=error, late=late)
+            raise _Failed(str(error), unseen=_unseen(error), late=late) from error
         if (reason := _not_ready(reply)) is not None:
-            return _Trouble(f"{channel.address}: {reason}", unseen=True, cause=None)
+            raise _Failed(f"{channel.address}: {reason}", unseen=True)
         return reply
 
-    async def _reach(self, timeout_s: float) -> Channel:
-        """The channel to whom the session names, looked up at first and after each trouble."""
-        if self._channel is not None and self._sure:
-            return self._channel
-        try:
-            async with asyncio.timeout(timeout_s) as limit:
-                return await self._looked_up()
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            text = f"{self.role} could not be looked up within {timeout_s:.1f} s"
-            raise _LookupTimeout(text) from error
 
-    async def _looked_up(self) -> Channel:
-        """Those who wait while one looks up share its outcome."""
-        lookups = self._lookups
-        async with self._resolving:
-            if self._lookups == lookups:
-                self._lookup_failure = None
-                try:
-                    peer = await self._resolve()
-                except CoordError as error:
-                    self._lookup_failure = error
-                else:
-                    self._turn_to(peer)
-                self._lookups += 1
-            if self._lookup_failure is not None:
-                raise self._lookup_failure
-            if not self._sure or self._channel is None:
-                raise NotServing(f"no {self.role} is registered")
-            return self._channel
+class CoordinatorClient(ServiceClient):
+    """The active process of one coordinator role.
 
-    def _turn_to(self, peer: Endpoint | None) -> None:
-        """Without a peer the channel stays: the calls on it may still be answered."""
-        if self._closed:
-            raise NotServing(f"the client of {self.role} is closed")
-        if peer is not None and (peer != self._peer or self._channel is None):
-            log.info("turning to", role=self.role, address=peer.address, server_id=peer.server_id)
-            self._hang_up()
-            self._peer = peer
-            self._channel = Channel(
-                peer.address,
-                codec=self._codec,
-                metadata=peer_metadata(self._caller.cluster, peer.server_id),
-            )
-        self._sure = peer is not None
+    Attributes:
+        role: as in session keys, "datacoord".
 
-    def _hang_up(self) -> None:
-        channel, self._channel, self._peer = self._channel, None, None
-        if channel is not None:
-            channel.close()
+    Args:
+        resolve: who is active.
+        caller: see there.
+        timeout_s: of a call that changes something; it outlasts a takeover.
+        ask_timeout_s: of a question.
+    """
 
-    def _enter(self) -> None:
-        self._waiting += 1
-        if self._timer is None and not self._closed:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._look_every_s, self._look)
+    role: ClassVar[str]
 
-    def _look(self) -> None:
-        self._timer = None
-        if self._waiting and (self._looking is None or self._looking.done()):
-            self._looking = asyncio.get_running_loop().create_task(
-                self._look_again(), name=f"rpc.{self.role}.look"
-            )
+    def __init__(
+        self,
+        resolve: Resolve,
+        caller: Caller,
+        *,
+        timeout_s: float = 25.0,
+        ask_timeout_s: float = ASK_S,
+    ) -> None:
+        super().__init__(caller.server_id, ask_timeout_s)
+        self._active = ActiveClient(self.role, self.service, resolve, caller)
+        self._timeout_s = timeout_s
 
-    async def _look_again(self) -> None:
-        """Leave a process that another has replaced; the calls that hang there are repeated."""
-        try:
-            async with asyncio.timeout(self._look_every_s):
-                peer = await self._resolve()
-        except (CoordError, TimeoutError) as error:
-            log.debug("cannot look up a coordinator", role=self.role, error=str(error))
-        else:
-            if peer is not None and self._peer is not None and peer != self._peer:
-                self._turn_to(peer)
-        if self._waiting and not self._closed:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._look_every_s, self._look)
+    def close(self) -> None:
+        self._active.close()
+
+    async def _tell(self, method: str, request: object, reply_type: type[Reply]) -> Reply:
+        return await self._call(method, request, reply_type, timeout_s=self._timeout_s)
+
+    async def _call(
+        self, method: str, request: object, reply_type: type[Reply], *, timeout_s: float
+    ) -> Reply:
+        return await self._active.call(method, request, reply_type, timeout_s=timeout_s)
 
 
 def _not_ready(reply: object) -> str | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from milvus_coord.clients.active_client import ActiveClient, Caller, Resolve
-from milvus_coord.clients.envelope import base, require
+from milvus_coord.clients.active_client import CoordinatorClient
+from milvus_coord.clients.envelope import require
 from milvus_coord.model.collection import Collection
 from milvus_coord.model.schema import Field, Pairs
 from milvus_coord.pb.milvus.proto.common import KeyValuePair, MsgType, Status
@@ -24,11 +24,9 @@ from milvus_coord.pb.milvus.proto.data import (
     ImportTaskResponse,
     UnsetIsImportingStateRequest,
 )
-from milvus_coord.pb.milvus.proto.milvus import GetMetricsRequest, GetMetricsResponse
 from milvus_coord.wire.descriptors import message_class
 from milvus_coord.wire.schema import fill_field, fill_pairs
 
-_SERVICE: Final = "milvus.proto.data.DataCoord"
 _WATCH: Final = "milvus.proto.data.WatchChannelsRequest"
 _WATCHED: Final = "milvus.proto.data.WatchChannelsResponse"
 _FIELD: Final = "milvus.proto.schema.FieldSchema"
@@ -54,24 +52,15 @@ class ImportOrder:
     busy_nodes: tuple[int, ...] = ()
 
 
-class DataCoordClient:
-    """The datacoord that is active. Every method raises CallError; a refusal has Go's text.
+class DataCoordClient(CoordinatorClient):
+    """The datacoord that is active.
 
     All calls may be repeated without harm except `import_`: a datanode that gets a task twice
     imports it twice.
     """
 
-    def __init__(
-        self,
-        resolve: Resolve,
-        caller: Caller,
-        *,
-        timeout_s: float = 25.0,
-        ask_timeout_s: float = 10.0,
-    ) -> None:
-        self._peers = ActiveClient("datacoord", _SERVICE, resolve, caller)
-        self._source_id = caller.server_id
-        self._timeout_s, self._ask_timeout_s = timeout_s, ask_timeout_s
+    role = "datacoord"
+    service = "milvus.proto.data.DataCoord"
 
     async def watch_channels(self, collection: Collection) -> None:
         """Let the collection's virtual channels be read from their start positions on."""
@@ -79,9 +68,7 @@ class DataCoordClient:
         request.collectionID = collection.id
         request.channelNames.extend(collection.virtual_channels)
         _describe(request, collection)
-        reply: Any = await self._peers.call(
-            "WatchChannels", request, message_class(_WATCHED), timeout_s=self._timeout_s
-        )
+        reply: Any = await self._tell("WatchChannels", request, message_class(_WATCHED))
         require(reply.status, "failed to watch channels")
 
     async def broadcast_altered(
@@ -96,19 +83,12 @@ class DataCoordClient:
         request.partitionIDs.extend(partition_ids)
         _describe(request, collection)
         fill_pairs(request.properties, properties)
-        reply = await self._peers.call(
-            "BroadcastAlteredCollection", request, Status, timeout_s=self._timeout_s
-        )
-        require(reply)
+        require(await self._tell("BroadcastAlteredCollection", request, Status))
 
     async def gc_confirm(self, collection_id: int, partition_id: int = WHOLE_COLLECTION) -> bool:
         """Whether etcd holds no segment any more of a collection, or of one partition."""
-        reply = await self._peers.call(
-            "GcConfirm",
-            GcConfirmRequest(collection_id=collection_id, partition_id=partition_id),
-            GcConfirmResponse,
-            timeout_s=self._ask_timeout_s,
-        )
+        request = GcConfirmRequest(collection_id=collection_id, partition_id=partition_id)
+        reply = await self._ask("GcConfirm", request, GcConfirmResponse)
         require(reply.status, "gc is not finished")
         return reply.gc_finished
 
@@ -126,7 +106,7 @@ class DataCoordClient:
             infos=[KeyValuePair(key=key, value=value) for key, value in order.infos],
             database_name=order.database_name,
         )
-        reply = await self._peers.call(
+        reply = await self._active.call(
             "Import",
             ImportTaskRequest(import_task=task, working_nodes=list(order.busy_nodes)),
             ImportTaskResponse,
@@ -138,58 +118,30 @@ class DataCoordClient:
 
     async def flush(self, collection_id: int, segment_ids: Sequence[int]) -> None:
         """Seal the segments of an import, to be flushed then."""
-        reply = await self._peers.call(
-            "Flush",
-            FlushRequest(
-                base=base(MsgType.Flush, self._source_id),
-                segment_i_ds=list(segment_ids),
-                collection_id=collection_id,
-                is_import=True,
-            ),
-            FlushResponse,
-            timeout_s=self._timeout_s,
+        request = FlushRequest(
+            base=self._base(MsgType.Flush),
+            segment_i_ds=list(segment_ids),
+            collection_id=collection_id,
+            is_import=True,
         )
+        reply = await self._tell("Flush", request, FlushResponse)
         require(reply.status)
 
     async def segment_states(self, segment_ids: Sequence[int]) -> tuple[int, ...]:
         """The `milvus.proto.common.SegmentState` of each segment, in the order asked."""
-        reply = await self._peers.call(
-            "GetSegmentStates",
-            GetSegmentStatesRequest(
-                base=base(MsgType.GetSegmentState, self._source_id), segment_i_ds=list(segment_ids)
-            ),
-            GetSegmentStatesResponse,
-            timeout_s=self._ask_timeout_s,
+        request = GetSegmentStatesRequest(
+            base=self._base(MsgType.GetSegmentState), segment_i_ds=list(segment_ids)
         )
+        reply = await self._ask("GetSegmentStates", request, GetSegmentStatesResponse)
         require(reply.status)
         return tuple(int(each.state) for each in reply.states)
 
     async def unset_importing(self, segment_ids: Sequence[int]) -> None:
         """Let the segments of an import be seen like all others."""
-        reply = await self._peers.call(
-            "UnsetIsImportingState",
-            UnsetIsImportingStateRequest(
-                base=base(MsgType.Undefined, self._source_id), segment_ids=list(segment_ids)
-            ),
-            Status,
-            timeout_s=self._timeout_s,
+        request = UnsetIsImportingStateRequest(
+            base=self._base(MsgType.Undefined), segment_ids=list(segment_ids)
         )
-        require(reply)
-
-    async def metrics(self, request_json: str) -> str:
-        """The JSON that it answers, about itself and its datanodes."""
-        reply = await self._peers.call(
-            "GetMetrics",
-            GetMetricsRequest(base=base(MsgType.SystemInfo, self._source_id), request=request_json),
-            GetMetricsResponse,
-            timeout_s=self._ask_timeout_s,
-        )
-        require(reply.status)
-        return reply.response
-
-    def close(self) -> None:
-        """Drop the connection."""
-        self._peers.close()
+        require(await self._tell("UnsetIsImportingState", request, Status))
 
 
 def _describe(request: Any, collection: Collection) -> None:

@@ -18,10 +18,17 @@ class StatusLike(Protocol):
     def reason(self) -> str: ...
 
 
-def base(kind: int, source_id: int, *, msg_id: int = 0, target_id: int = 0) -> MsgBase:
+def base(
+    kind: int, source_id: int, *, msg_id: int = 0, timestamp: int = 0, target_id: int = 0
+) -> MsgBase:
     """The base of a request; `kind` is a MsgType, `source_id` our own server id."""
-    msg_type = MsgType.try_value(kind)
-    return MsgBase(msg_type=msg_type, msg_id=msg_id, source_id=source_id, target_id=target_id)
+    return MsgBase(
+        msg_type=MsgType.try_value(kind),
+        msg_id=msg_id,
+        timestamp=timestamp,
+        source_id=source_id,
+        target_id=target_id,
+    )
 
 
 def require(status: StatusLike, failed: str = "") -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from milvus_coord.clients.envelope import base, require
+from milvus_coord.clients.envelope import base
 from milvus_coord.clients.service_client import NodeClient
 from milvus_coord.pb.milvus.proto.common import MsgType
 from milvus_coord.pb.milvus.proto.proxy import (
@@ -16,7 +16,6 @@ from milvus_coord.wire.codec import Encoded
 from milvus_coord.wire.descriptors import message_class
 
 _INVALIDATE: Final = "milvus.proto.proxy.InvalidateCollMetaCacheRequest"
-_STATUS: Final = "milvus.proto.common.Status"
 
 
 class ProxyClient(NodeClient):
@@ -76,7 +75,3 @@ class ProxyClient(NodeClient):
     async def set_rates(self, request: bytes) -> None:
         """Replace its limits; `request` is an encoded SetRatesRequest."""
         await self._tell("SetRates", Encoded(request))
-
-    async def _tell(self, method: str, request: object) -> None:
-        reply: Any = await self._ask(method, request, message_class(_STATUS))
-        require(reply)

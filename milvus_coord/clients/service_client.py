@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from milvus_coord.clients.codec import ClientCodec
 from milvus_coord.clients.envelope import base, require
@@ -21,10 +21,13 @@ from milvus_coord.pb.milvus.proto.milvus import (
     GetMetricsResponse,
 )
 from milvus_coord.rpc.http2.channel import Channel, RpcError, peer_metadata
+from milvus_coord.wire.descriptors import message_class
 
 Reply = TypeVar("Reply")
 
 ASK_S: Final = 10.0
+
+_STATUS: Final = "milvus.proto.common.Status"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +49,9 @@ class ServiceClient(ABC):
     service: ClassVar[str]
     metrics_method: ClassVar[str] = "GetMetrics"
 
-    def __init__(self, source_id: int, ask_timeout_s: float) -> None:
-        self._source_id, self._ask_timeout_s = source_id, ask_timeout_s
+    def __init__(self, source_id: int, ask_timeout_s: float, *, target_id: int = 0) -> None:
+        self._source_id, self._target_id = source_id, target_id
+        self._ask_timeout_s = ask_timeout_s
 
     async def component_state(self) -> ComponentState:
         """How it is; a status that is no success is returned, not raised."""
@@ -82,9 +86,18 @@ class ServiceClient(ABC):
     ) -> Reply:
         """Call `method` and return its reply, whatever its status. Raises CallError."""
 
-    def _base(self, kind: int, *, msg_id: int = 0) -> MsgBase:
-        """The base of a request; `kind` is a MsgType."""
-        return base(kind, self._source_id, msg_id=msg_id)
+    def _base(self, kind: int, *, msg_id: int = 0, timestamp: int = 0) -> MsgBase:
+        """The base of a request; `kind` is a MsgType.
+
+        Nodes of Go 2.2.16 refuse some requests without their own id as `target_id`.
+        """
+        return base(
+            kind,
+            self._source_id,
+            msg_id=msg_id,
+            timestamp=timestamp,
+            target_id=self._target_id,
+        )
 
 
 class NodeClient(ServiceClient):
@@ -92,8 +105,8 @@ class NodeClient(ServiceClient):
 
     Args:
         address: `ip:port` of its session.
-        server_id: of its session; another process at this address refuses our calls.
-        cluster: our `common.chanNamePrefix.cluster`.
+        server_id: of its session; another process at this address refuses our calls. None: any.
+        cluster: our `common.chanNamePrefix.cluster`; empty: any.
         source_id: our own server id.
         ask_timeout_s: of a question; calls that take longer say so.
     """
@@ -101,14 +114,14 @@ class NodeClient(ServiceClient):
     def __init__(
         self,
         address: str,
-        server_id: int,
+        server_id: int | None,
         cluster: str,
         *,
         source_id: int = 0,
         ask_timeout_s: float = ASK_S,
     ) -> None:
-        super().__init__(source_id, ask_timeout_s)
-        self.address, self.server_id = address, server_id
+        super().__init__(source_id, ask_timeout_s, target_id=server_id or 0)
+        self.address = address
         self._channel = Channel(
             address, codec=ClientCodec(), metadata=peer_metadata(cluster, server_id)
         )
@@ -125,6 +138,8 @@ class NodeClient(ServiceClient):
         except RpcError as error:
             raise CallError(str(error), unseen=error.unseen) from error
 
-    def _base(self, kind: int, *, msg_id: int = 0) -> MsgBase:
-        """A data or query node of Go 2.2.16 refuses a request without its id as `target_id`."""
-        return base(kind, self._source_id, msg_id=msg_id, target_id=self.server_id)
+    async def _tell(self, method: str, request: object, *, timeout_s: float | None = None) -> None:
+        """Call a method that answers a mere status. Raises CallError."""
+        limit_s = self._ask_timeout_s if timeout_s is None else timeout_s
+        reply: Any = await self._call(method, request, message_class(_STATUS), timeout_s=limit_s)
+        require(reply)

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from milvus_coord.clients.active_client import Caller, Endpoint
+from milvus_coord.clients.active_channel import Endpoint
+from milvus_coord.clients.active_client import Caller
 from milvus_coord.clients.datacoord import DataCoordClient, ImportOrder
 from milvus_coord.clients.errors import CallError, CallRefused
 from milvus_coord.clients.indexcoord import IndexCoordClient
@@ -25,7 +26,7 @@ from milvus_coord.pb.milvus.proto.common import ErrorCode, KeyValuePair, MsgBase
 from milvus_coord.role.nodes.active import SessionResolver
 from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.wire.quota import set_rates
-from testing.fake_coords import Fake, Registry, fake, refusal
+from testing.fake_services import Fake, Registry, fake, refusal
 
 CALLER = Caller(cluster="by-dev", server_id=3)
 COLLECTION = Collection(

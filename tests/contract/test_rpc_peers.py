@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from milvus_coord.clients.active_client import ActiveClient, Caller, Endpoint
+from milvus_coord.clients.active_channel import Endpoint
+from milvus_coord.clients.active_client import ActiveClient, Caller
 from milvus_coord.clients.errors import CallError
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.model.errors import NotServing
@@ -21,7 +22,7 @@ from milvus_coord.pb.milvus.proto.data import (
     ImportTaskResponse,
 )
 from milvus_coord.rpc.port import ReservedPort
-from testing.fake_coords import Registry, fake, refusal
+from testing.fake_services import Registry, fake, refusal
 from testing.rpc import eventually
 
 SERVICE = "milvus.proto.data.DataCoord"
@@ -175,7 +176,7 @@ async def test_a_call_that_hangs_ends_at_its_deadline() -> None:
             with pytest.raises(CallError, match="no reply in time") as failed:
                 await _ask(client, timeout_s=0.3)
             assert not failed.value.unseen
-            assert client.peer == one.peer
+            assert client.endpoint == one.peer
 
 
 async def test_trouble_of_the_resolver_is_waited_out() -> None:

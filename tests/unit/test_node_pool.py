@@ -32,7 +32,7 @@ class FakeClient(NodeClient):
 
     def __init__(self, session: NodeSession) -> None:
         super().__init__(session.address, session.server_id, "by-dev")
-        self.calls = 0
+        self.server_id, self.calls = session.server_id, 0
         self.closed = False
         self.failures: list[CallError] = []
         self.answering = asyncio.Event()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from milvus_coord.clients.active_client import Endpoint
+from milvus_coord.clients.active_channel import Endpoint
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.session_record import SessionRecord
@@ -13,7 +13,7 @@ _TIMEOUT_S: Final = 3.0
 
 
 class SessionResolver:
-    """Implements `rpc.peers.Resolve`: reads `<meta>/session/<role>` at each call.
+    """A `clients.active_channel.Resolve` that reads `<meta>/session/<role>` at each call.
 
     Go 2.2.16 lists every key with that prefix and fails when one of them is damaged; the exact key
     alone matters.

@@ -38,7 +38,7 @@ class ImportJob:
 
 
 class DataCoord(Protocol):
-    """Who has the work done, see `rpc.datacoord.DataCoordClient`; each raises CallError."""
+    """Who has the work done, see `clients.datacoord.DataCoordClient`; each raises CallError."""
 
     async def import_(self, order: ImportOrder) -> int: ...
 

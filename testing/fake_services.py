@@ -1,4 +1,4 @@
-"""Coordinators and a proxy that record what they are asked, behind real servers on 127.0.0.1."""
+"""Coordinators and nodes that record what they are asked, behind real servers on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from milvus_coord.clients.active_client import Endpoint
+from milvus_coord.clients.active_channel import Endpoint
 from milvus_coord.pb.milvus.proto.common import Status
-from milvus_coord.pb.milvus.proto.data import DataCoordBase
-from milvus_coord.pb.milvus.proto.index import IndexCoordBase
+from milvus_coord.pb.milvus.proto.data import DataCoordBase, DataNodeBase
+from milvus_coord.pb.milvus.proto.index import IndexCoordBase, IndexNodeBase
 from milvus_coord.pb.milvus.proto.proxy import ProxyBase
-from milvus_coord.pb.milvus.proto.query import QueryCoordBase
+from milvus_coord.pb.milvus.proto.query import QueryCoordBase, QueryNodeBase
+from milvus_coord.pb.milvus.proto.rootcoord import RootCoordBase
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server.guards import Guards
 from milvus_coord.rpc.server.limits import Limits
@@ -73,6 +74,10 @@ def _recording(base: type[Any]) -> type[Any]:
 
 
 BASES = {
+    "rootcoord": RootCoordBase,
+    "datanode": DataNodeBase,
+    "indexnode": IndexNodeBase,
+    "querynode": QueryNodeBase,
     "datacoord": DataCoordBase,
     "querycoord": QueryCoordBase,
     "indexcoord": IndexCoordBase,
