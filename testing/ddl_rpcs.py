@@ -9,8 +9,8 @@ from typing import Any, cast
 from grpclib.const import Cardinality
 
 from milvus_coord.coordinators.rootcoord.access.state import AccessState
+from milvus_coord.coordinators.rootcoord.collections.context import NewCollection
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
-from milvus_coord.coordinators.rootcoord.collections.ddl_requests import NewCollection
 from milvus_coord.coordinators.rootcoord.collections.rpcs_aliases import AliasRpcs
 from milvus_coord.coordinators.rootcoord.collections.rpcs_collections import CollectionRpcs
 from milvus_coord.coordinators.rootcoord.collections.rpcs_databases import DatabaseRpcs

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from milvus_coord.coordinators.rootcoord.collections.cleanup_steps import CleanupTimes
+from milvus_coord.coordinators.rootcoord.collections.context import NewCollection
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
-from milvus_coord.coordinators.rootcoord.collections.ddl_effects import DdlEffects, Deadlines
-from milvus_coord.coordinators.rootcoord.collections.ddl_limits import DdlLimits
-from milvus_coord.coordinators.rootcoord.collections.ddl_requests import NewCollection
+from milvus_coord.coordinators.rootcoord.collections.effects import DdlEffects, Deadlines
+from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
 from milvus_coord.coordinators.rootcoord.metadata.metadata import Metadata

@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
-from milvus_coord.coordinators.rootcoord.collections.ddl_effects import Deadlines, TooLate
+from milvus_coord.coordinators.rootcoord.collections.effects import Deadlines, TooLate
 from milvus_coord.etcd.errors import EtcdError, Unavailable
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.model.errors import CoordError, FencedOff, NotServing

@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.collections.ddl_limits import DdlLimits
+from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits
 from milvus_coord.model.errors import CoordError, NotServing, Refused
 from tests.unit.rootcoord_fakes import Broken, Term, World, wanted
 

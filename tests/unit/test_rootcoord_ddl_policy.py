@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_coord.coordinators.rootcoord.collections.rules_channels import ChannelPool, pool_size
+from milvus_coord.coordinators.rootcoord.collections.channels import ChannelPool, pool_size
 from milvus_coord.coordinators.rootcoord.collections.rules_schema import (
     SYSTEM_FIELDS,
     assembled,

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
-from milvus_coord.coordinators.rootcoord.collections.ddl_limits import DdlLimits
+from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.etcd.errors import EtcdError, NoSpace, Unavailable
 from milvus_coord.etcd.txn import Txn

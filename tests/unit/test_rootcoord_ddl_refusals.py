@@ -8,7 +8,7 @@ from typing import Final
 import pytest
 
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
-from milvus_coord.coordinators.rootcoord.collections.ddl_limits import DdlLimits
+from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.schema import BINARY_VECTOR, INT64, Field
 from tests.unit.rootcoord_fakes import FIELDS, Term, World, wanted

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.collections.ddl_requests import NewCollection
+from milvus_coord.coordinators.rootcoord.collections.context import NewCollection
 from milvus_coord.coordinators.rootcoord.collections.rules_requests import (
     FIELDS_MAX,
     NAME_BYTES_MAX,

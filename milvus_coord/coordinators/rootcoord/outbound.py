@@ -9,7 +9,7 @@ from milvus_coord.clients.active_client import Caller
 from milvus_coord.clients.datacoord import DataCoordClient
 from milvus_coord.clients.indexcoord import IndexCoordClient
 from milvus_coord.clients.querycoord import QueryCoordClient
-from milvus_coord.coordinators.rootcoord.collections.ddl_effects import DdlEffects
+from milvus_coord.coordinators.rootcoord.collections.effects import DdlEffects
 from milvus_coord.coordinators.rootcoord.metadata import queue_messages as messages
 from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
 from milvus_coord.coordinators.rootcoord.proxies.work import Proxies

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
+from milvus_coord.coordinators.rootcoord.collections.channels import DmlChannels
 from milvus_coord.coordinators.rootcoord.collections.cleanup_steps import (
     CleanupSteps,
     CleanupTimes,
     Ticks,
 )
-from milvus_coord.coordinators.rootcoord.collections.ddl_channels import DmlChannels
-from milvus_coord.coordinators.rootcoord.collections.ddl_effects import DdlEffects
-from milvus_coord.coordinators.rootcoord.collections.ddl_locks import DdlLocks
+from milvus_coord.coordinators.rootcoord.collections.effects import DdlEffects
+from milvus_coord.coordinators.rootcoord.collections.locks import DdlLocks
 from milvus_coord.coordinators.rootcoord.metadata import queue_messages as messages
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.model.collection import Collection, CollectionState, Partition

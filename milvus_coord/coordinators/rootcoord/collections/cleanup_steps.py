@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
-from milvus_coord.coordinators.rootcoord.collections.ddl_effects import ALL_PARTITIONS, DdlEffects
+from milvus_coord.coordinators.rootcoord.collections.effects import ALL_PARTITIONS, DdlEffects
 from milvus_coord.model.errors import CoordError, FencedOff
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.runtime.clock import Clock

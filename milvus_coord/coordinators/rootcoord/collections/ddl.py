@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Protocol
+from typing import Final
 
+from milvus_coord.coordinators.rootcoord.collections.aliases import AliasStatements
+from milvus_coord.coordinators.rootcoord.collections.change_collection import CollectionStatements
+from milvus_coord.coordinators.rootcoord.collections.channels import DmlChannels, Ticks
 from milvus_coord.coordinators.rootcoord.collections.cleanup import Cleanup
 from milvus_coord.coordinators.rootcoord.collections.cleanup_steps import CleanupTimes
-from milvus_coord.coordinators.rootcoord.collections.cleanup_steps import Ticks as Stamps
-from milvus_coord.coordinators.rootcoord.collections.ddl_aliases import AliasStatements
-from milvus_coord.coordinators.rootcoord.collections.ddl_channels import DmlChannels
-from milvus_coord.coordinators.rootcoord.collections.ddl_channels import Ticks as ChannelTicks
-from milvus_coord.coordinators.rootcoord.collections.ddl_collections import CollectionStatements
-from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlContext, Ids
-from milvus_coord.coordinators.rootcoord.collections.ddl_create import CreateCollection
-from milvus_coord.coordinators.rootcoord.collections.ddl_databases import DatabaseStatements
-from milvus_coord.coordinators.rootcoord.collections.ddl_effects import DdlEffects
-from milvus_coord.coordinators.rootcoord.collections.ddl_in_flight import InFlight
-from milvus_coord.coordinators.rootcoord.collections.ddl_limits import DdlLimits
-from milvus_coord.coordinators.rootcoord.collections.ddl_locks import DdlLocks
-from milvus_coord.coordinators.rootcoord.collections.ddl_partitions import PartitionStatements
-from milvus_coord.coordinators.rootcoord.collections.ddl_requests import NewCollection
+from milvus_coord.coordinators.rootcoord.collections.context import DdlContext, Ids, NewCollection
+from milvus_coord.coordinators.rootcoord.collections.create_collection import CreateCollection
+from milvus_coord.coordinators.rootcoord.collections.databases import DatabaseStatements
+from milvus_coord.coordinators.rootcoord.collections.effects import DdlEffects
+from milvus_coord.coordinators.rootcoord.collections.locks import DdlLocks
+from milvus_coord.coordinators.rootcoord.collections.partitions import PartitionStatements
+from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits, PendingCreates
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.store import Metadata, Store, Timestamps
 from milvus_coord.model.schema import Pairs
@@ -29,10 +25,6 @@ from milvus_coord.runtime.clock import Clock
 
 JOBS_MAX: Final = 10240
 """Statements at a time, running or waiting: the length of Go 2.2.16's queue of DDL tasks."""
-
-
-class Ticks(Stamps, ChannelTicks, Protocol):
-    """All that DDL asks of the time ticks."""
 
 
 class Ddl:
@@ -76,15 +68,23 @@ class Ddl:
             times=cleanup_times,
         )
         self.locks = locks
-        parts = DdlContext(
-            store, locks, self.channels, ticks, ids, effects, self.cleanup, limits, clock
+        context = DdlContext(
+            store=store,
+            locks=locks,
+            channels=self.channels,
+            ticks=ticks,
+            ids=ids,
+            effects=effects,
+            cleanup=self.cleanup,
+            limits=limits,
+            pending=PendingCreates(limits),
+            clock=clock,
         )
-        in_flight = InFlight(limits)
-        self._create = CreateCollection(parts, in_flight)
-        self._collections = CollectionStatements(parts)
-        self._partitions = PartitionStatements(parts)
-        self._aliases = AliasStatements(parts)
-        self._databases = DatabaseStatements(parts, in_flight)
+        self._create = CreateCollection(context)
+        self._collections = CollectionStatements(context)
+        self._partitions = PartitionStatements(context)
+        self._aliases = AliasStatements(context)
+        self._databases = DatabaseStatements(context)
 
     def adopt(self) -> None:
         """Finish or undo, in the background, what earlier terms left half done."""

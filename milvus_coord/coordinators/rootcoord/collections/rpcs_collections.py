@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from milvus_coord.coordinators.rootcoord.collections.context import NewCollection
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
-from milvus_coord.coordinators.rootcoord.collections.ddl_requests import NewCollection
 from milvus_coord.coordinators.rootcoord.collections.rpcs_ddl import DdlRpcs, require_any
 from milvus_coord.coordinators.rootcoord.collections.rules_requests import (
     check_field_count,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlContext
-from milvus_coord.coordinators.rootcoord.collections.ddl_locks import named
+from milvus_coord.coordinators.rootcoord.collections.context import DdlContext
+from milvus_coord.coordinators.rootcoord.collections.locks import named
 from milvus_coord.coordinators.rootcoord.collections.rules_schema import too_many_partitions
 from milvus_coord.model.collection import Collection, Partition, PartitionState
 from milvus_coord.model.errors import FencedOff, Refused
@@ -19,12 +19,12 @@ class PartitionStatements:
     Each raises DatabaseNotFound, CollectionNotFound, Refused, and what its steps raise.
     """
 
-    def __init__(self, parts: DdlContext) -> None:
-        self._parts, self._store = parts, parts.store
+    def __init__(self, context: DdlContext) -> None:
+        self._context, self._store = context, context.store
 
     async def create(self, db_name: str, collection_name: str, name: str) -> None:
         """The collection has the partition; fine when it had it already."""
-        async with self._parts.locks.found(db_name, collection_name) as collection:
+        async with self._context.locks.found(db_name, collection_name) as collection:
             if self._store.current.partition(collection.id, name) is not None:
                 log.info("partition exists already", collection=collection.name, partition=name)
                 return
@@ -34,15 +34,15 @@ class PartitionStatements:
     def _check_number(self, collection: Collection) -> None:
         partitions = self._store.current.partitions(collection.id)
         visible = sum(1 for each in partitions if each.available)
-        limit = self._parts.limits.max_partitions
+        limit = self._context.limits.max_partitions
         if visible >= limit:
             raise too_many_partitions(visible, limit, collection.name)
 
     async def _create(self, db_name: str, collection: Collection, name: str) -> None:
-        partition_id = await self._parts.ids.take(1)
+        partition_id = await self._context.ids.take(1)
         ts = await self._store.now()
         partition = Partition(partition_id, name, collection.id, ts)
-        await self._parts.effects.forget_id(db_name, collection.id, ts)
+        await self._context.effects.invalidate_id(db_name, collection.id, ts)
         await failpoint("ddl_partition_half")
         await self._store.write(
             self._store.catalog.put_partition(partition, ts),
@@ -52,9 +52,9 @@ class PartitionStatements:
 
     async def drop(self, db_name: str, collection_name: str, name: str) -> None:
         """Users see the partition no more; the cleanup does the rest. Fine when there is none."""
-        if name == self._parts.limits.default_partition_name:
+        if name == self._context.limits.default_partition_name:
             raise Refused("default partition cannot be deleted")
-        async with self._parts.locks.found(db_name, collection_name) as collection:
+        async with self._context.locks.found(db_name, collection_name) as collection:
             partition = self._store.current.partition(collection.id, name)
             if partition is None:
                 log.info("partition is not there", collection=collection.name, partition=name)
@@ -63,7 +63,7 @@ class PartitionStatements:
 
     async def _drop(self, db_name: str, collection: Collection, partition: Partition) -> None:
         ts = await self._store.now()
-        await self._parts.effects.forget_id(db_name, collection.id, ts)
+        await self._context.effects.invalidate_id(db_name, collection.id, ts)
         await failpoint("ddl_partition_half")
         dropping = replace(partition, state=PartitionState.DROPPING)
         try:
@@ -74,7 +74,7 @@ class PartitionStatements:
         except FencedOff:
             raise
         except Exception:
-            self._parts.cleanup.half_dropped(partition)
+            self._context.cleanup.half_dropped(partition)
             raise
         log.info("partition dropped", collection=collection.name, partition=partition.name, ts=ts)
-        self._parts.cleanup.partition(dropping, ts)
+        self._context.cleanup.partition(dropping, ts)

@@ -1,17 +1,38 @@
-"""What is being made right now counts against the limits as if it were there."""
+"""How many collections and databases there may be, counting those that are being made."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-from milvus_coord.coordinators.rootcoord.collections.ddl_limits import DdlLimits
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.model.errors import Refused
 
 
-class InFlight:
-    """Names of collections and databases that statements are making; their locks are held."""
+@dataclass(frozen=True, slots=True)
+class DdlLimits:
+    """Keys of Milvus' configuration, with the defaults of its milvus.yaml 2.2.16.
+
+    `dml_prefix` is `<common.chanNamePrefix.cluster>-<rootCoordDml>`, before `_<index>`.
+    """
+
+    dml_prefix: str = "by-dev-rootcoord-dml"
+    dml_channel_num: int = 16  # rootCoord.dmlChannelNum
+    max_shard_num: int = 16  # proxy.maxShardNum
+    max_collections: int = 65536  # quotaAndLimits.limits.maxCollectionNum
+    max_collections_per_db: int = 65536  # quotaAndLimits.limits.maxCollectionNumPerDB
+    max_databases: int = 64  # rootCoord.maxDatabaseNum, `default` not counted
+    max_partitions: int = 4096  # rootCoord.maxPartitionNum
+    default_partition_name: str = "_default"  # common.defaultPartitionName
+    auto_index: bool = False  # autoIndex.enable
+
+
+class PendingCreates:
+    """Names of collections and databases that statements are making; their locks are held.
+
+    They count against the limits as if they were there.
+    """
 
     def __init__(self, limits: DdlLimits) -> None:
         self._limits = limits
@@ -50,8 +71,8 @@ class InFlight:
 
     def _check_collections(self, state: MetaState, db_id: int) -> None:
         of_db, of_all = self._limits.max_collections_per_db, self._limits.max_collections
-        ample = len(self._collections)
-        if state.count(db_id) + ample < of_db and state.count() + ample < of_all:
+        at_most_made = len(self._collections)
+        if state.count(db_id) + at_most_made < of_db and state.count() + at_most_made < of_all:
             return
         made = [each for each in self._collections if state.named(*each) is None]
         if state.count(db_id) + sum(of == db_id for of, _ in made) >= of_db:

@@ -118,7 +118,7 @@ class DdlEffects:
         sends = (self._send(channel, payload) for channel in channels)
         return tuple(await gather_all(*sends, name="rootcoord.ddl.send"))
 
-    async def forget_id(
+    async def invalidate_id(
         self, db_name: str, collection_id: int, ts: Timestamp, *, dropped: bool = False
     ) -> None:
         """Let proxies forget a collection under all its names.
@@ -131,7 +131,7 @@ class DdlEffects:
         )
         await _within(self._deadlines.proxies_s, "a proxy", forgotten)
 
-    async def forget_names(self, db_name: str, names: Sequence[str], ts: Timestamp) -> None:
+    async def invalidate_names(self, db_name: str, names: Sequence[str], ts: Timestamp) -> None:
         """Let proxies forget whatever goes by these names."""
         self.require()
         forgotten = self._proxies.invalidate_collection(db_name, names=names, ts=ts)
@@ -141,7 +141,9 @@ class DdlEffects:
         """Let data nodes read the collection's channels from its start positions on."""
         await self._ask("datacoord", lambda: self._datacoord.watch_channels(collection))
 
-    async def tell_altered(self, collection: Collection, partition_ids: Sequence[int]) -> None:
+    async def announce_properties(
+        self, collection: Collection, partition_ids: Sequence[int]
+    ) -> None:
         """Tell datacoord the collection's properties.
 
         All of them: datacoord replaces what it knows. Go 2.2.16 sends the changed ones alone, and

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlContext
-from milvus_coord.coordinators.rootcoord.collections.ddl_locks import named
+from milvus_coord.coordinators.rootcoord.collections.context import DdlContext
+from milvus_coord.coordinators.rootcoord.collections.locks import named
 from milvus_coord.model.collection import Collection, CollectionState
 from milvus_coord.model.database import Database
 from milvus_coord.model.errors import CollectionNotFound, FencedOff, Refused
@@ -17,15 +17,15 @@ from milvus_coord.telemetry.log import log
 class CollectionStatements:
     """Changes of collections that exist. Database "" means the default one."""
 
-    def __init__(self, parts: DdlContext) -> None:
-        self._parts, self._store = parts, parts.store
+    def __init__(self, context: DdlContext) -> None:
+        self._context, self._store = context, context.store
 
     async def drop(self, db_name: str, name: str) -> None:
         """Users see the collection no more; the cleanup does the rest. Fine when there is none.
 
         Raises Refused for an alias.
         """
-        async with self._parts.locks.names(named(db_name, name)):
+        async with self._context.locks.names(named(db_name, name)):
             state = self._store.current
             database = state.database(db_name)
             if database is None:
@@ -36,13 +36,13 @@ class CollectionStatements:
             if found is None:
                 log.info("collection to drop is not there", db=database.name, collection=name)
                 return
-            async with self._parts.locks.collection(found.id):
+            async with self._context.locks.collection(found.id):
                 await self._drop(database, found.id)
 
     async def _drop(self, database: Database, collection_id: int) -> None:
         collection = self._store.current.by_id(collection_id)
         ts = await self._store.now()
-        await self._parts.effects.forget_id(database.name, collection.id, ts, dropped=True)
+        await self._context.effects.invalidate_id(database.name, collection.id, ts, dropped=True)
         await failpoint("ddl_drop_half")
         dropping = replace(collection, state=CollectionState.DROPPING)
         try:
@@ -53,11 +53,11 @@ class CollectionStatements:
         except FencedOff:
             raise
         except Exception:
-            self._parts.cleanup.half_done(collection)
+            self._context.cleanup.half_done(collection)
             raise
         log.info("collection dropped", db=database.name, collection=collection.name, ts=ts)
         await failpoint("ddl_drop_done")
-        self._parts.cleanup.collection(dropping, ts)
+        self._context.cleanup.collection(dropping, ts)
 
     async def alter(self, db_name: str, name: str, properties: Pairs) -> None:
         """Add `properties` to those of the collection, in place of those of the same key.
@@ -71,7 +71,7 @@ class CollectionStatements:
             raise Refused(
                 "only support alter collection properties, but collection properties is empty"
             )
-        async with self._parts.locks.found(db_name, name) as collection:
+        async with self._context.locks.found(db_name, name) as collection:
             merged = tuple((dict(collection.properties) | dict(properties)).items())
             altered = replace(collection, properties=merged)
             ts = await self._store.now()
@@ -81,10 +81,10 @@ class CollectionStatements:
                 applied=lambda state: state.collection(altered.id) == altered,
             )
             await failpoint("ddl_alter_half")
-            await self._parts.effects.forget_id(named(db_name, name)[0], altered.id, ts)
+            await self._context.effects.invalidate_id(named(db_name, name)[0], altered.id, ts)
             partitions = self._store.current.partitions(altered.id)
             visible = tuple(each.id for each in partitions if each.available)
-            await self._parts.effects.tell_altered(altered, visible)
+            await self._context.effects.announce_properties(altered, visible)
         log.info("collection altered", db=db_name, collection=altered.name, properties=dict(merged))
 
     async def rename(self, db_name: str, old: str, new_db_name: str, new: str) -> None:
@@ -93,16 +93,16 @@ class CollectionStatements:
         Raises Refused, DatabaseNotFound, CollectionNotFound, and what the steps raise.
         """
         source, target = named(db_name, old), named(new_db_name or db_name, new)
-        async with self._parts.locks.names(source, target):
+        async with self._context.locks.names(source, target):
             ts = await self._store.now()
-            await self._parts.effects.forget_names(source[0], (old,), ts)
+            await self._context.effects.invalidate_names(source[0], (old,), ts)
             await failpoint("ddl_rename_half")
             database = self._store.current.database(target[0])
             if database is None:
                 raise Refused(f"target database:{target[0]} not found")
             self._check_names(source, target, database)
             collection_id = (await self._store.find(*source)).id
-            async with self._parts.locks.collection(collection_id):
+            async with self._context.locks.collection(collection_id):
                 collection = await self._store.find(*source)
                 await self._move(collection, replace(collection, name=new, db_id=database.id))
         log.info("collection renamed", old=old, db=target[0], new=new)

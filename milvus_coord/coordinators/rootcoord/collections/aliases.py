@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlContext
-from milvus_coord.coordinators.rootcoord.collections.ddl_locks import named
+from milvus_coord.coordinators.rootcoord.collections.context import DdlContext
+from milvus_coord.coordinators.rootcoord.collections.locks import named
 from milvus_coord.model.collection import Collection
 from milvus_coord.model.database import Alias, Database
 from milvus_coord.model.errors import Refused
@@ -18,15 +18,15 @@ class AliasStatements:
     started anew, a name is free for an alias as soon as its collection is dropped.
     """
 
-    def __init__(self, parts: DdlContext) -> None:
-        self._parts, self._store = parts, parts.store
+    def __init__(self, context: DdlContext) -> None:
+        self._context, self._store = context, context.store
 
     async def create(self, db_name: str, collection_name: str, name: str) -> None:
         """The collection goes by the alias too; fine when it did already. Raises Refused."""
         alone, shared = named(db_name, name), named(db_name, collection_name)
-        async with self._parts.locks.names(alone, shared=(shared,)):
+        async with self._context.locks.names(alone, shared=(shared,)):
             ts = await self._store.now()
-            await self._parts.effects.forget_names(alone[0], (name, collection_name), ts)
+            await self._context.effects.invalidate_names(alone[0], (name, collection_name), ts)
             state = self._store.current
             database = state.database(db_name)
             if database is None:
@@ -50,9 +50,9 @@ class AliasStatements:
     async def alter(self, db_name: str, collection_name: str, name: str) -> None:
         """Let the alias mean this collection from now on. Raises Refused."""
         alone, shared = named(db_name, name), named(db_name, collection_name)
-        async with self._parts.locks.names(alone, shared=(shared,)):
+        async with self._context.locks.names(alone, shared=(shared,)):
             ts = await self._store.now()
-            await self._parts.effects.forget_names(alone[0], (name,), ts)
+            await self._context.effects.invalidate_names(alone[0], (name,), ts)
             state = self._store.current
             database = state.database(db_name)
             if database is None:
@@ -69,9 +69,9 @@ class AliasStatements:
     async def drop(self, db_name: str, name: str) -> None:
         """Nothing goes by the alias any more; fine when nothing did. Raises DatabaseNotFound."""
         alone = named(db_name, name)
-        async with self._parts.locks.names(alone):
+        async with self._context.locks.names(alone):
             ts = await self._store.now()
-            await self._parts.effects.forget_names(alone[0], (name,), ts)
+            await self._context.effects.invalidate_names(alone[0], (name,), ts)
             database = self._store.current.require_database(db_name)
             alias = self._store.current.alias(database.id, name)
             if alias is None:

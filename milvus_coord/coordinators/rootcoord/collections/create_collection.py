@@ -6,10 +6,8 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Final
 
-from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlContext
-from milvus_coord.coordinators.rootcoord.collections.ddl_in_flight import InFlight
-from milvus_coord.coordinators.rootcoord.collections.ddl_locks import named
-from milvus_coord.coordinators.rootcoord.collections.ddl_requests import NewCollection
+from milvus_coord.coordinators.rootcoord.collections.context import DdlContext, NewCollection
+from milvus_coord.coordinators.rootcoord.collections.locks import named
 from milvus_coord.coordinators.rootcoord.collections.rules_schema import (
     assembled,
     check_schema,
@@ -38,9 +36,8 @@ class CreateCollection:
     channels, CREATED. Whatever fails, nothing stays: what etcd knows of goes to the cleanup.
     """
 
-    def __init__(self, parts: DdlContext, in_flight: InFlight) -> None:
-        self._parts, self._in_flight = parts, in_flight
-        self._limits = parts.limits
+    def __init__(self, context: DdlContext) -> None:
+        self._context, self._limits = context, context.limits
 
     async def run(self, wanted: NewCollection) -> None:
         """The collection is there as wanted, made now or before.
@@ -48,8 +45,8 @@ class CreateCollection:
         Raises Refused, DatabaseNotFound, and what the steps raise.
         """
         name = named(wanted.db_name, wanted.collection_name)
-        async with self._parts.locks.names(name):
-            database = self._parts.store.current.require_database(wanted.db_name)
+        async with self._context.locks.names(name):
+            database = self._context.store.current.require_database(wanted.db_name)
             self._check_shards(wanted)
             with self._counted(database.id, wanted.collection_name):
                 draft, partitions = self._draft(wanted, database)
@@ -58,7 +55,7 @@ class CreateCollection:
                     await self._make(database, draft, partitions)
 
     def _counted(self, db_id: int, name: str) -> AbstractContextManager[None]:
-        return self._in_flight.collection(self._parts.store.current, db_id, name)
+        return self._context.pending.collection(self._context.store.current, db_id, name)
 
     def _check_shards(self, wanted: NewCollection) -> None:
         check_shards(
@@ -101,7 +98,7 @@ class CreateCollection:
 
     def _exists(self, draft: Collection, partitions: tuple[Partition, ...]) -> bool:
         """Whether the very same collection is there. Raises Refused for another one."""
-        state = self._parts.store.current
+        state = self._context.store.current
         database = state.database_of(draft.db_id)
         try:
             found = state.resolve(database.name if database else "", draft.name)
@@ -122,8 +119,8 @@ class CreateCollection:
     async def _make(
         self, database: Database, draft: Collection, partitions: tuple[Partition, ...]
     ) -> None:
-        first_id = await self._parts.ids.take(1 + len(partitions))
-        physical = self._parts.channels.take(draft.shards)
+        first_id = await self._context.ids.take(1 + len(partitions))
+        physical = self._context.channels.take(draft.shards)
         draft = replace(
             draft,
             id=first_id,
@@ -137,7 +134,7 @@ class CreateCollection:
             announced = await self._announce(database, draft, ids)
         except Exception:
             # Nobody reads the channels for this collection: a message that did go out is skipped.
-            self._parts.channels.release(physical)
+            self._context.channels.release(physical)
             raise
         dated = tuple(
             replace(each, id=id_, collection_id=first_id, created_at=announced.created_at)
@@ -160,16 +157,16 @@ class CreateCollection:
         Both at the same time: neither changes anything for users, who see the collection not
         before it is CREATED. Ticks wait for the messages alone.
         """
-        forget = self._parts.effects.forget_names(
-            database.name, (draft.name,), await self._parts.store.now()
+        forget = self._context.effects.invalidate_names(
+            database.name, (draft.name,), await self._context.store.now()
         )
         announced: list[Collection] = []
 
         async def send() -> None:
             channels = draft.physical_channels
-            async with self._parts.ticks.stamp(channels) as ts:
+            async with self._context.ticks.stamp(channels) as ts:
                 payload = messages.create_collection(draft, ids, ts)
-                positions = await self._parts.effects.send(channels, payload)
+                positions = await self._context.effects.send(channels, payload)
             announced.append(replace(draft, created_at=ts, start_positions=positions))
 
         await gather_all(send(), forget, name="rootcoord.ddl.announce")
@@ -177,7 +174,7 @@ class CreateCollection:
 
     async def _store(self, creating: Collection, partitions: tuple[Partition, ...]) -> None:
         """From CREATING to CREATED, all at the one timestamp of the statement."""
-        store, ts = self._parts.store, creating.created_at
+        store, ts = self._context.store, creating.created_at
         created = replace(creating, state=CollectionState.CREATED)
         try:
             await store.write(
@@ -188,7 +185,7 @@ class CreateCollection:
                 ),
             )
             await failpoint("ddl_create_half")
-            await self._parts.effects.watch(creating)
+            await self._context.effects.watch(creating)
             await failpoint("ddl_create_watched")
             await store.write(
                 store.catalog.put_collection(created, ts),
@@ -197,5 +194,5 @@ class CreateCollection:
         except FencedOff:
             raise
         except Exception:
-            self._parts.cleanup.half_done(creating)
+            self._context.cleanup.half_done(creating)
             raise

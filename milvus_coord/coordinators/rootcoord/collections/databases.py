@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from milvus_coord.coordinators.rootcoord.collections.ddl_context import DdlContext
-from milvus_coord.coordinators.rootcoord.collections.ddl_in_flight import InFlight
-from milvus_coord.coordinators.rootcoord.collections.ddl_locks import named
+from milvus_coord.coordinators.rootcoord.collections.context import DdlContext
+from milvus_coord.coordinators.rootcoord.collections.locks import named
 from milvus_coord.model.database import DEFAULT_DATABASE, Database
 from milvus_coord.model.errors import Refused
 from milvus_coord.telemetry.log import log
@@ -13,17 +12,17 @@ from milvus_coord.telemetry.log import log
 class DatabaseStatements:
     """Changes of databases. Proxies are told nothing: they cache none (Go 2.2.16)."""
 
-    def __init__(self, parts: DdlContext, in_flight: InFlight) -> None:
-        self._parts, self._store, self._in_flight = parts, parts.store, in_flight
+    def __init__(self, context: DdlContext) -> None:
+        self._context, self._store = context, context.store
 
     async def create(self, name: str) -> None:
         """Raises Refused, also for a name that exists."""
-        async with self._parts.locks.database(name):
-            with self._in_flight.database(self._store.current, name):
+        async with self._context.locks.database(name):
+            with self._context.pending.database(self._store.current, name):
                 if self._store.current.database(name) is not None:
                     raise Refused(f"database already exist: {name}")
-                database_id = await self._parts.ids.take(1)
-                database = Database(database_id, name, self._parts.clock.wall_ns())
+                database_id = await self._context.ids.take(1)
+                database = Database(database_id, name, self._context.clock.wall_ns())
                 await self._store.write(
                     self._store.catalog.put_database(database, await self._store.now()),
                     applied=lambda state: state.database_of(database_id) == database,
@@ -37,7 +36,7 @@ class DatabaseStatements:
         # Looked at before waiting too: else all that is new would queue behind us, while we wait
         # for a statement that hangs in there.
         self._empty(name)
-        async with self._parts.locks.database(name):
+        async with self._context.locks.database(name):
             database = self._empty(name)
             if database is None:
                 return
@@ -53,7 +52,7 @@ class DatabaseStatements:
         database = state.database(name)
         if database is None:
             return None
-        if state.count(database.id) or self._in_flight.any_collection(database.id):
+        if state.count(database.id) or self._context.pending.any_collection(database.id):
             raise Refused(
                 f"database:{name} not empty, must drop all collections before drop database"
             )

@@ -1,0 +1,57 @@
+"""What DDL statements are handed: a request, and the parts of the term that they work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from milvus_coord.coordinators.rootcoord.collections.channels import DmlChannels, Ticks
+from milvus_coord.coordinators.rootcoord.collections.cleanup import Cleanup
+from milvus_coord.coordinators.rootcoord.collections.effects import DdlEffects
+from milvus_coord.coordinators.rootcoord.collections.locks import DdlLocks
+from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits, PendingCreates
+from milvus_coord.coordinators.rootcoord.metadata.store import Store
+from milvus_coord.model.schema import CollectionSchema, Pairs
+from milvus_coord.runtime.clock import Clock
+
+
+@dataclass(frozen=True, slots=True)
+class NewCollection:
+    """A CreateCollection request.
+
+    `db_name` "" means `default`. `schema` is the user's as it came: the statement gives the fields
+    their ids and adds `$meta`, RowID and Timestamp. `shards` below 1 means 1, `consistency_level`
+    is a number of `milvus.proto.common.ConsistencyLevel`. `num_partitions` counts only when a
+    field is the partition key.
+    """
+
+    db_name: str
+    collection_name: str
+    schema: CollectionSchema
+    shards: int
+    consistency_level: int
+    properties: Pairs = ()
+    num_partitions: int = 0
+
+
+class Ids(Protocol):
+    """Where ids come from."""
+
+    async def take(self, count: int) -> int:
+        """The first of `count` consecutive ids. Raises CoordError."""
+
+
+@dataclass(frozen=True, slots=True)
+class DdlContext:
+    """The parts of one term; they live as long as it does."""
+
+    store: Store
+    locks: DdlLocks
+    channels: DmlChannels
+    ticks: Ticks
+    ids: Ids
+    effects: DdlEffects
+    cleanup: Cleanup
+    limits: DdlLimits
+    pending: PendingCreates
+    clock: Clock
