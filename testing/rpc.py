@@ -14,12 +14,12 @@ from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError
 
 from milvus_coord.rpc.port import ReservedPort
-from milvus_coord.rpc.server.context import CallContext, current_call
-from milvus_coord.rpc.server.dispatcher import Admission, Observer
+from milvus_coord.rpc.server.dispatcher import Admission
 from milvus_coord.rpc.server.guards import Guards
 from milvus_coord.rpc.server.limits import Limits
 from milvus_coord.rpc.server.server import RpcServer
 from milvus_coord.rpc.tls import ServerTls
+from milvus_coord.telemetry.log import log
 
 grpc: Any = untyped_grpc
 SERVICE = "/milvus.proto.rootcoord.RootCoord"
@@ -41,7 +41,7 @@ class RawCodec(CodecBase):
 
 
 class Probe:
-    """The service: echoes, waits until told, fails as told. `contexts` are those of its calls."""
+    """The service: echoes, waits until told, fails as told. `echoed` are the calls of Echo."""
 
     def __init__(self) -> None:
         self.entered = asyncio.Semaphore(0)
@@ -49,7 +49,7 @@ class Probe:
         self.cancelled = asyncio.Event()
         self.work_done = asyncio.Event()
         self.failure: Exception = RuntimeError("boom")
-        self.contexts: list[CallContext | None] = []
+        self.echoed: list[Any] = []
         self.work: asyncio.Task[None] | None = None
 
     def __mapping__(self) -> dict[str, Handler]:
@@ -73,7 +73,8 @@ class Probe:
 
     async def echo(self, stream: Any) -> None:
         request = await stream.recv_message()
-        self.contexts.append(current_call())
+        self.echoed.append(stream)
+        log.info("echo", method=stream.method)
         await stream.send_message(request)
 
     async def hold(self, stream: Any) -> None:
@@ -135,6 +136,11 @@ class Served:
         self.probe, self.server, self.port = probe, server, port
         self.target = f"127.0.0.1:{port}"
 
+    async def drain(self, grace_s: float, *, reason: str = "draining") -> None:
+        """End as a coordinator that hands over: finish the calls in flight, then hang up."""
+        await self.server.quiesce(grace_s, reason=reason)
+        await self.server.abort(reason=reason)
+
     def channel(self) -> Channel:
         return Channel("127.0.0.1", self.port, codec=RawCodec())
 
@@ -147,7 +153,6 @@ async def serving(
     server_id: Callable[[], int] = lambda: OWN_ID,
     tls: ServerTls | None = None,
     admission: Admission | None = None,
-    observer: Observer | None = None,
     port: int = 0,
 ) -> AsyncIterator[Served]:
     """Serve a probe inside the block."""
@@ -159,7 +164,6 @@ async def serving(
         guards=Guards(cluster, server_id),
         tls=tls,
         admission=admission,
-        observer=observer,
     )
     with ReservedPort.bind("127.0.0.1", port) as reserved:
         await server.listen(reserved)

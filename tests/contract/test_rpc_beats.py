@@ -122,7 +122,7 @@ async def test_five_followers_hear_the_same_heart(served: tuple[RpcServer, str])
     heard = await asyncio.gather(*(one() for _ in range(5)))
     assert all(epochs == sorted(set(epochs)) for epochs in heard)
     assert len({epoch for epochs in heard for epoch in epochs}) == 100
-    await eventually(lambda: server.statistics().in_flight == 0)
+    await eventually(lambda: server.in_flight == 0)
 
 
 @pytest.mark.parametrize("gone", ["leaves", "is cancelled", "is lost"])
@@ -150,25 +150,22 @@ async def test_a_follower_that_is_gone_costs_nothing(
     listening = asyncio.create_task(one(), name="follower")
     if gone == "is cancelled":
         await seen.wait()
-        assert server.statistics().in_flight == 1
+        assert server.in_flight == 1
         listening.cancel()
         await asyncio.wait([listening])
         assert listening.cancelled()
     else:
         await listening
-    await eventually(
-        lambda: (server.statistics().in_flight, server.statistics().connections) == (0, 0)
-    )
+    await eventually(lambda: (server.in_flight, server.connections) == (0, 0))
 
 
-@pytest.mark.parametrize("how", ["quiesce", "drain", "abort"])
+@pytest.mark.parametrize("how", ["quiesce", "abort"])
 async def test_a_server_that_stops_ends_its_beats(served: tuple[RpcServer, str], how: str) -> None:
     server, address = served
     async with follow(address) as beats:
         await take(beats, 2)
         stop: Callable[[], Any] = {
             "quiesce": lambda: server.quiesce(30.0, reason="handing over"),
-            "drain": lambda: server.drain(30.0, reason="handing over"),
             "abort": lambda: server.abort(reason="handing over"),
         }[how]
         stopping = asyncio.create_task(stop(), name="stop")
@@ -236,7 +233,7 @@ async def test_a_server_that_has_nothing_to_say_is_unreachable() -> None:
     async with serving_beats(not_now) as (server, address):
         with pytest.raises(BeatsUnreachable, match="UNAVAILABLE: between two terms"):
             await follow(address).__aenter__()
-        await eventually(lambda: server.statistics().connections == 0)
+        await eventually(lambda: server.connections == 0)
 
 
 @pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\xff" * 200])

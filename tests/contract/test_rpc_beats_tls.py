@@ -46,7 +46,7 @@ async def test_an_authority_vouches_for_the_server(files: Files) -> None:
     async with serving_beats(Heart(), tls=_server(files.one)) as (server, address):
         async with _follow(address, files.two, files.ca) as beats:
             assert [(await beats.next()).epoch for _ in range(3)] == [0, 1, 2]
-        await eventually(lambda: server.statistics().connections == 0)
+        await eventually(lambda: server.connections == 0)
 
 
 async def test_both_halves_have_the_same_certificate(files: Files) -> None:

@@ -40,8 +40,8 @@ async def test_drain_finishes_what_runs_and_refuses_what_is_new(served: Served) 
     with closing_channel(served) as channel:
         running = asyncio.create_task(ask(channel, "Hold", b"kept"), name="running")
         await served.probe.entered.acquire()
-        draining = asyncio.create_task(served.server.drain(5.0), name="drain")
-        await eventually(lambda: served.server.statistics().state is ServerState.DRAINING)
+        draining = asyncio.create_task(served.drain(5.0), name="drain")
+        await eventually(lambda: served.server.state is ServerState.DRAINING)
         began_s = time.monotonic()
         with pytest.raises(GRPCError) as refused:  # on the same connection
             await ask(channel, "Echo")
@@ -52,17 +52,16 @@ async def test_drain_finishes_what_runs_and_refuses_what_is_new(served: Served) 
         served.probe.release.set()
         assert await running == b"kept"
         await draining
-    statistics = served.server.statistics()
-    assert (statistics.state, statistics.connections) == (ServerState.CLOSED, 0)
-    assert (statistics.in_flight, statistics.refused) == (0, 1)
+    server = served.server
+    assert (server.state, server.connections, server.in_flight) == (ServerState.CLOSED, 0, 0)
 
 
 async def test_drain_finishes_calls_of_grpcio(served: Served) -> None:
     core = CoreClient(served.target)
     running = core.start("Hold", b"kept")
     await served.probe.entered.acquire()
-    draining = asyncio.create_task(served.server.drain(5.0), name="drain")
-    await eventually(lambda: served.server.statistics().state is ServerState.DRAINING)
+    draining = asyncio.create_task(served.drain(5.0), name="drain")
+    await eventually(lambda: served.server.state is ServerState.DRAINING)
     assert await core.ask("Echo") == ("UNAVAILABLE", "draining")
     served.probe.release.set()
     assert await settle(running) == ("OK", b"kept")
@@ -77,7 +76,7 @@ async def test_drain_waits_no_longer_than_its_grace(served: Served) -> None:
     running = core.start("Hold")
     await served.probe.entered.acquire()
     began_s = time.monotonic()
-    await served.server.drain(0.2, reason="handed over")
+    await served.drain(0.2, reason="handed over")
     assert 0.2 <= time.monotonic() - began_s < 1.5
     assert await settle(running) == ("UNAVAILABLE", "handed over")
     assert served.probe.cancelled.is_set()
@@ -88,7 +87,7 @@ async def test_drain_of_an_idle_server_is_quick(served: Served) -> None:
     core = CoreClient(served.target)
     assert (await core.ask("Echo"))[0] == "OK"
     began_s = time.monotonic()
-    await served.server.drain(30.0)
+    await served.drain(30.0)
     assert time.monotonic() - began_s < 1.0
     core.close()
 
@@ -106,7 +105,7 @@ async def test_drain_does_not_wait_for_streams(served: Served) -> None:
         listening = asyncio.create_task(listen_to_beats(), name="beats")
         await served.probe.entered.acquire()
         async with asyncio.timeout(2):
-            await served.server.drain(30.0)
+            await served.drain(30.0)
         with pytest.raises(GRPCError, match="draining"):
             await listening
 
@@ -138,7 +137,7 @@ async def test_an_old_connection_is_never_answered_after_abort(served: Served) -
         aborting = asyncio.create_task(served.server.abort(), name="abort")
         outcomes: list[Any] = await asyncio.gather(*calls, return_exceptions=True)
         await aborting
-    assert len(served.probe.contexts) == 1
+    assert len(served.probe.echoed) == 1
     assert all(
         isinstance(outcome, GRPCError | StreamTerminatedError | OSError) for outcome in outcomes
     )
@@ -148,8 +147,8 @@ async def test_abort_during_drain_ends_it(served: Served) -> None:
     core = CoreClient(served.target)
     running = core.start("Hold")
     await served.probe.entered.acquire()
-    draining = asyncio.create_task(served.server.drain(30.0), name="drain")
-    await eventually(lambda: served.server.statistics().state is ServerState.DRAINING)
+    draining = asyncio.create_task(served.drain(30.0), name="drain")
+    await eventually(lambda: served.server.state is ServerState.DRAINING)
     await served.server.abort()
     async with asyncio.timeout(2):
         await draining
@@ -157,27 +156,28 @@ async def test_abort_during_drain_ends_it(served: Served) -> None:
     core.close()
 
 
-async def test_a_cancelled_drain_still_closes(served: Served) -> None:
+async def test_what_waits_is_cut_when_waiting_for_it_was_cancelled(served: Served) -> None:
     core = CoreClient(served.target)
     running = core.start("Hold")
     await served.probe.entered.acquire()
-    draining = asyncio.create_task(served.server.drain(30.0), name="drain")
-    await eventually(lambda: served.server.statistics().state is ServerState.DRAINING)
-    draining.cancel()
+    quiescing = asyncio.create_task(served.server.quiesce(30.0), name="quiesce")
+    await eventually(lambda: served.server.state is ServerState.DRAINING)
+    quiescing.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await draining
+        await quiescing
+    await served.server.abort()
     assert (await settle(running))[0] == "UNAVAILABLE"
-    await eventually(lambda: served.server.statistics().connections == 0)
+    assert served.server.connections == 0
     core.close()
 
 
 async def test_a_silent_client_does_not_hold_the_end(served: Served) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", served.port)
-    await eventually(lambda: served.server.statistics().connections == 1)
+    await eventually(lambda: served.server.connections == 1)
     began_s = time.monotonic()
-    await served.server.drain(0.0)  # the peer neither speaks nor closes
+    await served.drain(0.0)  # the peer neither speaks nor closes
     assert time.monotonic() - began_s < 2.5
-    assert served.server.statistics().connections == 0
+    assert served.server.connections == 0
     writer.close()
     assert b"draining" in await reader.read()  # the GOAWAY says why
 
@@ -187,7 +187,7 @@ async def test_the_port_can_be_reserved_and_served_again_at_once(how: str) -> No
     async with serving() as first:
         core = CoreClient(first.target)
         assert (await core.ask("Echo"))[0] == "OK"
-        await (first.server.drain(1.0) if how == "drain" else first.server.abort())
+        await (first.drain(1.0) if how == "drain" else first.server.abort())
         with ReservedPort.bind("127.0.0.1", first.port):
             pass
         async with serving(port=first.port) as second:
@@ -201,8 +201,8 @@ async def test_the_port_is_free_while_a_drain_goes_on(served: Served) -> None:
     core = CoreClient(served.target)
     running = core.start("Hold", b"old")
     await served.probe.entered.acquire()
-    draining = asyncio.create_task(served.server.drain(5.0), name="drain")
-    await eventually(lambda: served.server.statistics().state is ServerState.DRAINING)
+    draining = asyncio.create_task(served.drain(5.0), name="drain")
+    await eventually(lambda: served.server.state is ServerState.DRAINING)
     async with serving(port=served.port) as successor:
         with closing_channel(successor) as channel:
             assert await ask(channel, "Echo", b"new") == b"new"

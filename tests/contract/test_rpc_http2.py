@@ -104,9 +104,9 @@ async def test_a_request_over_the_limit_is_refused_and_the_connection_lives() ->
             assert code == "RESOURCE_EXHAUSTED"
             assert text == f"request message of {8 * MIB} bytes is over the limit of {MIB}"
         assert (await core.ask("Echo", bytes(MIB)))[0] == "OK"
-        assert served.server.statistics().connections == 1
+        assert served.server.connections == 1
         core.close()
-    assert len(served.probe.contexts) == 1
+    assert len(served.probe.echoed) == 1
 
 
 async def test_a_reply_over_the_limit_is_not_sent() -> None:
@@ -219,7 +219,7 @@ async def test_calls_that_are_reset_at_once_leave_nothing_behind(served: Served)
             client.session.reset_stream(stream_id, h2.errors.ErrorCodes.CANCEL)
         client.session.ping(b"flushing")
         await client.until(h2.events.PingAckReceived)
-        await eventually(lambda: served.server.statistics().in_flight == 0)
+        await eventually(lambda: served.server.in_flight == 0)
         (connection,) = served.server._connections
         assert connection.processor.streams == {}
         client.request(_HEADERS)
@@ -259,7 +259,7 @@ async def test_a_peer_that_stops_answering_pings_is_dropped() -> None:
         async with asyncio.timeout(5):
             await served.probe.cancelled.wait()
         await pinged
-        assert served.server.statistics().connections == 1
+        assert served.server.connections == 1
 
 
 @pytest.mark.parametrize("read_first", [0, 1])
@@ -275,8 +275,8 @@ async def test_a_socket_closed_under_large_replies_costs_no_noise(
                 client.request(headers, b"\0\0\0\0\x072097152")  # 2 MiB each
             await client.until(h2.events.DataReceived, read_first)
             client.writer.transport.abort()
-    await eventually(lambda: served.server.statistics().connections == 0)
-    await eventually(lambda: served.server.statistics().in_flight == 0)
+    await eventually(lambda: served.server.connections == 0)
+    await eventually(lambda: served.server.in_flight == 0)
     with closing_channel(served) as channel:
         assert await ask(channel, "Echo") == b"x"
 
@@ -288,7 +288,7 @@ async def test_more_streams_than_announced_wait_in_the_client() -> None:
         calls = [core.start("Hold") for _ in range(12)]
         for _ in range(5):
             await served.probe.entered.acquire()
-        assert served.server.statistics().in_flight == 5
+        assert served.server.in_flight == 5
         served.probe.release.set()
         assert await asyncio.to_thread(lambda: [call.result() for call in calls]) == [b"x"] * 12
         core.close()

@@ -97,8 +97,8 @@ async def test_one_way(files: Files) -> None:
     async with serving(tls=files.server()) as served:
         core = _client(served, files.credentials())
         assert await core.ask("Echo", b"secret") == ("OK", b"secret")
-        await served.server.drain(1.0)
-        assert served.server.statistics().connections == 0
+        await served.drain(1.0)
+        assert served.server.connections == 0
         core.close()
 
 
@@ -107,7 +107,7 @@ async def test_a_plain_client_of_a_tls_port_gets_nowhere(files: Files) -> None:
         core = CoreClient(served.target)
         assert (await core.ask("Echo", timeout_s=3.0))[0] in {"UNAVAILABLE", "DEADLINE_EXCEEDED"}
         core.close()
-        assert served.server.statistics().connections == 0
+        assert served.server.connections == 0
 
 
 async def test_mutual_serves_known_clients_only(
@@ -121,8 +121,8 @@ async def test_mutual_serves_known_clients_only(
             unknown = _client(served, credentials)
             assert (await unknown.ask("Echo", timeout_s=3.0))[0] == "UNAVAILABLE"
             unknown.close()
-        await eventually(lambda: served.server.statistics().connections == 0)
-        assert len(served.probe.contexts) == 1
+        await eventually(lambda: served.server.connections == 0)
+        assert len(served.probe.echoed) == 1
     assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
 
 

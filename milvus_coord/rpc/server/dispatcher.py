@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Final, Protocol
 
@@ -17,19 +16,14 @@ from h2.exceptions import H2Error
 
 from milvus_coord.model.errors import CoordError, NotServing
 from milvus_coord.rpc.server.call import Call, Headers
-from milvus_coord.rpc.server.context import CallContext, enter_call, trace_id_of
 from milvus_coord.rpc.server.guards import Guards
 from milvus_coord.telemetry.log import log
 
+_CLIENT_REQUEST_ID: Final = "client_request_id"
+_TRACE: Final = "uber-trace-id"
+
 Admission = Callable[[str], None]
 """Called with the path of each known method before its handler; may raise a refusal."""
-
-
-class Observer(Protocol):
-    """Told of each finished call; for metrics."""
-
-    def __call__(self, method: str, status: Status, seconds: float) -> None:
-        """`method` is the path; a client that went away counts as CANCELLED."""
 
 
 class Service(Protocol):
@@ -52,14 +46,12 @@ class Dispatcher:
         codec: CodecBase,
         guards: Guards,
         admission: Admission | None = None,
-        observer: Observer | None = None,
     ) -> None:
         self._methods: dict[str, Handler] = {}
         self.serve_with(services)
         self._codec, self._guards = codec, guards
-        self._admission, self._observer = admission, observer
+        self._admission = admission
         self.refusal: str | None = None
-        self.calls = self.refused = self.failed = 0
 
     def serve_with(self, services: Sequence[Service]) -> None:
         """From now on calls go to `services`; those that are running stay where they are."""
@@ -81,17 +73,7 @@ class Dispatcher:
         the handler. Work that must outlive the caller belongs to another task, awaited through
         `asyncio.shield`.
         """
-        self.calls += 1
-        began_s = time.monotonic()
-        status, text = Status.CANCELLED, None
-        try:
-            status, text = await self._outcome(call)
-            if status is not Status.OK:
-                self.failed += 1
-            call.finish(status, text)
-        finally:
-            if self._observer is not None:
-                self._observer(call.method, status, time.monotonic() - began_s)
+        call.finish(*await self._outcome(call))
 
     async def _outcome(self, call: Call) -> tuple[Status, str | None]:
         try:
@@ -125,7 +107,6 @@ class Dispatcher:
 
     async def _run(self, call: Call) -> None:
         if self.refusal is not None:
-            self.refused += 1
             raise GRPCError(Status.UNAVAILABLE, self.refusal)
         if (misfit := call.misfit()) is not None:
             http_status, text = misfit
@@ -133,36 +114,46 @@ class Dispatcher:
             raise GRPCError(Status.INTERNAL, text)
         if call.handler is _UNKNOWN:
             raise GRPCError(Status.UNIMPLEMENTED, f"unknown method {call.method}")
-        context = _context(call)
+        metadata = _read_headers(call)
         try:
-            self._guards.check(context.metadata)
+            self._guards.check(metadata)
         except GRPCError as error:
             log.warn("call for somebody else", method=call.method, peer=call.peer_name, error=error)
             raise
         if self._admission is not None:
             self._admission(call.method)
-        enter_call(context)
-        trace_id = context.trace_id
+        trace_id = trace_id_of(metadata)
         with log.context(traceID=trace_id) if trace_id else nullcontext():
-            await _within_deadline(call, context.time_left_s())
+            await _within_deadline(call)
 
 
-def _context(call: Call) -> CallContext:
+def trace_id_of(metadata: Mapping[str, str | bytes]) -> str:
+    """The id to log as traceID: `client_request_id`, else the first part of `uber-trace-id`.
+
+    Jaeger's value has the form `trace:span:parent:flags`.
+    """
+    for key in (_CLIENT_REQUEST_ID, _TRACE):
+        value = metadata.get(key)
+        if isinstance(value, str) and value:
+            return value.partition(":")[0] if key == _TRACE else value
+    return ""
+
+
+def _read_headers(call: Call) -> Mapping[str, str | bytes]:
+    """Set metadata and deadline of the call; returns the former. Raises GRPCError."""
     try:
-        call.metadata = decode_metadata(call.headers)
+        metadata = call.metadata = decode_metadata(call.headers)
     except ValueError as error:
         raise GRPCError(Status.INTERNAL, f"malformed binary metadata: {error}") from None
     try:
         call.deadline = Deadline.from_headers(call.headers)
     except ValueError as error:
         raise GRPCError(Status.INTERNAL, f"malformed grpc-timeout: {error}") from None
-    metadata = call.metadata
-    trace_id = trace_id_of(metadata)
-    return CallContext(call.method, call.peer_name, metadata, call.deadline, trace_id)
+    return metadata
 
 
-async def _within_deadline(call: Call, left_s: float | None) -> None:
-    limit = asyncio.timeout(left_s)
+async def _within_deadline(call: Call) -> None:
+    limit = asyncio.timeout(call.deadline.time_remaining() if call.deadline else None)
     try:
         async with limit:
             await call.handler.func(call)
@@ -180,7 +171,7 @@ def _role(call: Call) -> str:
 
 
 async def _unknown(_: object) -> None:
-    raise AssertionError("answered by the edge")
+    raise AssertionError("answered by the dispatcher")
 
 
 _UNKNOWN: Final = Handler(_unknown, Cardinality.STREAM_STREAM, object, object)

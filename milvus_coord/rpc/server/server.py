@@ -1,11 +1,10 @@
-"""The gRPC server of a coordinator: serves one leadership, then drains or aborts."""
+"""The gRPC server of a coordinator: serves one leadership, then quiesces and aborts."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
@@ -17,14 +16,13 @@ from grpclib.protocol import Stream as Http2Stream
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server.call import Call
 from milvus_coord.rpc.server.connection import ServerConnection
-from milvus_coord.rpc.server.dispatcher import Admission, Dispatcher, Observer, Service
+from milvus_coord.rpc.server.dispatcher import Admission, Dispatcher, Service
 from milvus_coord.rpc.server.guards import Guards
 from milvus_coord.rpc.server.limits import Limits
 from milvus_coord.rpc.tls import ServerTls
 from milvus_coord.telemetry.log import log
 
-_DRAIN_LINGER_S: Final = 1.0
-_ABORT_LINGER_S: Final = 0.25
+_LINGER_S: Final = 0.25
 _CANCEL_PATIENCE_S: Final = 1.0
 _HANDSHAKE_TIMEOUT_S: Final = 10.0
 
@@ -38,20 +36,8 @@ class ServerState(Enum):
     CLOSED = "closed"
 
 
-@dataclass(frozen=True, slots=True)
-class RpcStatistics:
-    """Counts of one server; `refused` is part of `failed`, which is part of `calls`."""
-
-    state: ServerState
-    connections: int
-    in_flight: int
-    calls: int
-    failed: int
-    refused: int
-
-
 class RpcServer:
-    """Serves `services` on one port from `listen` until `drain` or `abort`; then it is used up.
+    """Serves `services` on one port from `listen` until `abort`; then it is used up.
 
     It owns a task for each call in flight. grpclib's own server is not used: it keeps serving on
     old connections after its close, sends no GOAWAY and has none of our limits.
@@ -66,16 +52,28 @@ class RpcServer:
         guards: Guards,
         tls: ServerTls | None = None,
         admission: Admission | None = None,
-        observer: Observer | None = None,
     ) -> None:
         self._limits, self._tls = limits, tls
-        self._dispatcher = Dispatcher(
-            services, codec=codec, guards=guards, admission=admission, observer=observer
-        )
+        self._dispatcher = Dispatcher(services, codec=codec, guards=guards, admission=admission)
         self._state = ServerState.NEW
         self._listener: asyncio.Server | None = None
         self._connections: set[ServerConnection] = set()
         self._calls: set[Call] = set()
+
+    @property
+    def state(self) -> ServerState:
+        """How far it is."""
+        return self._state
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open."""
+        return len(self._connections)
+
+    @property
+    def in_flight(self) -> int:
+        """How many calls are being served."""
+        return len(self._calls)
 
     async def listen(self, reserved: ReservedPort, *, accept: bool = True) -> None:
         """Take connections on `reserved`, which passes into our hands.
@@ -139,14 +137,6 @@ class RpcServer:
         for call in self._calls:
             _cut(call, reason)
 
-    async def drain(self, grace_s: float, *, reason: str = "draining") -> None:
-        """Stop in order: `quiesce`, say GOAWAY, close. Takes `grace_s` and two seconds at most."""
-        try:
-            await self.quiesce(grace_s, reason=reason)
-        finally:
-            self._hang_up(reason, _DRAIN_LINGER_S)
-        await self._gone(_DRAIN_LINGER_S)
-
     async def abort(self, *, reason: str = "no longer the active coordinator") -> None:
         """Stop at once: by the first await every call in flight has been answered UNAVAILABLE.
 
@@ -154,20 +144,8 @@ class RpcServer:
         Takes a quarter of a second and one more at most.
         """
         self._refuse(reason)
-        self._hang_up(reason, _ABORT_LINGER_S)
-        await self._gone(_ABORT_LINGER_S)
-
-    def statistics(self) -> RpcStatistics:
-        """The counts of now."""
-        dispatcher = self._dispatcher
-        return RpcStatistics(
-            self._state,
-            len(self._connections),
-            len(self._calls),
-            dispatcher.calls,
-            dispatcher.failed,
-            dispatcher.refused,
-        )
+        self._hang_up(reason)
+        await self._gone()
 
     def _connect(self) -> ServerConnection:
         return ServerConnection(_Calls(self._dispatcher, self._calls), self._limits, self._join)
@@ -176,7 +154,7 @@ class RpcServer:
         self._connections.add(connection)
         connection.lost.add_done_callback(lambda _: self._connections.discard(connection))
         if self._state is ServerState.CLOSED:  # was being accepted when we hung up
-            connection.leave(self._dispatcher.refusal or "closed", linger_s=_ABORT_LINGER_S)
+            connection.leave(self._dispatcher.refusal or "closed", linger_s=_LINGER_S)
 
     def _refuse(self, reason: str) -> None:
         self._dispatcher.refusal = self._dispatcher.refusal or reason
@@ -190,16 +168,16 @@ class RpcServer:
         while self._calls and (left_s := until_s - loop.time()) > 0:
             await asyncio.wait([call.task for call in self._calls], timeout=left_s)
 
-    def _hang_up(self, reason: str, linger_s: float) -> None:
+    def _hang_up(self, reason: str) -> None:
         self._state = ServerState.CLOSED
         for call in self._calls:
             _cut(call, reason)
         for connection in self._connections:
-            connection.leave(reason, linger_s=linger_s)
+            connection.leave(reason, linger_s=_LINGER_S)
 
-    async def _gone(self, linger_s: float) -> None:
+    async def _gone(self) -> None:
         if lost := [connection.lost for connection in self._connections]:
-            await asyncio.wait(lost, timeout=linger_s * 2)
+            await asyncio.wait(lost, timeout=_LINGER_S * 2)
         if tasks := [call.task for call in self._calls]:
             await asyncio.wait(tasks, timeout=_CANCEL_PATIENCE_S)
         if self._calls:
@@ -208,8 +186,8 @@ class RpcServer:
 
     def __repr__(self) -> str:
         return (
-            f"<RpcServer {self._state.value}, {len(self._connections)} connections, "
-            f"{len(self._calls)} calls in flight>"
+            f"<RpcServer {self.state.value}, {self.connections} connections, "
+            f"{self.in_flight} calls in flight>"
         )
 
 
