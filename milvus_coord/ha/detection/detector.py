@@ -21,7 +21,7 @@ from milvus_coord.rpc.heartbeat.subscription import (
     BeatStream,
     BeatsUnreachable,
 )
-from milvus_coord.rpc.process_of import listener_of, listens
+from milvus_coord.rpc.port_holder import listener_of, listens
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.processes import CannotWatch, outlive, outlive_pid
 from milvus_coord.runtime.race import cancel_and_wait

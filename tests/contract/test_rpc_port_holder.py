@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from milvus_coord.rpc.process_of import listener_of, listens
+from milvus_coord.rpc.port_holder import listener_of, listens
 from milvus_coord.runtime.addresses import first_ipv4
 from milvus_coord.runtime.processes import outlive_pid
 from testing.etcd import EtcdMember
