@@ -276,7 +276,7 @@ class World:
             async with asyncio.TaskGroup() as tasks:
                 term = self._term(tasks, metadata)
                 if adopt:
-                    term.ddl.adopt()
+                    term.ddl.resume_unfinished()
                 yield term
                 raise _TermOver
         except* _TermOver:

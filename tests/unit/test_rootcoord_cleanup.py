@@ -7,10 +7,22 @@ from typing import Any, Final
 
 import pytest
 
+from milvus_coord.coordinators.rootcoord.collections.rules_cleanup import (
+    DROP_COLLECTION,
+    DROP_PARTITION,
+    NEVER_STORED,
+    ROLL_BACK_CREATE,
+    WHOLE,
+    Plan,
+    Step,
+    plan_for,
+)
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import Txn, put
+from milvus_coord.model.collection import CollectionState
 from milvus_coord.model.errors import FencedOff
 from milvus_coord.wire.descriptors import message_class
+from testing.metadata import collection
 from tests.unit.rootcoord_fakes import ACTIVE, Broken, Term, World, wanted
 
 MINUTE: Final = 60.0
@@ -162,7 +174,7 @@ async def test_a_new_term_takes_up_everything_with_each_channel_counted_once() -
     async with world.term(adopt=False) as term:
         assert +term.ticks.used == term.state.channels_in_use()
         assert len(list(term.state.unfinished())) == 41
-        term.ddl.adopt()
+        term.ddl.resume_unfinished()
         await let(world, 10)
         names = {dropped_name(payload) for _, payload in world.effects.sent}
         assert names >= {"", "c0", "c39"}, "the half-created one is taken back without a name"
@@ -226,3 +238,19 @@ async def test_an_alias_that_moved_on_survives_its_former_collection() -> None:
         assert term.collection("x").name == "b"
         assert term.state.alias(1, "y") is None
         assert term.consistent() == []
+
+
+def test_what_a_failed_statement_leaves_to_do_is_read_off_the_stored_state() -> None:
+    plans = {state: plan_for(collection(7, state=state)) for state in CollectionState}
+    assert plan_for(None) is NEVER_STORED
+    assert plans[CollectionState.CREATING] is ROLL_BACK_CREATE
+    assert plans[CollectionState.DROPPING] is DROP_COLLECTION
+    assert plans[CollectionState.CREATED] is WHOLE
+
+
+@pytest.mark.parametrize("plan", [DROP_COLLECTION, ROLL_BACK_CREATE, DROP_PARTITION])
+def test_readers_know_before_the_records_go(plan: Plan) -> None:
+    steps = plan.steps
+    assert steps.index(Step.ANNOUNCE) < steps.index(Step.WRITE_TOMBSTONES) == len(steps) - 1
+    if Step.RELEASE_CHANNELS in steps:
+        assert steps.index(Step.ANNOUNCE) < steps.index(Step.RELEASE_CHANNELS)

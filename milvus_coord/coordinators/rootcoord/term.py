@@ -82,7 +82,7 @@ class RootCoordTerm:
                 self._term.phases.end("wait")
                 await failpoint("before_serve")
                 ddl = self._ddl(tasks, outbound)
-                ddl.adopt()
+                ddl.resume_unfinished()
                 serve(self._services(ddl, imports, outbound))
                 await self._term.first_answers_done.wait()
                 tasks.create_task(outbound.ticks.run(), name="rootcoord.ticks")

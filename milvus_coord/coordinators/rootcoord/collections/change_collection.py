@@ -53,11 +53,11 @@ class CollectionStatements:
         except FencedOff:
             raise
         except Exception:
-            self._context.cleanup.half_done(collection)
+            self._context.cleanup.settle_collection(collection)
             raise
         log.info("collection dropped", db=database.name, collection=collection.name, ts=ts)
         await failpoint("ddl_drop_done")
-        self._context.cleanup.collection(dropping, ts)
+        self._context.cleanup.drop_collection(dropping, ts)
 
     async def alter(self, db_name: str, name: str, properties: Pairs) -> None:
         """Add `properties` to those of the collection, in place of those of the same key.

@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
+from milvus_coord.coordinators.rootcoord.collections.channels import DmlChannels, Ticks
 from milvus_coord.coordinators.rootcoord.collections.effects import ALL_PARTITIONS, DdlEffects
+from milvus_coord.coordinators.rootcoord.collections.locks import DdlLocks
+from milvus_coord.coordinators.rootcoord.collections.rules_cleanup import Plan, Step
+from milvus_coord.coordinators.rootcoord.metadata import queue_messages as messages
+from milvus_coord.coordinators.rootcoord.metadata.store import Store
+from milvus_coord.model.collection import Collection, CollectionState, Partition
 from milvus_coord.model.errors import CoordError, FencedOff
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.failpoints import failpoint
 from milvus_coord.runtime.retry import Retry
 from milvus_coord.telemetry.log import log
 
 T = TypeVar("T")
 
-ABREAST_MAX: Final = 16
-"""So many objects at a time ask the same of the same part: there may be thousands to adopt."""
-
-
-class Ticks(Protocol):
-    """The time ticks, to write between them and to wait for them."""
-
-    def stamp(self, channels: Iterable[str]) -> AbstractAsyncContextManager[Timestamp]:
-        """A fresh timestamp; no tick at or above it goes to `channels` until the block ends."""
-
-    async def reached(self, channel: str, ts: Timestamp) -> None:
-        """Until the last tick of the channel is `ts` or more."""
+AT_ONCE_MAX: Final = 16
+"""So many jobs at a time ask the same part for something: there may be thousands to resume."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,98 +37,224 @@ class CleanupTimes:
     retry_cap_s: float = 30.0
 
 
-class CleanupSteps:
-    """What cleaning up asks of others, for ever within the term.
+@dataclass(slots=True)
+class Target:
+    """What is to go: a collection or, with `partition`, one of its partitions.
 
-    Every method raises FencedOff alone.
+    `began_s` is when its cleanup began. `tombstones_at` is None for a fresh timestamp.
+    `announced_at` is the timestamp of the drop message, None before it.
     """
 
+    collection: Collection
+    began_s: float
+    tombstones_at: Timestamp | None = None
+    partition: Partition | None = None
+    announced_at: Timestamp | None = None
+
+    @property
+    def creating(self) -> bool:
+        """Whether it is a collection that was never completed."""
+        return self.collection.state is CollectionState.CREATING
+
+    @property
+    def title(self) -> str:
+        """For log lines: "collection 7"."""
+        if self.partition is not None:
+            return f"partition {self.partition.id}"
+        return f"collection {self.collection.id}"
+
+
+class CleanupSteps:
+    """Does the steps of plans. Every method raises FencedOff and nothing else."""
+
     def __init__(
-        self, *, effects: DdlEffects, ticks: Ticks, clock: Clock, times: CleanupTimes
+        self,
+        *,
+        store: Store,
+        locks: DdlLocks,
+        channels: DmlChannels,
+        effects: DdlEffects,
+        ticks: Ticks,
+        clock: Clock,
+        times: CleanupTimes,
     ) -> None:
+        self._store, self._locks, self._channels = store, locks, channels
         self._effects, self._ticks, self._clock, self._times = effects, ticks, clock, times
-        self._gates: dict[str, asyncio.Semaphore] = {}
+        self._at_once: dict[str, asyncio.Semaphore] = {}
+        self._do: dict[Step, Callable[[Target], Awaitable[None]]] = {
+            Step.RELEASE: self._release,
+            Step.DROP_INDEX: self._drop_index,
+            Step.ANNOUNCE: self._announce,
+            Step.RELEASE_CHANNELS: self._release_channels,
+            Step.AWAIT_GC: self._await_gc,
+            Step.WRITE_TOMBSTONES: self._write_tombstones,
+        }
 
-    async def surely(self, what: str, whom: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Return what `attempt` returns at last; a growing pause between tries.
+    async def run(self, plan: Plan, target: Target) -> None:
+        """Do the steps in order.
 
-        `what` could not be done, says the log line; `whom` names the part that is asked, at most
-        `ABREAST_MAX` times at once.
+        Those of a partition end when its collection is dropped meanwhile: that takes all with it.
         """
-        retry = Retry(
-            self._clock,
-            what,
-            on=(CoordError,),
-            first_s=self._times.retry_first_s,
-            cap_s=self._times.retry_cap_s,
-        )
-        gate = self._gates.setdefault(whom, asyncio.Semaphore(ABREAST_MAX))
-        while True:
-            trouble: CoordError
-            try:
-                async with gate:
-                    result = await attempt()
-            except FencedOff:
-                raise
-            except CoordError as error:
-                trouble = error
-            except Exception as error:  # one broken object must not end the term, and the next
-                log.error("cleaning up broke", what=what, error=error)
-                trouble = CoordError(f"{type(error).__name__}: {error}")
-            else:
-                retry.succeeded()
-                return result
-            await retry.wait(trouble)
+        partition, collection = target.partition, target.collection
+        for step in plan.steps:
+            if partition is not None and self._dropping(partition) is None:
+                return
+            await self._do[step](target)
+        if not plan.done:
+            return
+        if partition is not None:
+            log.info(plan.done, partition=partition.name, id=partition.id)
+        else:
+            log.info(plan.done, collection=collection.name, id=collection.id)
 
-    async def unload(self, collection_id: int) -> None:
-        """No query node holds the collection."""
-        await self.surely(
-            f"release collection {collection_id}",
-            "querycoord",
-            lambda: self._effects.release(collection_id),
+    async def settle(self, object_id: int) -> None:
+        """Return when the metadata shows what became of all writes that were sent before."""
+        await self._retry_until_done(f"learn the state of {object_id}", "etcd", self._store.settle)
+
+    async def _release(self, target: Target) -> None:
+        id_ = target.collection.id
+        await self._retry_until_done(
+            f"release collection {id_}", "querycoord", lambda: self._effects.release(id_)
         )
 
-    async def drop_index(self, collection_id: int, partition_ids: Sequence[int] = ()) -> None:
-        """Indexcoord forgets the indexes of the collection, or of some partitions."""
-        await self.surely(
-            f"drop the index of collection {collection_id}",
+    async def _drop_index(self, target: Target) -> None:
+        id_ = target.collection.id
+        partition_ids = (target.partition.id,) if target.partition else ()
+        await self._retry_until_done(
+            f"drop the index of collection {id_}",
             "indexcoord",
-            lambda: self._effects.drop_index(collection_id, partition_ids),
+            lambda: self._effects.drop_index(id_, partition_ids),
         )
 
-    async def tell_readers(
-        self, what: str, channels: Sequence[str], message: Callable[[Timestamp, int], bytes]
-    ) -> Timestamp:
-        """Put one message into each channel; the fresh timestamp it carries.
-
-        `message` makes it of a timestamp and our server id.
-        """
+    async def _announce(self, target: Target) -> None:
+        collection, partition = target.collection, target.partition
+        channels, source = collection.physical_channels, self._effects.server_id
+        name = "" if target.creating else collection.name
 
         async def attempt() -> Timestamp:
             async with self._ticks.stamp(channels) as ts:
-                await self._effects.send(channels, message(ts, self._effects.server_id))
+                if partition is not None:
+                    payload = messages.drop_partition(partition, ts, source)
+                else:
+                    payload = messages.drop_collection(collection.id, name, ts, source)
+                await self._effects.send(channels, payload)
             return ts
 
-        return await self.surely(what, "queue", attempt)
+        verb = "take back" if target.creating else "announce the drop of"
+        target.announced_at = await self._retry_until_done(
+            f"{verb} {target.title}", "queue", attempt
+        )
 
-    async def ticked(self, channels: Iterable[str], ts: Timestamp) -> None:
-        """Readers of `channels` have been promised that nothing up to `ts` follows."""
-        for channel in channels:
-            await self._ticks.reached(channel, ts)
+    async def _release_channels(self, target: Target) -> None:
+        channels = target.collection.physical_channels
+        if target.announced_at is not None:
+            for channel in channels:
+                await self._ticks.reached(channel, target.announced_at)
+        self._channels.release(channels)
 
-    async def collected(
-        self, began_s: float, collection_id: int, partition_id: int = ALL_PARTITIONS
-    ) -> None:
-        """Datacoord has no segment of it any more. First asked some time after `began_s`."""
-        await self._clock.sleep(began_s + self._times.gc_first_s - self._clock.boottime())
-        while not await self._is_collected(collection_id, partition_id):
+    async def _await_gc(self, target: Target) -> None:
+        first_s = target.began_s + self._times.gc_first_s
+        await self._clock.sleep(first_s - self._clock.boottime())
+        while not await self._is_collected(target):
             await self._clock.sleep(self._times.gc_every_s)
+        if target.partition is None:
+            await failpoint("ddl_cleanup_half")
 
-    async def _is_collected(self, collection_id: int, partition_id: int) -> bool:
+    async def _is_collected(self, target: Target) -> bool:
+        id_ = target.collection.id
+        partition_id = target.partition.id if target.partition else ALL_PARTITIONS
         try:
-            return await self._effects.gc_finished(collection_id, partition_id)
+            return await self._effects.gc_finished(id_, partition_id)
         except FencedOff:
             raise
         except CoordError as error:  # Go too asks at the next turn only
-            log.warn("cannot ask for garbage", collection=collection_id, error=str(error))
+            log.warn("cannot ask for garbage", collection=id_, error=str(error))
             return False
+
+    async def _write_tombstones(self, target: Target) -> None:
+        async def attempt() -> None:
+            if target.partition is not None:
+                await self._delete_partition(target.partition, target.tombstones_at)
+                return
+            while not await self._delete_collection(target.collection.id, target.tombstones_at):
+                pass  # another alias has come to light, which was not locked
+
+        await self._retry_until_done(f"delete {target.title}", "etcd", attempt)
+
+    async def _delete_collection(self, collection_id: int, ts: Timestamp | None) -> bool:
+        """Tombstones for the collection and its aliases; False when some were not locked."""
+        aliases = self._aliases(collection_id)
+        async with self._locks.names(*aliases), self._locks.collection(collection_id):
+            if not set(self._aliases(collection_id)) <= set(aliases):
+                return False
+            state = self._store.state
+            collection = state.collection(collection_id)
+            if collection is None:
+                return True
+            tombstones = self._store.catalog.drop_collection(
+                collection,
+                state.partitions(collection_id),
+                state.aliases_of(collection_id),
+                await self._store.now() if ts is None else ts,
+            )
+            await self._store.write(
+                tombstones, applied=lambda state: state.collection(collection_id) is None
+            )
+            return True
+
+    async def _delete_partition(self, partition: Partition, ts: Timestamp | None) -> None:
+        async with self._locks.collection(partition.collection_id):
+            if self._dropping(partition) is None:
+                return
+            tombstone = self._store.catalog.drop_partition(
+                partition, await self._store.now() if ts is None else ts
+            )
+            await self._store.write(tombstone, applied=lambda _: self._dropping(partition) is None)
+
+    def _aliases(self, collection_id: int) -> tuple[tuple[str, str], ...]:
+        state = self._store.state
+        collection = state.collection(collection_id)
+        database = state.database_of(collection.db_id) if collection else None
+        if database is None:  # nobody can touch them
+            return ()
+        return tuple((database.name, alias) for alias in state.aliases_of(collection_id))
+
+    def _dropping(self, partition: Partition) -> Partition | None:
+        """The partition, if it is being dropped and its collection is not."""
+        state = self._store.state
+        collection = state.collection(partition.collection_id)
+        if collection is None or not collection.available:
+            return None
+        for found in state.partitions(partition.collection_id):
+            if found.id == partition.id and not found.available:
+                return found
+        return None
+
+    async def _retry_until_done(
+        self, purpose: str, whom: str, attempt: Callable[[], Awaitable[T]]
+    ) -> T:
+        """Return what `attempt` returns at last; a growing pause between tries.
+
+        `purpose` is what could not be done, for the log line; `whom` is the part that is asked.
+        """
+        times = self._times
+        retry = Retry(
+            self._clock,
+            purpose,
+            on=(CoordError,),
+            first_s=times.retry_first_s,
+            cap_s=times.retry_cap_s,
+        )
+        at_once = self._at_once.setdefault(whom, asyncio.Semaphore(AT_ONCE_MAX))
+
+        async def attempt_once() -> T:
+            async with at_once:
+                try:
+                    return await attempt()
+                except CoordError:
+                    raise
+                except Exception as error:  # one broken object must not end the term, and the next
+                    log.error("cleaning up broke", what=purpose, error=error)
+                    raise CoordError(f"{type(error).__name__}: {error}") from error
+
+        return await retry.run(attempt_once)

@@ -194,5 +194,5 @@ class CreateCollection:
         except FencedOff:
             raise
         except Exception:
-            self._context.cleanup.half_done(creating)
+            self._context.cleanup.settle_collection(creating)
             raise

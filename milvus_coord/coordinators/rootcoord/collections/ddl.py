@@ -35,7 +35,7 @@ class Ddl:
     name "" means the default one.
 
     To be made when `metadata` has caught up. From then on the channels of all stored collections
-    get ticks; call `adopt` once, when the other parts of the term work.
+    get ticks; call `resume_unfinished` once, when the other parts of the term work.
     """
 
     def __init__(
@@ -86,9 +86,9 @@ class Ddl:
         self._aliases = AliasStatements(context)
         self._databases = DatabaseStatements(context)
 
-    def adopt(self) -> None:
+    def resume_unfinished(self) -> None:
         """Finish or undo, in the background, what earlier terms left half done."""
-        self.cleanup.adopt_all()
+        self.cleanup.resume_unfinished()
 
     async def create_collection(self, wanted: NewCollection) -> None:
         name = f"create collection {wanted.collection_name}"

@@ -74,7 +74,7 @@ class PartitionStatements:
         except FencedOff:
             raise
         except Exception:
-            self._context.cleanup.half_dropped(partition)
+            self._context.cleanup.settle_partition(partition)
             raise
         log.info("partition dropped", collection=collection.name, partition=partition.name, ts=ts)
-        self._context.cleanup.partition(dropping, ts)
+        self._context.cleanup.drop_partition(dropping, ts)

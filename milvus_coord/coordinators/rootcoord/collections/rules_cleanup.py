@@ -1,0 +1,67 @@
+"""What is left to do for a collection or partition that is to go: steps as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from milvus_coord.model.collection import Collection, CollectionState
+
+
+class Step(Enum):
+    """One thing to do, repeated until it succeeds. Each may be done more than once."""
+
+    RELEASE = "querycoord unloads the collection"
+    DROP_INDEX = "indexcoord forgets the indexes"
+    ANNOUNCE = "readers of the channels get a drop message"
+    RELEASE_CHANNELS = "when ticks have passed that message, the channels count one less"
+    AWAIT_GC = "datacoord has no segment any more"
+    WRITE_TOMBSTONES = "etcd has tombstones for all that there is"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The steps in their order, and what the log says when they are done."""
+
+    steps: tuple[Step, ...]
+    done: str = ""
+
+
+DROP_COLLECTION: Final = Plan(
+    (
+        Step.RELEASE,
+        Step.DROP_INDEX,
+        Step.ANNOUNCE,
+        Step.RELEASE_CHANNELS,
+        Step.AWAIT_GC,
+        Step.WRITE_TOMBSTONES,
+    ),
+    "dropped collection is gone",
+)
+
+ROLL_BACK_CREATE: Final = Plan(
+    (Step.ANNOUNCE, Step.RELEASE_CHANNELS, Step.WRITE_TOMBSTONES), "collection rolled back"
+)
+"""Data nodes may read the channels already: a drop message without a name stops them."""
+
+DROP_PARTITION: Final = Plan(
+    (Step.DROP_INDEX, Step.ANNOUNCE, Step.AWAIT_GC, Step.WRITE_TOMBSTONES),
+    "dropped partition is gone",
+)
+
+NEVER_STORED: Final = Plan((Step.RELEASE_CHANNELS,))
+WHOLE: Final = Plan((), "collection is whole after all")
+
+
+def plan_for(found: Collection | None) -> Plan:
+    """What a statement that failed has left to do, by what etcd has of its collection."""
+    if found is None:
+        return NEVER_STORED
+    match found.state:
+        case CollectionState.CREATING:
+            return ROLL_BACK_CREATE
+        case CollectionState.DROPPING:
+            return DROP_COLLECTION
+        case _:
+            return WHOLE
