@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -164,3 +166,8 @@ async def test_an_expired_client_certificate_is_found_before_connecting(
     with pytest.raises(CertificateError, match=r"late\.pem: .*CN=late expired at 20\d\d-\d\d-\d\d"):
         await client.connect()
     await client.close()
+
+
+def test_cryptography_is_loaded_only_when_needed() -> None:
+    code = "import sys, milvus_coord.etcd.client.client; sys.exit('cryptography' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)

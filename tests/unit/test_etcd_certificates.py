@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -63,8 +61,3 @@ def test_missing_and_unreadable_files_are_named(authority: TestAuthority, which:
     path.unlink()
     with pytest.raises(CertificateError, match=f"{path.name}: No such file"):
         check_certificates(tls(authority, client))
-
-
-def test_cryptography_is_loaded_only_when_needed() -> None:
-    code = "import sys, milvus_coord.etcd.client.client; sys.exit('cryptography' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=30)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -165,25 +163,6 @@ def test_the_error_names_what_cannot_be_written(tmp_path: Path) -> None:
 def test_settings_that_make_no_sense(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="log file"):
         replace(LogFile("/var/log", "a.log"), **wrong)
-
-
-def test_a_full_disk_loses_lines_and_mends_the_torn_one(tmp_path: Path) -> None:
-    code = f"""
-import resource, signal
-from milvus_coord.telemetry.logfile import LogFile, RotatingFile
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-sink = RotatingFile(LogFile({str(tmp_path)!r}, "a.log"))
-soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (6, hard))
-print([sink.write("one\\n"), sink.write("two\\n"), sink.write("three\\n")])
-resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-print(sink.write("four\\n"))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True
-    )
-    assert done.stdout == "[True, False, False]\nTrue\n"
-    assert (tmp_path / "a.log").read_text() == "one\ntw\nfour\n"
 
 
 def test_no_descriptor_is_left_behind(tmp_path: Path) -> None:

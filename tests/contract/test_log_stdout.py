@@ -112,3 +112,22 @@ log.info("big", pad="x" * 300_000)
     )
     assert done.stdout.count("x") == 300_000
     assert done.stdout.endswith("x]\n")
+
+
+def test_a_full_disk_loses_lines_of_a_file_and_mends_the_torn_one(tmp_path: Path) -> None:
+    code = f"""
+import resource, signal
+from milvus_coord.telemetry.logfile import LogFile, RotatingFile
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sink = RotatingFile(LogFile({str(tmp_path)!r}, "a.log"))
+soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (6, hard))
+print([sink.write("one\\n"), sink.write("two\\n"), sink.write("three\\n")])
+resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+print(sink.write("four\\n"))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True
+    )
+    assert done.stdout == "[True, False, False]\nTrue\n"
+    assert (tmp_path / "a.log").read_text() == "one\ntw\nfour\n"
