@@ -25,7 +25,7 @@ from milvus_coord.ha.mirror.report import MirrorReport
 from milvus_coord.ha.pair.report import Report
 from milvus_coord.ha.settings import HaSettings
 from milvus_coord.model.states import Phase
-from milvus_coord.role.lazy import LazyLeader
+from milvus_coord.role.lead import RoleLeader
 from milvus_coord.role.shape import Coordinator, Mirrored, RoleContext, Shape
 from milvus_coord.rpc.client_tls import client_tls
 from milvus_coord.rpc.port import ReservedPort
@@ -48,13 +48,13 @@ from milvus_coord.telemetry.management import ManagementServer
 from milvus_coord.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from milvus_coord.role.lead import PortLeader
+    from milvus_coord.role.servers import Servers
 
 
 def _rootcoord(context: RoleContext) -> Coordinator:
-    from milvus_coord.coordinators.rootcoord.role import RootCoord
+    from milvus_coord.coordinators.rootcoord.role import build
 
-    return RootCoord(context)
+    return build(context)
 
 
 def _rootcoord_mirrored(meta_root: str) -> Mirrored:
@@ -167,15 +167,16 @@ class _Process:
             await runner.run(request.stop, request.hurry)
             await cancel_and_wait(loading)
 
-    async def _load(self, leader: LazyLeader, lifecycle: Lifecycle) -> None:
+    async def _load(self, leader: RoleLeader, lifecycle: Lifecycle) -> None:
         """Load the role's code as soon as the process stands by, then follow etcd for ever."""
         standing_by = asyncio.Event()
         lifecycle.observe(lambda _: standing_by.set())
         await standing_by.wait()
-        loaded = await leader.load()
+        await leader.load()
         gc.freeze()  # classes and modules live as long as we do: never look through them again
-        self._mirror.has(loaded.mirror)
-        await loaded.follow()
+        if leader.mirror is not None:
+            self._mirror.has(leader.mirror)
+        await leader.follow()
 
     async def _manage(self) -> None:
         """Open the management port; as in Go, a process lives without it."""
@@ -235,7 +236,7 @@ class _Process:
 
     def _leader(
         self, settings: Settings, address: str, etcd: EtcdClient, lifecycle: Lifecycle
-    ) -> LazyLeader:
+    ) -> RoleLeader:
         """Take hold of the port now, and load the role's code later. Raises PortTaken, OSError."""
         role = settings.role(self._shape.name)
         reserved = ReservedPort.bind("", role.port)
@@ -251,27 +252,23 @@ class _Process:
             queue_settings(settings),
         )
 
-        def load() -> PortLeader:
-            from milvus_coord.role.lead import PortLeader
+        def make() -> tuple[Coordinator, Servers]:
+            from milvus_coord.role.servers import Servers, ServerSettings
 
-            return PortLeader(
-                self._shape.build(context),
-                self._clock,
-                reserved=reserved,
+            coordinator = self._shape.build(context)
+            wanted = ServerSettings(
                 cluster=settings.common.chan_name_prefix.cluster,
                 limits=Limits(
                     receive_bytes_max=role.server_max_recv_size,
                     send_bytes_max=role.server_max_send_size,
                 ),
                 tls=tls,
-                finish_s=min(
-                    role.grpc_graceful_stop_timeout_s, settings.common.graceful_stop_timeout_s
-                ),
-                pulse=self._pulse,
                 beat_s=settings.ha.beat_interval_ms / 1000,
             )
+            return coordinator, Servers(coordinator, wanted, self._clock, self._pulse)
 
-        return LazyLeader(load)
+        finish_s = min(role.grpc_graceful_stop_timeout_s, settings.common.graceful_stop_timeout_s)
+        return RoleLeader(make, self._clock, reserved=reserved, finish_s=finish_s)
 
     def _watch(self, lifecycle: Lifecycle) -> None:
         """Let metrics and the service manager know each phase."""

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.mirror.mirror import Mirror
-from milvus_coord.role.shape import Coordinator
-from milvus_coord.role.warmup import warm_up_calls, warm_up_messages
-from milvus_coord.rpc.heartbeat.service import Beat, BeatService
 from milvus_coord.rpc.port import PortTaken, ReservedPort
-from milvus_coord.rpc.server.dispatcher import Service
-from milvus_coord.rpc.server.guards import Guards
-from milvus_coord.rpc.server.limits import Limits
-from milvus_coord.rpc.server.server import RpcServer
-from milvus_coord.rpc.tls import ServerTls
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.failpoints import failpoint
 from milvus_coord.runtime.race import cancel_and_wait
-from milvus_coord.runtime.watchdog import Pulse
+from milvus_coord.runtime.retry import Retry
 from milvus_coord.telemetry.log import log
-from milvus_coord.wire.codec import WireCodec
+
+if TYPE_CHECKING:
+    from milvus_coord.role.servers import Servers, TermServer
+    from milvus_coord.role.shape import Coordinator
+    from milvus_coord.role.term import RoleTerm
+    from milvus_coord.rpc.server.dispatcher import Service
 
 _PORT_CHECK_S: Final = 0.5
 """To find out who has taken a port means to look through all processes."""
@@ -35,143 +33,149 @@ Refusing costs about as much as serving, and clients in a hurry would hold up th
 """
 
 
-class PortLeader:
-    """Implements `ha.term.Leader` for a `Coordinator`.
+class RoleLeader:
+    """Implements `ha.election.term.Leader` for any role.
+
+    The role's code is most of a start, and needed last: `load` runs `make`, which loads it, in a
+    thread, once the process stands by. Until then we are not ready to take over, and say so; a term
+    that begins all the same, because nobody else is there, waits for it.
 
     Between terms the port is reserved: bound, so that nobody else takes it, but not listening, so
     that connecting is refused; it comes to us so. `finish_s` bounds the wait for running requests
-    at a hand-over. While a term lasts, beats for its standbys come from the same port, each
-    `beat_s`, whether or not it may serve; `pulse` tells them how the main loop does.
+    at a hand-over.
     """
 
     def __init__(
         self,
-        coordinator: Coordinator,
+        make: Callable[[], tuple[Coordinator, Servers]],
         clock: Clock,
         *,
         reserved: ReservedPort,
-        cluster: str,
-        limits: Limits,
-        tls: ServerTls | None,
         finish_s: float,
-        pulse: Pulse,
-        beat_s: float,
     ) -> None:
-        self._coordinator, self._clock = coordinator, clock
-        self._pulse, self._beat_s = pulse, beat_s
-        self._port_trouble, self._port_due_s = "", 0.0
-        self._port, self._cluster = reserved.address[1], cluster
-        self._limits, self._tls, self._finish_s = limits, tls, finish_s
-        self._reserved: ReservedPort | None = reserved
-        self._server: RpcServer | None = None
+        self._make, self._clock, self._finish_s = make, clock, finish_s
+        self._loaded: asyncio.Future[tuple[Coordinator, Servers]] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self._port = _Port(reserved, clock)
+        self._server: TermServer | None = None
+        self._term: RoleTerm | None = None
         self._working: asyncio.Task[None] | None = None
-        self._codec = WireCodec(send_max_bytes=limits.send_bytes_max)
-        warm_up_messages(coordinator.contract.message_types(), self._codec)
+
+    async def load(self) -> None:
+        """Load. Raises what loading raises, which is a bug or a mistake in the settings."""
+        coordinator, servers = await asyncio.to_thread(self._make)
+        await servers.warm_up()
+        self._loaded.set_result((coordinator, servers))
+
+    async def follow(self) -> None:
+        """Keep the mirror of etcd that the loaded role has, standby or active; never returns."""
+        coordinator, _ = self._loaded.result()
+        retry = Retry(self._clock, "follow the metadata", on=(EtcdError,), cap_s=5.0)
+        await retry.run(coordinator.mirror.run)
+
+    @property
+    def mirror(self) -> Mirror[Any] | None:
+        """What the role keeps of etcd; None until it is loaded."""
+        return self._loaded.result()[0].mirror if self._loaded.done() else None
 
     @property
     def obstacles(self) -> tuple[str, ...]:
+        if (mirror := self.mirror) is None:
+            return ("the role's code is being loaded",)
         reasons = []
         if not self.has_port:
-            reasons.append(self._port_trouble)
-        if not self._coordinator.ready:
+            reasons.append(self._port.trouble)
+        if not mirror.synced:
             reasons.append("the metadata is not read yet")
         return tuple(reasons)
 
     @property
     def has_port(self) -> bool:
         """Whether we could listen now; tries to reserve the port when it is not reserved."""
-        now_s = self._clock.boottime()
-        if self._server is None and now_s >= self._port_due_s:
-            self._port_due_s = now_s + _PORT_CHECK_S
-            self._try_to_reserve()
-        return self._reserved is not None and not self._port_trouble
-
-    @property
-    def mirror(self) -> Mirror[Any]:
-        """What the role keeps of etcd."""
-        return self._coordinator.mirror
-
-    async def follow(self) -> None:
-        """Let the role keep its mirror of etcd; never returns."""
-        await self._coordinator.follow()
-
-    async def warm_up(self) -> None:
-        """Go the way of each call once, before clients wait at the end of it."""
-        services = tuple(self._coordinator.waiting())
-        server = RpcServer(
-            services,
-            codec=self._codec,
-            limits=self._limits,
-            guards=Guards(self._cluster, lambda: 0),
-        )
-        methods = [path for service in services for path in service.__mapping__()]
-        await warm_up_calls(server, methods)
+        if self._server is None and self._loaded.done():
+            self._port.check()
+        return not self._loaded.done() or self._port.is_ours
 
     async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
         """Listen, let the role recover, and return when it could serve."""
-        reserved = self._reserve()
-        began_s = self._clock.boottime()
-        beats = BeatService(self._clock, self._beat_s, lambda: self._beat(term, began_s))
-        self._server = server = RpcServer(
-            (*self._coordinator.waiting(), beats),
-            codec=self._codec,
-            limits=self._limits,
-            guards=Guards(self._cluster, lambda: term.server_id),
-            tls=self._tls,
-            admission=lambda path: None if path in beats.PATHS else term.serve.require(),
-        )
-        await server.listen(reserved, accept=False)
-        self._reserved = None
+        coordinator, servers = await asyncio.shield(self._loaded)
+        reserved = self._port.reserve()
+        self._server = server = servers.of(term)
+        await server.rpc.listen(reserved, accept=False)
+        self._port.taken()
         await failpoint("after_listen")
         serving = asyncio.Event()
 
         def serve(services: Sequence[Service]) -> None:
-            server.serve_with((*services, beats))
+            server.serve(services)
             serving.set()
 
-        self._working = tasks.create_task(self._coordinator.work(term, serve), name="role.work")
+        self._term = coordinator.new_term(term)
+        self._working = tasks.create_task(self._term.run(serve), name="role.term")
         with suppress(TimeoutError):
             async with asyncio.timeout(_ACCEPT_AFTER_S):
                 await serving.wait()
         if not serving.is_set():
-            await server.accept()
+            await server.rpc.accept()
             await serving.wait()
 
     async def admit(self) -> None:
         """Who waited while we activated is answered by an active, and need not ask twice."""
         if self._server is not None:
-            await self._server.accept()
+            await self._server.rpc.accept()
 
     async def finish(self) -> None:
         if self._server is not None:
-            await self._server.quiesce(self._finish_s, reason="handing over")
-        if self._working is not None:
-            await self._coordinator.finish()
+            await self._server.rpc.quiesce(self._finish_s, reason="handing over")
+        if self._term is not None and self._working is not None:
+            await self._term.finish()
             await cancel_and_wait(self._working)
 
     async def abandon(self) -> None:
         server, self._server = self._server, None
         if server is not None:
-            await server.abort()
-        self._try_to_reserve()
+            await server.rpc.abort()
+        if self._loaded.done():
+            self._port.try_to_reserve()
 
-    def _beat(self, term: Term, began_s: float) -> Beat:
-        """A stall before the term, such as a freeze that ended another one, tells nothing of it."""
-        lag_s = self._pulse.worst_lag_since_s(began_s)
-        return Beat(term.server_id, term.epoch, lag_s, term.serve.age_s)
 
-    def _try_to_reserve(self) -> None:
+class _Port:
+    """The role's port between terms; `trouble` is why it is not ours, "" when it is."""
+
+    def __init__(self, reserved: ReservedPort, clock: Clock) -> None:
+        self._reserved: ReservedPort | None = reserved
+        self._number, self._clock = reserved.address[1], clock
+        self._check_due_s = 0.0
+        self.trouble = ""
+
+    @property
+    def is_ours(self) -> bool:
+        return self._reserved is not None and not self.trouble
+
+    def check(self) -> None:
+        """Look now and then whether it is still ours, and take it when it is free again."""
+        now_s = self._clock.boottime()
+        if now_s >= self._check_due_s:
+            self._check_due_s = now_s + _PORT_CHECK_S
+            self.try_to_reserve()
+
+    def try_to_reserve(self) -> None:
         try:
-            self._reserve().check()
+            self.reserve().check()
         except (PortTaken, OSError) as error:
-            if str(error) != self._port_trouble:
+            if str(error) != self.trouble:
                 log.warn("the port is not ours between terms, trying again", error=str(error))
-            self._port_trouble = str(error)
+            self.trouble = str(error)
         else:
-            self._port_trouble = ""
+            self.trouble = ""
 
-    def _reserve(self) -> ReservedPort:
+    def reserve(self) -> ReservedPort:
         """Hold the port. Raises PortTaken when somebody listens there, OSError."""
         if self._reserved is None:
-            self._reserved = ReservedPort.bind("", self._port)
+            self._reserved = ReservedPort.bind("", self._number)
         return self._reserved
+
+    def taken(self) -> None:
+        """A server listens on it now."""
+        self._reserved = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from milvus_coord.config import Settings
 from milvus_coord.etcd.protocol import Etcd
@@ -17,6 +17,7 @@ from milvus_coord.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from milvus_coord.role.rpcs.contract import Contract
+    from milvus_coord.role.term import RoleTerm
     from milvus_coord.rpc.server.dispatcher import Service
 
 
@@ -36,39 +37,21 @@ class RoleContext:
     queue: QueueSettings
 
 
-class Coordinator(Protocol):
-    """One role. It follows etcd as long as the process lives, and leads term by term.
+@dataclass(frozen=True, slots=True)
+class Coordinator:
+    """One role of a process: it mirrors etcd as long as the process lives, and leads term by term.
 
-    A term is `waiting` and `work`; what only an active may hold is made in these.
+    Attributes:
+        contract: its RPCs.
+        mirror: what it keeps of etcd, standby or active.
+        waiting: answer while a term begins: how we are, and not ready to all else.
+        new_term: makes a term, to be run once.
     """
 
-    @property
-    def ready(self) -> bool:
-        """Whether a term could begin at once: all that is mirrored is there."""
-
-    @property
-    def mirror(self) -> Mirror[Any]:
-        """What it keeps of etcd, standby or active: to ask how far it is, and what it holds."""
-
-    async def follow(self) -> None:
-        """Keep the role's mirror of etcd, standby or active; never returns."""
-
-    @property
-    def contract(self) -> Contract:
-        """All RPCs of the role."""
-
-    def waiting(self) -> Sequence[Service]:
-        """The gRPC services that answer while a term begins: how we are, not ready to all else."""
-
-    async def work(self, term: Term, serve: Callable[[Sequence[Service]], None]) -> None:
-        """Recover, lead until cancelled; call `serve` once, when requests can be answered.
-
-        Catch up with etcd, write what is missing, and wait for `term.predecessor_stopped_at`:
-        nothing that etcd cannot fence is done before. All of it has ended when this has.
-        """
-
-    async def finish(self) -> None:
-        """Let what is on its way end, and begin nothing more by itself; before a hand-over."""
+    contract: Contract
+    mirror: Mirror[Any]
+    waiting: Sequence[Service]
+    new_term: Callable[[Term], RoleTerm]
 
 
 @dataclass(frozen=True, slots=True)

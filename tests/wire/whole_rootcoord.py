@@ -11,7 +11,7 @@ from typing import Any, Final
 from grpclib.const import Handler
 
 from milvus_coord.config import Settings
-from milvus_coord.coordinators.rootcoord.role import RootCoord
+from milvus_coord.coordinators.rootcoord.role import build
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.ha.election.fence import Fence
@@ -97,18 +97,20 @@ async def whole_rootcoord(stored: Mapping[bytes, bytes]) -> AsyncIterator[WholeR
     lifecycle = Lifecycle(clock)
     lifecycle.server_id = OWN_ID
     async with _others(etcd, meta_root):
-        role = RootCoord(
+        role = build(
             RoleContext(
                 settings, "127.0.0.1:1", etcd, clock, Metrics(), lifecycle, MemorySettings()
             )
         )
-        following = asyncio.create_task(role.follow(), name="bench.follow")
+        following = asyncio.create_task(role.mirror.run(), name="bench.follow")
         try:
             term = await _elect(etcd, meta_root, clock)
             for phase in (Phase.STANDBY, Phase.ACTIVATING):
                 lifecycle.to(phase, epoch=term.epoch)
             served: asyncio.Queue[Sequence[Service]] = asyncio.Queue()
-            working = asyncio.create_task(role.work(term, served.put_nowait), name="bench.work")
+            working = asyncio.create_task(
+                role.new_term(term).run(served.put_nowait), name="bench.work"
+            )
             serving = asyncio.create_task(served.get(), name="bench.serving")
             try:
                 pair: set[asyncio.Task[Any]] = {working, serving}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from milvus_coord.allocator.timestamps import TimestampAllocator
@@ -17,8 +18,10 @@ from milvus_coord.coordinators.rootcoord.ticks.work import Ticks
 from milvus_coord.ha.election.term import Term
 from milvus_coord.mq.connect import connect
 from milvus_coord.mq.lazy import LazyQueue
+from milvus_coord.mq.queue import QueueError
 from milvus_coord.role.nodes.active import SessionResolver
 from milvus_coord.role.shape import RoleContext
+from milvus_coord.runtime.retry import Retry
 
 
 class Outbound:
@@ -35,6 +38,7 @@ class Outbound:
         meta_root, cluster = settings.etcd.meta_root, settings.common.chan_name_prefix.cluster
         caller = Caller(cluster, term.server_id, permit=serve.require)
         whereabouts = partial(SessionResolver, context.etcd, meta_root)
+        self._clock = context.clock
         self.queue = LazyQueue(partial(connect, context.queue))
         self.datacoord = DataCoordClient(whereabouts("datacoord"), caller)
         self.querycoord = QueryCoordClient(whereabouts("querycoord"), caller)
@@ -68,6 +72,11 @@ class Outbound:
             indexcoord=self.indexcoord,
             server_id=term.server_id,
         )
+
+    async def prepare(self, channels: Sequence[str]) -> None:
+        """Make the topics that collections will use, so that their first message need not wait."""
+        retry = Retry(self._clock, "prepare the channels", on=(QueueError,))
+        await retry.run(lambda: self.queue.prepare(channels))
 
     async def close(self) -> None:
         """Send nothing more to anybody."""

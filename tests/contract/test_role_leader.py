@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 from grpclib.const import Cardinality, Handler
 
 from milvus_coord.pb.milvus.proto.internal import GetTimeTickChannelRequest
 from milvus_coord.pb.milvus.proto.milvus import StringResponse
 from milvus_coord.pb.milvus.proto.rootcoord import RootCoordBase
-from milvus_coord.role.lead import PortLeader
+from milvus_coord.role.lead import RoleLeader
 from milvus_coord.role.rpcs.contract import Contract
+from milvus_coord.role.servers import Servers, ServerSettings
+from milvus_coord.role.shape import Coordinator
+from milvus_coord.role.term import RoleTerm
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server.dispatcher import Service
 from milvus_coord.rpc.server.limits import Limits
@@ -43,50 +47,51 @@ class Saying:
         await stream.send_message(StringResponse(value=self._word))
 
 
-class Role:
-    """Implements `coordinators.shape.Coordinator`: serves once `may_serve` is set."""
+class WordTerm(RoleTerm):
+    """Serves once `may_serve` is set."""
 
-    ready = True
-    mirror: Any = None
-    contract = Contract("rootcoord", RootCoordBase())
+    def __init__(self, context: Any, term: Any, may_serve: asyncio.Event) -> None:
+        super().__init__(context, term, cast(Any, Mirror()))
+        self._may_serve = may_serve
 
-    def __init__(self) -> None:
-        self.may_serve = asyncio.Event()
+    async def write_missing(self) -> None:
+        await self._may_serve.wait()
 
-    async def follow(self) -> None:
-        await asyncio.Event().wait()
+    def services(self, tasks: TaskGroup) -> Sequence[Service]:
+        return (Saying("served"),)
 
-    def waiting(self) -> Sequence[Service]:
-        return (Saying("wait"),)
 
-    async def work(self, term: Any, serve: Callable[[Sequence[Service]], None]) -> None:
-        await self.may_serve.wait()
-        serve((Saying("served"),))
-        await asyncio.Event().wait()
+class Mirror:
+    """Nothing is to be read."""
 
-    async def finish(self) -> None:
-        """Nothing is on its way."""
+    synced = True
+
+    async def catch_up(self, fence: object) -> None:
+        """It is there."""
 
 
 @asynccontextmanager
 async def activating(
-    scene: Scene, role: Role
-) -> AsyncIterator[tuple[PortLeader, asyncio.Task[None], asyncio.Future[bytes]]]:
+    scene: Scene, may_serve: asyncio.Event
+) -> AsyncIterator[tuple[RoleLeader, asyncio.Task[None], asyncio.Future[bytes]]]:
     """A leader that activates, and the reply to one who connected when that began."""
     clock = SystemClock()
     scene.term.serve._good_until = float("inf")  # the term is on another clock
-    reserved = ReservedPort.bind("127.0.0.1", 0)
-    leader = PortLeader(
-        role,
-        clock,
-        reserved=reserved,
-        cluster="by-dev",
-        limits=Limits(),
-        tls=None,
-        finish_s=1.0,
-        pulse=Pulse(clock),
-        beat_s=0.1,
+    context: Any = SimpleNamespace(clock=scene.clock)
+    coordinator = Coordinator(
+        Contract("rootcoord", RootCoordBase()),
+        cast(Any, Mirror()),
+        (Saying("wait"),),
+        lambda term: WordTerm(context, term, may_serve),
     )
+    settings = ServerSettings("by-dev", Limits(), None, beat_s=0.1)
+
+    def make() -> tuple[Coordinator, Servers]:
+        return coordinator, Servers(coordinator, settings, clock, Pulse(clock))
+
+    reserved = ReservedPort.bind("127.0.0.1", 0)
+    leader = RoleLeader(make, clock, reserved=reserved, finish_s=1.0)
+    await leader.load()
     address = f"127.0.0.1:{reserved.address[1]}"
     async with TaskGroup() as tasks:
         active = tasks.create_task(leader.activate(scene.term, tasks))
@@ -96,8 +101,8 @@ async def activating(
         finally:
             connection.close()
             await leader.abandon()
-            assert leader._reserved is not None, "the port stays ours between terms"
-            leader._reserved.close()
+            assert leader.has_port, "the port stays ours between terms"
+            leader._port.reserve().close()
             assert leader._working is not None
             await cancel_and_wait(active, leader._working)
 
@@ -116,9 +121,9 @@ def said(reply: bytes) -> str:
 
 
 async def test_who_connects_during_a_quick_activation_is_answered_by_an_active() -> None:
-    role = Role()
-    role.may_serve.set()
-    async with a_scene() as scene, activating(scene, role) as (leader, active, reply):
+    may_serve = asyncio.Event()
+    may_serve.set()
+    async with a_scene() as scene, activating(scene, may_serve) as (leader, active, reply):
         await active
         await asyncio.sleep(0.1)  # nothing is to come
         assert not reply.done(), "nobody is let in before the process calls itself active"
@@ -127,10 +132,10 @@ async def test_who_connects_during_a_quick_activation_is_answered_by_an_active()
 
 
 async def test_during_a_slow_one_clients_are_told_to_wait() -> None:
-    role = Role()
-    async with a_scene() as scene, activating(scene, role) as (leader, active, reply):
+    may_serve = asyncio.Event()
+    async with a_scene() as scene, activating(scene, may_serve) as (leader, active, reply):
         assert said(await asyncio.wait_for(reply, 5)) == "wait"
         assert not active.done()
-        role.may_serve.set()
+        may_serve.set()
         await active
         await leader.admit()
