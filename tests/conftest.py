@@ -10,7 +10,7 @@ import pytest
 
 from testing import sharing
 from testing.etcd import EtcdCluster, EtcdMember, EtcdOptions
-from testing.properties import load_profile
+from testing.forms import load_profile
 
 load_profile()
 

@@ -9,17 +9,19 @@ from pathlib import Path
 import pytest
 
 from testing.etcd import EtcdMember
+from testing.forms import pick
 from testing.hammer import Hammer
 from testing.sightings import Method
 from tests.ha.conftest import StartRole, started_pair
 from tests.ha.test_etcd_trouble import epoch_of, last_try, one_leads
 from tests.ha.test_takeover import ACTIVE_KEY, answers, taken_over
 
-RACES = 50
+RACES = pick(15, 50)
 
 
+@pytest.mark.long_form
 @pytest.mark.timeout(300)
-async def test_three_standbys_race_fifty_times(
+async def test_three_standbys_race_again_and_again(
     etcd: EtcdMember, rootcoord: StartRole, tmp_path: Path
 ) -> None:
     """The active key is deleted again and again: each time all four rush for it, and one wins."""

@@ -16,7 +16,7 @@ from milvus_coord.allocator.timestamps import TICK_S, BadCount, TimestampAllocat
 from milvus_coord.model.errors import BadValue, CoordError, FencedOff
 from milvus_coord.model.timestamps import LOGICAL_MAX, compose, logical, physical_ms
 from milvus_coord.runtime.clock import ManualClock
-from testing.properties import examples
+from testing.forms import examples
 
 SECOND_NS = 1_000_000_000
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog
 from testing.access import META, ROOM, AccessTerm, AccessWorld, grant_entity, status_of
+from testing.forms import examples
 from testing.messages import method_types
-from testing.properties import examples
 
 CODES: Final = {
     "CreateCredential": 29,

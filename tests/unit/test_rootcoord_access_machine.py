@@ -16,7 +16,7 @@ from milvus_coord.coordinators.rootcoord.access.work import AccessLimits
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.model.database import DEFAULT_DATABASE
 from testing.access import META, ROOM, AccessTerm, AccessWorld, grant_entity, status_of
-from testing.properties import examples
+from testing.forms import examples
 
 T = TypeVar("T")
 

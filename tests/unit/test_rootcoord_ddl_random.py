@@ -17,7 +17,7 @@ from milvus_coord.etcd.errors import EtcdError, NoSpace, Unavailable
 from milvus_coord.etcd.txn import Txn
 from milvus_coord.model.collection import CollectionState
 from milvus_coord.model.errors import CoordError
-from testing.properties import examples
+from testing.forms import examples
 from tests.unit.rootcoord_fakes import META, Broken, Term, World, wanted
 
 NAMES = "abc"

@@ -27,9 +27,9 @@ from milvus_coord.model.access import Grantee
 from milvus_coord.model.collection import CollectionState, PartitionState
 from milvus_coord.model.database import Alias, Database
 from milvus_coord.wire.descriptors import message_class
+from testing.forms import examples
 from testing.metadata import FIELDS, META_ROOT, collection, partition, ts
 from testing.mutants import attribute_names, mutants
-from testing.properties import examples
 from tests.unit.test_rootcoord_state_machine import Metadata
 
 CATALOG = Catalog(META_ROOT)

@@ -19,8 +19,8 @@ from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.model.collection import CollectionState, PartitionState
 from milvus_coord.model.database import Alias, Database
 from milvus_coord.model.errors import CollectionNotFound
+from testing.forms import examples
 from testing.metadata import FIELDS, META_ROOT, collection, partition, ts
-from testing.properties import examples
 
 CATALOG = Catalog(META_ROOT)
 

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from milvus_coord.coordinators.rootcoord.ticks.rules import Hold, TickBoard
 from milvus_coord.model.errors import IllegalMove, Refused
 from milvus_coord.model.timestamps import Timestamp
-from testing.properties import examples
+from testing.forms import examples
 
 A, B = "dml_0", "dml_1"
 

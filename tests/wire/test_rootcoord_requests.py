@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from milvus_coord.telemetry.log import pipeline
 from milvus_coord.telemetry.logformat import encode_text
 from milvus_coord.telemetry.logsinks import StdoutSink
+from testing.forms import examples
 from testing.messages import message_class
-from testing.properties import examples
 from tests.wire.arbitrary import Hints, altered, damaged, messages
 from tests.wire.rootcoord_bench import (
     MSG_TYPES,
