@@ -223,25 +223,25 @@ class DdlBench:
 
     def _fill(self) -> None:
         for id_, name in ((1, "default"), (2, "library")):
-            self.put(events.DatabaseIs(Database(id_, name, created_ns=0)))
+            self.put(events.DatabasePut(Database(id_, name, created_ns=0)))
         self.put_collection(collection(10, "books"), "_default", "old", "new", "gone")
         self.put_collection(collection(11, "papers", state=CollectionState.DROPPING), "_default")
         self.put_collection(collection(12, "maps", db_id=2), "_default")
         gone = self.state.partitions(10)[3]
         self.put(
-            events.PartitionIs(Partition(gone.id, "gone", 10, CREATED, PartitionState.DROPPING)),
-            events.AliasIs(Alias("tomes", 1, 10, CREATED)),
-            events.AliasIs(Alias("essays", 1, 11, CREATED)),
+            events.PartitionPut(Partition(gone.id, "gone", 10, CREATED, PartitionState.DROPPING)),
+            events.AliasPut(Alias("tomes", 1, 10, CREATED)),
+            events.AliasPut(Alias("essays", 1, 11, CREATED)),
         )
 
     def put_collection(self, new: Collection, *partitions: str) -> None:
         """A collection with FIELDS; its partitions have the ids 1000 times its own, and up."""
-        self.put(events.CollectionIs(new))
+        self.put(events.CollectionPut(new))
         for each in FIELDS:
-            self.put(events.FieldIs(new.id, each))
+            self.put(events.FieldPut(new.id, each))
         for index, name in enumerate(partitions):
             part = Partition(new.id * 1000 + index, name, new.id, Timestamp(CREATED + index))
-            self.put(events.PartitionIs(part))
+            self.put(events.PartitionPut(part))
 
 
 class _Stream:

@@ -203,4 +203,4 @@ async def test_we_read_what_go_creates_and_would_write_the_same(
     written = CATALOG.put_database(database, Timestamp(1))[0][0]
     assert isinstance(written, Put)
     assert theirs[written.key] == written.value
-    assert isinstance(CATALOG.event(written.key, written.value), events.DatabaseIs)
+    assert isinstance(CATALOG.event(written.key, written.value), events.DatabasePut)

@@ -31,43 +31,43 @@ def test_grantee_ids_seen_at_go(path: str, grantee_id: str) -> None:
 
 
 EVENTS = [
-    ("users/ann", b'{"encrypted_password":"h"}', events.UserIs(User("ann", "h"))),
-    ("users/ann", None, events.UserGone("ann")),
-    ("users/a/b", b"{}", events.UserIs(User("a/b", ""))),
+    ("users/ann", b'{"encrypted_password":"h"}', events.UserPut(User("ann", "h"))),
+    ("users/ann", None, events.UserDeleted("ann")),
+    ("users/a/b", b"{}", events.UserPut(User("a/b", ""))),
     ("users", b"{}", None),
     ("users/", b"{}", None),
-    ("roles/r", b"", events.RoleIs("r")),
-    ("roles/r", b"anything", events.RoleIs("r")),
-    ("roles/r", None, events.RoleGone("r")),
+    ("roles/r", b"", events.RolePut("r")),
+    ("roles/r", b"anything", events.RolePut("r")),
+    ("roles/r", None, events.RoleDeleted("r")),
     ("roles/a/b", b"", None),
     ("roles/", b"", None),
-    ("user-role-mapping/ann/r", b"", events.MappingIs("ann", "r")),
-    ("user-role-mapping/ann/r", None, events.MappingGone("ann", "r")),
+    ("user-role-mapping/ann/r", b"", events.MappingPut("ann", "r")),
+    ("user-role-mapping/ann/r", None, events.MappingDeleted("ann", "r")),
     ("user-role-mapping/ann", b"", None),
     ("user-role-mapping//r", b"", None),
     ("user-role-mapping/a/b/r", b"", None),
     (
         "grantee-privileges/r/Collection/db.c",
         b"0123456789abcdef",
-        events.GranteeIs(Grantee("r", "Collection", "db.c"), "0123456789abcdef"),
+        events.GranteePut(Grantee("r", "Collection", "db.c"), "0123456789abcdef"),
     ),
     (
         "grantee-privileges/r/Collection/c",
         None,
-        events.GranteeGone(Grantee("r", "Collection", "c")),
+        events.GranteeDeleted(Grantee("r", "Collection", "c")),
     ),
     ("grantee-privileges/r/Collection", b"x", None),
     (
         "grantee-id/0123456789abcdef/PrivilegeLoad",
         b"root",
-        events.PrivilegeIs("0123456789abcdef", "PrivilegeLoad", "root"),
+        events.PrivilegePut("0123456789abcdef", "PrivilegeLoad", "root"),
     ),
     (
         "grantee-id/0123456789abcdef/*",
         b"\xff",
-        events.PrivilegeIs("0123456789abcdef", "*", "\ufffd"),
+        events.PrivilegePut("0123456789abcdef", "*", "\ufffd"),
     ),
-    ("grantee-id/0123456789abcdef/*", None, events.PrivilegeGone("0123456789abcdef", "*")),
+    ("grantee-id/0123456789abcdef/*", None, events.PrivilegeDeleted("0123456789abcdef", "*")),
     ("grantee-id/0123456789abcdef", b"root", None),
     ("something-else/x", b"", None),
     ("", b"", None),
@@ -110,7 +110,7 @@ def test_keys_that_are_none_of_ours() -> None:
 )
 def test_records_of_users(value: bytes, password_hash: str | None) -> None:
     event = CATALOG.event(f"{ROOM}users/ann".encode(), value)
-    assert event == events.UserIs(User("ann", password_hash))
+    assert event == events.UserPut(User("ann", password_hash))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_every_password_is_read_back(password_hash: str) -> None:
     ((op,),) = CATALOG.put_user("ann", password_hash)
     assert isinstance(op, Put)
     assert json.loads(op.value).get("encrypted_password", "") == password_hash
-    assert CATALOG.event(op.key, op.value) == events.UserIs(User("ann", password_hash))
+    assert CATALOG.event(op.key, op.value) == events.UserPut(User("ann", password_hash))
 
 
 @given(st.binary(), st.binary() | st.none())

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_coord.coordinators.rootcoord.access.events import UserIs
+from milvus_coord.coordinators.rootcoord.access.events import UserPut
 from milvus_coord.coordinators.rootcoord.metadata import catalog_values as values
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import (
@@ -16,7 +16,7 @@ from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import (
     TOMBSTONE,
     Transactions,
 )
-from milvus_coord.coordinators.rootcoord.metadata.events import AliasHome, AliasIs, Damaged
+from milvus_coord.coordinators.rootcoord.metadata.events import AliasHome, AliasPut, Damaged
 from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
 from milvus_coord.etcd.txn import MAX_OPS, Put
 from milvus_coord.etcd.values import KeyValue
@@ -142,7 +142,7 @@ def test_an_alias_is_dropped_by_its_exact_name() -> None:
 
 def test_old_records_are_moved() -> None:
     old = Alias("a", 1, 7, ts(1))
-    records = [AliasIs(old, AliasHome.OLDEST), AliasIs(old), AliasIs(old, AliasHome.OLD)]
+    records = [AliasPut(old, AliasHome.OLDEST), AliasPut(old), AliasPut(old, AliasHome.OLD)]
     moved = written(CATALOG.move_alias(records, ts(2)))
     assert moved["root-coord/database/aliases/1/a"] == values.encode_alias(old)
     assert moved["root-coord/aliases/a"] == moved["root-coord/collection-alias/a"] == TOMBSTONE
@@ -162,7 +162,7 @@ def test_events() -> None:
         prefix + b"\xff", CATALOG_TEXT.format(prefix + b"\xff"), None
     )
     user = CATALOG.event(prefix + b"credential/users/u", b'{"encrypted_password":"h"}')
-    assert isinstance(user, UserIs)
+    assert isinstance(user, UserPut)
     damaged = CATALOG.event(prefix + b"fields/7/100", b"\xff")
     assert isinstance(damaged, Damaged)
     assert CATALOG.event(prefix + b"fields/7/100", None) == damaged.gone

@@ -53,46 +53,46 @@ LIVE: list[tuple[str, str, object]] = [
     (
         "root-coord/database/db-info/1",
         "120764656661756c741801200128d3cea5b3d7bfa5f518",
-        events.DatabaseIs(Database(1, "default", 1795412317306447699)),
+        events.DatabasePut(Database(1, "default", 1795412317306447699)),
     ),
     (
         f"root-coord/partitions/{COLLECTION_ID}/470656566506815848",
         "08e882e08ef5f486c40612085f64656661756c74188580b0f1b9f586c40620e782e08ef5f486c406",
-        events.PartitionIs(Partition(470656566506815848, "_default", COLLECTION_ID, CREATED_AT)),
+        events.PartitionPut(Partition(470656566506815848, "_default", COLLECTION_ID, CREATED_AT)),
     ),
     (
         f"root-coord/fields/{COLLECTION_ID}/0",
         "1205526f7749442206726f772069642805",
-        events.FieldIs(COLLECTION_ID, Field(0, ROW_ID, INT64, "row id")),
+        events.FieldPut(COLLECTION_ID, Field(0, ROW_ID, INT64, "row id")),
     ),
     (
         f"root-coord/fields/{COLLECTION_ID}/1",
         "0801120954696d657374616d70220a74696d65207374616d702805",
-        events.FieldIs(COLLECTION_ID, Field(1, TIMESTAMP, INT64, "time stamp")),
+        events.FieldPut(COLLECTION_ID, Field(1, TIMESTAMP, INT64, "time stamp")),
     ),
     (
         f"root-coord/fields/{COLLECTION_ID}/100",
         "08641202696418012805",
-        events.FieldIs(COLLECTION_ID, Field(100, "id", INT64, is_primary_key=True)),
+        events.FieldPut(COLLECTION_ID, Field(100, "id", INT64, is_primary_key=True)),
     ),
     (
         f"root-coord/fields/{COLLECTION_ID}/101",
         "0865120176286532090a0364696d12023136",
-        events.FieldIs(COLLECTION_ID, Field(101, "v", FLOAT_VECTOR, type_params=(("dim", "16"),))),
+        events.FieldPut(COLLECTION_ID, Field(101, "v", FLOAT_VECTOR, type_params=(("dim", "16"),))),
     ),
     (
         "root-coord/database/aliases/1/demo1_alias",
         "0a0b64656d6f315f616c69617310e782e08ef5f486c406188680a0b4c3f586c4062801",
-        events.AliasIs(Alias("demo1_alias", 1, COLLECTION_ID, Timestamp(470656587523424262))),
+        events.AliasPut(Alias("demo1_alias", 1, COLLECTION_ID, Timestamp(470656587523424262))),
     ),
 ]
 
 
 @pytest.mark.parametrize(("key", "value", "event"), LIVE, ids=[key for key, _, _ in LIVE])
 def test_live_values_are_read_and_written_as_they_are(key: str, value: str, event: object) -> None:
-    place = keys.place_of(key)
-    assert place is not None
-    found = values.decode(place, bytes.fromhex(value))
+    deletion = keys.key_event(key)
+    assert deletion is not None
+    found = values.decode(deletion, bytes.fromhex(value))
     assert found == event
     assert encoded(found).hex() == value
     assert key_of(found) == key
@@ -103,7 +103,7 @@ def test_a_live_collection() -> None:
         "08e782e08ef5f486c40612070a0564656d6f31188580b0f1b9f586c4063a2b62792d6465762d726f6f74636f"
         "6f72642d646d6c5f305f34373036353635363635303638313538343776303a2b"
     )
-    assert encoded(events.CollectionIs(DEMO)).hex().startswith(start)
+    assert encoded(events.CollectionPut(DEMO)).hex().startswith(start)
     message: Any = message_class("milvus.proto.etcd.CollectionInfo").FromString(
         values.encode_collection(DEMO)
     )
@@ -123,30 +123,30 @@ def test_the_dynamic_field() -> None:
 
 def encoded(event: object) -> bytes:
     match event:
-        case events.DatabaseIs(database):
+        case events.DatabasePut(database):
             return values.encode_database(database)
-        case events.CollectionIs(collection):
+        case events.CollectionPut(collection):
             return values.encode_collection(collection)
-        case events.PartitionIs(partition):
+        case events.PartitionPut(partition):
             return values.encode_partition(partition)
-        case events.FieldIs(_, field):
+        case events.FieldPut(_, field):
             return values.encode_field(field)
-        case events.AliasIs(alias):
+        case events.AliasPut(alias):
             return values.encode_alias(alias)
     raise AssertionError(event)
 
 
 def key_of(event: object) -> str:
     match event:
-        case events.DatabaseIs(database):
+        case events.DatabasePut(database):
             return keys.database_key(database.id)
-        case events.CollectionIs(collection):
+        case events.CollectionPut(collection):
             return keys.collection_key(collection.db_id, collection.id)
-        case events.PartitionIs(partition):
+        case events.PartitionPut(partition):
             return keys.partition_key(partition.collection_id, partition.id)
-        case events.FieldIs(collection_id, field):
+        case events.FieldPut(collection_id, field):
             return keys.field_key(collection_id, field.id)
-        case events.AliasIs(alias, home):
+        case events.AliasPut(alias, home):
             return keys.alias_key(alias.db_id, alias.name, home)
     raise AssertionError(event)
 
@@ -188,70 +188,70 @@ collections = st.builds(
     state=st.sampled_from(CollectionState),
 )
 records = st.one_of(
-    st.builds(events.DatabaseIs, st.builds(Database, ids, names, st.integers(0, (1 << 64) - 1))),
-    st.builds(events.CollectionIs, collections),
+    st.builds(events.DatabasePut, st.builds(Database, ids, names, st.integers(0, (1 << 64) - 1))),
+    st.builds(events.CollectionPut, collections),
     st.builds(
-        events.PartitionIs,
+        events.PartitionPut,
         st.builds(Partition, ids, names, ids, timestamps, st.sampled_from(PartitionState)),
     ),
-    st.builds(events.FieldIs, ids, fields),
-    st.builds(events.AliasIs, st.builds(Alias, names, st.integers(1, 9), ids, timestamps)),
+    st.builds(events.FieldPut, ids, fields),
+    st.builds(events.AliasPut, st.builds(Alias, names, st.integers(1, 9), ids, timestamps)),
 )
 
 
 @given(records)
 def test_what_is_written_is_read(event: object) -> None:
-    place = keys.place_of(key_of(event))
-    assert place is not None
-    assert values.decode(place, encoded(event)) == event
+    deletion = keys.key_event(key_of(event))
+    assert deletion is not None
+    assert values.decode(deletion, encoded(event)) == event
 
 
 @given(st.binary(max_size=60), records)
 def test_whatever_is_there_is_an_event_or_a_bad_value(value: bytes, event: object) -> None:
-    place = keys.place_of(key_of(event))
-    assert place is not None
+    deletion = keys.key_event(key_of(event))
+    assert deletion is not None
     try:
-        found = values.decode(place, value)
+        found = values.decode(deletion, value)
     except BadValue:
         return
     assert key_of(found) == key_of(event)
 
 
-@given(st.builds(events.FieldIs, ids, fields), st.data())
+@given(st.builds(events.FieldPut, ids, fields), st.data())
 def test_a_value_cut_short_never_passes_for_another_place(
-    event: events.FieldIs, data: st.DataObject
+    event: events.FieldPut, data: st.DataObject
 ) -> None:
     whole = encoded(event)
     cut = whole[: data.draw(st.integers(0, len(whole) - 1))]
-    place = events.FieldGone(event.collection_id, event.field.id)
+    deletion = events.FieldDeleted(event.collection_id, event.field.id)
     try:
-        found = values.decode(place, cut)
+        found = values.decode(deletion, cut)
     except BadValue:
         return
-    assert isinstance(found, events.FieldIs)
+    assert isinstance(found, events.FieldPut)
     assert (found.field.id, found.field.name) == (event.field.id, event.field.name)
 
 
 @pytest.mark.parametrize(
-    ("key", "place"),
+    ("key", "deletion"),
     [
-        ("root-coord/collection/7", events.CollectionGone(0, 7)),
-        ("root-coord/aliases/a", events.AliasGone(1, "a", events.AliasHome.OLD)),
-        ("root-coord/collection-alias/a", events.AliasGone(1, "a", events.AliasHome.OLDEST)),
-        ("root-coord/database/collection-info/3/7", events.CollectionGone(3, 7)),
+        ("root-coord/collection/7", events.CollectionDeleted(0, 7)),
+        ("root-coord/aliases/a", events.AliasDeleted(1, "a", events.AliasHome.OLD)),
+        ("root-coord/collection-alias/a", events.AliasDeleted(1, "a", events.AliasHome.OLDEST)),
+        ("root-coord/database/collection-info/3/7", events.CollectionDeleted(3, 7)),
         ("root-coord/ha/mark", None),
         ("root-coord/fields/7", None),
         ("root-coord/database/nonsense/1", None),
     ],
 )
-def test_places(key: str, place: object) -> None:
-    assert keys.place_of(key) == place
+def test_key_events(key: str, deletion: object) -> None:
+    assert keys.key_event(key) == deletion
 
 
 @pytest.mark.parametrize("key", ["root-coord/fields/7/x", "root-coord/database/db-info/"])
 def test_keys_without_their_numbers(key: str) -> None:
     with pytest.raises(BadValue, match="no key that Milvus writes"):
-        keys.place_of(key)
+        keys.key_event(key)
 
 
 def test_the_layout_of_before_21() -> None:
@@ -264,23 +264,23 @@ def test_the_layout_of_before_21() -> None:
     )
     message.schema.name = "old"
     message.schema.fields.add(fieldID=100, name="id", data_type=INT64, is_primary_key=True)
-    found = values.decode(events.CollectionGone(0, 7), message.SerializeToString())
-    assert isinstance(found, events.CollectionIs)
+    found = values.decode(events.CollectionDeleted(0, 7), message.SerializeToString())
+    assert isinstance(found, events.CollectionPut)
     assert found.collection.fields == (Field(100, "id", INT64, is_primary_key=True),)
     assert [(p.id, p.name, p.created_at) for p in found.partitions] == [
         (8, "_default", 5),
         (9, "p9", 6),
     ]
     del message.partitionIDs[:]
-    half = values.decode(events.CollectionGone(0, 7), message.SerializeToString())
-    assert isinstance(half, events.CollectionIs)
+    half = values.decode(events.CollectionDeleted(0, 7), message.SerializeToString())
+    assert isinstance(half, events.CollectionPut)
     assert half.collection.fields == (), "with fields alone it is no old record to Go either"
 
 
 def test_equal_fields_are_one_object() -> None:
     value = values.encode_field(Field(100, "id", INT64))
-    one = values.decode(events.FieldGone(1, 100), value)
-    other = values.decode(events.FieldGone(2, 100), bytes(bytearray(value)))
-    assert isinstance(one, events.FieldIs)
-    assert isinstance(other, events.FieldIs)
+    one = values.decode(events.FieldDeleted(1, 100), value)
+    other = values.decode(events.FieldDeleted(2, 100), bytes(bytearray(value)))
+    assert isinstance(one, events.FieldPut)
+    assert isinstance(other, events.FieldPut)
     assert one.field is other.field

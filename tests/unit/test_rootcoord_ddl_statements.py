@@ -165,7 +165,7 @@ async def test_rename_within_a_database_and_into_another() -> None:
         await term.ddl.drop_alias("", "al")
         await term.ddl.rename_collection("", "b", "other", "b")
         assert term.collection("b", "other").id == found.id
-        assert term.state.named(1, "b") is None
+        assert term.state.by_name(1, "b") is None
         assert len(world.keys(f"collection-info/{term.collection('b', 'other').db_id}/")) == 1
         assert len(world.keys("collection-info/")) == 1
         await term.ddl.create_collection(wanted("a"))

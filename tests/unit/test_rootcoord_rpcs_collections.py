@@ -178,7 +178,7 @@ async def test_internal_calls_find_by_id_what_is_going_and_coming(bench: DdlBenc
 async def test_records_without_a_number_of_shards_have_one_for_each_channel(
     bench: DdlBench,
 ) -> None:
-    bench.put(events.CollectionIs(collection(10, "books", shards=0)))
+    bench.put(events.CollectionPut(collection(10, "books", shards=0)))
     reply = await bench.call("DescribeCollection", base=DESCRIBE, collectionID=10)
     assert reply.shards_num == 2
 
@@ -190,15 +190,15 @@ async def test_describe_follows_every_change(bench: DdlBench) -> None:
         return reply.collection_name, reply.num_partitions, list(reply.aliases), fields
 
     assert await describe() == ("books", 3, ["tomes"], 4)
-    bench.put(events.CollectionIs(collection(10, "tracts")))
+    bench.put(events.CollectionPut(collection(10, "tracts")))
     assert await describe() == ("tracts", 3, ["tomes"], 4)
-    bench.put(events.PartitionGone(10, 10001))
+    bench.put(events.PartitionDeleted(10, 10001))
     assert await describe() == ("tracts", 2, ["tomes"], 4)
-    bench.put(events.AliasIs(Alias("prints", 1, 10, CREATED)))
+    bench.put(events.AliasPut(Alias("prints", 1, 10, CREATED)))
     assert await describe() == ("tracts", 2, ["prints", "tomes"], 4)
-    bench.put(events.AliasGone(1, "tomes"))
+    bench.put(events.AliasDeleted(1, "tomes"))
     assert await describe() == ("tracts", 2, ["prints"], 4)
-    bench.put(events.FieldGone(10, 101))
+    bench.put(events.FieldDeleted(10, 101))
     assert await describe() == ("tracts", 2, ["prints"], 3)
 
 

@@ -28,7 +28,7 @@ class Bench(DdlBench):
         self.methods.update(family.__mapping__())
         self.served = {path.rpartition("/")[2] for path in family.__mapping__()}
         self.put_collection(collection(20, "keyed"), "_default_0")
-        self.put(events.FieldIs(20, Field(102, "k", 5, is_partition_key=True)))
+        self.put(events.FieldPut(20, Field(102, "k", 5, is_partition_key=True)))
 
 
 @pytest.fixture

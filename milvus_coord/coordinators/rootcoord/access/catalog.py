@@ -60,17 +60,17 @@ class AccessCatalog:
             return None
         match room, *names:
             case "roles", role:
-                return events.RoleGone(role) if value is None else events.RoleIs(role)
+                return events.RoleDeleted(role) if value is None else events.RolePut(role)
             case "user-role-mapping", user, role:
                 if value is None:
-                    return events.MappingGone(user, role)
-                return events.MappingIs(user, role)
+                    return events.MappingDeleted(user, role)
+                return events.MappingPut(user, role)
             case "grantee-privileges", role, object_type, target:
                 return _grantee(Grantee(role, object_type, target), value)
             case "grantee-id", grantee_id, privilege:
                 if value is None:
-                    return events.PrivilegeGone(grantee_id, privilege)
-                return events.PrivilegeIs(grantee_id, privilege, value.decode(errors="replace"))
+                    return events.PrivilegeDeleted(grantee_id, privilege)
+                return events.PrivilegePut(grantee_id, privilege, value.decode(errors="replace"))
             case _:
                 return None
 
@@ -151,8 +151,8 @@ def together(*parts: Transactions) -> Transactions:
 
 def _user(name: str, value: bytes | None) -> AccessEvent:
     if value is None:
-        return events.UserGone(name)
-    return events.UserIs(User(name, _password_hash(value)))
+        return events.UserDeleted(name)
+    return events.UserPut(User(name, _password_hash(value)))
 
 
 def _password_hash(value: bytes) -> str | None:
@@ -174,13 +174,13 @@ def _password_hash(value: bytes) -> str | None:
 
 def _grantee(grantee: Grantee, value: bytes | None) -> AccessEvent:
     if value is None:
-        return events.GranteeGone(grantee)
+        return events.GranteeDeleted(grantee)
     try:
         grantee_id = value.decode()
     except UnicodeDecodeError:
         grantee_id = ""
     # What can be no part of a key holds nothing; the next grant files the grantee anew.
-    return events.GranteeIs(grantee, "" if "/" in grantee_id else grantee_id)
+    return events.GranteePut(grantee, "" if "/" in grantee_id else grantee_id)
 
 
 def _deletions(keys: list[bytes]) -> Transactions:

@@ -9,39 +9,39 @@ from milvus_coord.model.access import Grantee, User
 
 @dataclass(frozen=True, slots=True)
 class AccessEvent:
-    """The base of all of them. An event repeated, or a Gone of what is not there, does nothing."""
+    """The base of all of them. What is repeated or deletes nothing does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
-class UserIs(AccessEvent):
+class UserPut(AccessEvent):
     """The user is there, with this record."""
 
     user: User
 
 
 @dataclass(frozen=True, slots=True)
-class UserGone(AccessEvent):
+class UserDeleted(AccessEvent):
     """There is no such user."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class RoleIs(AccessEvent):
+class RolePut(AccessEvent):
     """The role is there."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class RoleGone(AccessEvent):
+class RoleDeleted(AccessEvent):
     """There is no such role."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
-class MappingIs(AccessEvent):
+class MappingPut(AccessEvent):
     """The user has the role; either of them may be missing."""
 
     user: str
@@ -49,7 +49,7 @@ class MappingIs(AccessEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class MappingGone(AccessEvent):
+class MappingDeleted(AccessEvent):
     """The user does not have the role."""
 
     user: str
@@ -57,7 +57,7 @@ class MappingGone(AccessEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class GranteeIs(AccessEvent):
+class GranteePut(AccessEvent):
     """The privileges of the grantee are filed under `id`; they stay when it loses all of them."""
 
     grantee: Grantee
@@ -65,14 +65,14 @@ class GranteeIs(AccessEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class GranteeGone(AccessEvent):
+class GranteeDeleted(AccessEvent):
     """The grantee was never granted anything."""
 
     grantee: Grantee
 
 
 @dataclass(frozen=True, slots=True)
-class PrivilegeIs(AccessEvent):
+class PrivilegePut(AccessEvent):
     """Whoever has the id `grantee_id` holds the privilege."""
 
     grantee_id: str
@@ -81,7 +81,7 @@ class PrivilegeIs(AccessEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class PrivilegeGone(AccessEvent):
+class PrivilegeDeleted(AccessEvent):
     """The privilege is not held under this id."""
 
     grantee_id: str

@@ -7,16 +7,16 @@ from typing import TypeVar
 
 from milvus_coord.coordinators.rootcoord.access.events import (
     AccessEvent,
-    GranteeGone,
-    GranteeIs,
-    MappingGone,
-    MappingIs,
-    PrivilegeGone,
-    PrivilegeIs,
-    RoleGone,
-    RoleIs,
-    UserGone,
-    UserIs,
+    GranteeDeleted,
+    GranteePut,
+    MappingDeleted,
+    MappingPut,
+    PrivilegeDeleted,
+    PrivilegePut,
+    RoleDeleted,
+    RolePut,
+    UserDeleted,
+    UserPut,
 )
 from milvus_coord.model.access import Grant, Grantee, User
 from milvus_coord.model.database import DEFAULT_DATABASE
@@ -44,27 +44,27 @@ class AccessState:
     def on(self, event: AccessEvent) -> None:
         """Take one event."""
         match event:
-            case UserIs(record):
+            case UserPut(record):
                 self._users[record.name] = record
-            case UserGone(name):
+            case UserDeleted(name):
                 self._users.pop(name, None)
-            case RoleIs(name):
+            case RolePut(name):
                 self._roles.add(name)
-            case RoleGone(name):
+            case RoleDeleted(name):
                 self._roles.discard(name)
-            case MappingIs(user, role):
+            case MappingPut(user, role):
                 self._roles_of.setdefault(user, set()).add(role)
                 self._users_of.setdefault(role, set()).add(user)
-            case MappingGone(user, role):
+            case MappingDeleted(user, role):
                 _discard(self._roles_of, user, role)
                 _discard(self._users_of, role, user)
-            case GranteeIs(grantee, grantee_id):
+            case GranteePut(grantee, grantee_id):
                 self._grantees.setdefault(grantee.role, {})[grantee] = grantee_id
-            case GranteeGone(grantee):
+            case GranteeDeleted(grantee):
                 _drop(self._grantees, grantee.role, grantee)
-            case PrivilegeIs(grantee_id, privilege, grantor):
+            case PrivilegePut(grantee_id, privilege, grantor):
                 self._privileges.setdefault(grantee_id, {})[privilege] = grantor
-            case PrivilegeGone(grantee_id, privilege):
+            case PrivilegeDeleted(grantee_id, privilege):
                 _drop(self._privileges, grantee_id, privilege)
 
     @property

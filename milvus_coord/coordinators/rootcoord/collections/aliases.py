@@ -31,7 +31,7 @@ class AliasStatements:
             database = state.database(db_name)
             if database is None:
                 raise Refused(f"database {alone[0]} not found")
-            if state.named(database.id, name) is not None:
+            if state.by_name(database.id, name) is not None:
                 raise Refused(
                     f"cannot create alias, collection already exists with same name: {name}"
                 )
@@ -57,7 +57,7 @@ class AliasStatements:
             database = state.database(db_name)
             if database is None:
                 raise Refused(f"database not found: {alone[0]}")
-            if state.named(database.id, name) is not None:
+            if state.by_name(database.id, name) is not None:
                 raise Refused(
                     f"cannot alter alias, collection already exists with same name: {name}"
                 )
@@ -85,7 +85,7 @@ class AliasStatements:
 
     def _target(self, database: Database, name: str) -> Collection:
         """A collection by its own name: an alias of an alias there is not. Raises Refused."""
-        collection = self._store.current.named(database.id, name)
+        collection = self._store.current.by_name(database.id, name)
         if collection is None:
             raise Refused(f"collection not exists: {name}")
         return collection

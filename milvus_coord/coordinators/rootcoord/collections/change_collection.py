@@ -32,7 +32,7 @@ class CollectionStatements:
                 return
             if state.alias(database.id, name) is not None:
                 raise Refused(f"cannot drop the collection via alias = {name}")
-            found = state.named(database.id, name)
+            found = state.by_name(database.id, name)
             if found is None:
                 log.info("collection to drop is not there", db=database.name, collection=name)
                 return
@@ -118,7 +118,7 @@ class CollectionStatements:
             state.resolve(*target)
         except CollectionNotFound:
             # An alias of a collection that is gone may hide one of the same name.
-            if state.named(database.id, target[1]) is None:
+            if state.by_name(database.id, target[1]) is None:
                 return
         raise Refused(
             f"duplicated new collection name {target[0]}:{target[1]} "

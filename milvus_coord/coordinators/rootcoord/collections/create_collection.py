@@ -104,7 +104,7 @@ class CreateCollection:
             found = state.resolve(database.name if database else "", draft.name)
         except CollectionNotFound:
             # An alias of a collection that is gone hides one of the same name, which may exist.
-            found_hidden = state.named(draft.db_id, draft.name)
+            found_hidden = state.by_name(draft.db_id, draft.name)
             if found_hidden is None:
                 return False
             found = found_hidden

@@ -74,7 +74,7 @@ class PendingCreates:
         at_most_made = len(self._collections)
         if state.count(db_id) + at_most_made < of_db and state.count() + at_most_made < of_all:
             return
-        made = [each for each in self._collections if state.named(*each) is None]
+        made = [each for each in self._collections if state.by_name(*each) is None]
         if state.count(db_id) + sum(of == db_id for of, _ in made) >= of_db:
             raise Refused(
                 "exceeded the limit number of collections per DB, "

@@ -16,8 +16,8 @@ from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import (
     Transactions,
     in_transactions,
 )
-from milvus_coord.coordinators.rootcoord.metadata.events import AliasIs, Damaged
-from milvus_coord.coordinators.rootcoord.metadata.state_names import home_of
+from milvus_coord.coordinators.rootcoord.metadata.events import AliasPut, Damaged
+from milvus_coord.coordinators.rootcoord.metadata.state_names import effective_database
 from milvus_coord.etcd.txn import Op
 from milvus_coord.model.collection import Collection, CollectionState, Partition
 from milvus_coord.model.database import Alias, Database
@@ -52,15 +52,15 @@ class Catalog:
         if key.startswith(self._access_prefix):
             return self._access_event(key, value)
         try:
-            place = keys.place_of(self.relative(key))
+            deletion = keys.key_event(self.relative(key))
         except BadValue as error:
             return None if value is None else Damaged(key, str(error), None)
-        if place is None or value is None or value == TOMBSTONE:
-            return place
+        if deletion is None or value is None or value == TOMBSTONE:
+            return deletion
         try:
-            return values.decode(place, value)
+            return values.decode(deletion, value)
         except BadValue as error:
-            return Damaged(key, str(error), place)
+            return Damaged(key, str(error), deletion)
 
     def relative(self, key: bytes) -> str:
         """`key` without the meta root. Raises BadValue."""
@@ -123,7 +123,7 @@ class Catalog:
         ts: Timestamp,
     ) -> Transactions:
         """Tombstones for all of it. The collection's own comes last: till then it is DROPPING."""
-        db_id = home_of(collection.db_id)
+        db_id = effective_database(collection.db_id)
         names = [keys.alias_key(db_id, alias) for alias in aliases]
         names += (keys.partition_key(collection.id, partition.id) for partition in partitions)
         names += (keys.field_key(collection.id, field.id) for field in collection.fields)
@@ -143,7 +143,7 @@ class Catalog:
 
     def drop_alias(self, db_id: int, name: str, ts: Timestamp) -> Transactions:
         """That alias and no other: Go 2.2.16 drops all whose names begin so."""
-        return [self.snapshots.drop(keys.alias_key(home_of(db_id), name), ts)]
+        return [self.snapshots.drop(keys.alias_key(effective_database(db_id), name), ts)]
 
     def unfold_collection(
         self, collection: Collection, partitions: Iterable[Partition], ts: Timestamp
@@ -156,7 +156,7 @@ class Catalog:
         writes += self._fields(collection, ts)
         return in_transactions([*writes, self._collection(collection, ts)])
 
-    def move_alias(self, records: Sequence[AliasIs], ts: Timestamp) -> Transactions:
+    def move_alias(self, records: Sequence[AliasPut], ts: Timestamp) -> Transactions:
         """All records of one alias, the last of which counts, to one record in today's place."""
         alias = records[-1].alias
         today = keys.alias_key(alias.db_id, alias.name)
@@ -178,6 +178,6 @@ class Catalog:
             yield self.snapshots.put(key, values.encode_field(field), ts)
 
     def _alias(self, alias: Alias, ts: Timestamp) -> tuple[Op, Op]:
-        alias = replace(alias, db_id=home_of(alias.db_id))
+        alias = replace(alias, db_id=effective_database(alias.db_id))
         key = keys.alias_key(alias.db_id, alias.name)
         return self.snapshots.put(key, values.encode_alias(alias), ts)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from milvus_coord.coordinators.rootcoord.metadata.events import (
-    AliasGone,
+    AliasDeleted,
     AliasHome,
-    CollectionGone,
-    DatabaseGone,
-    FieldGone,
-    Gone,
-    PartitionGone,
+    CollectionDeleted,
+    DatabaseDeleted,
+    Deletion,
+    FieldDeleted,
+    PartitionDeleted,
 )
 from milvus_coord.model.database import DEFAULT_DATABASE_ID, NO_DATABASE_ID
 from milvus_coord.model.errors import BadValue
@@ -70,33 +70,33 @@ def alias_key(database_id: int, name: str, home: AliasHome = AliasHome.DATABASE)
     return f"{ALIASES}/{database_id}/{name}"
 
 
-def place_of(key: str) -> Gone | None:
-    """What is not there when `key` is not; None for a key that is none of ours.
+def key_event(key: str) -> Deletion | None:
+    """The event of the deletion of `key`; None for a key that is none of ours.
 
     Raises BadValue for a key of ours without the numbers that it should have.
     """
     try:
-        return _place(key.split("/")[1:])
+        return _key_event(key.split("/")[1:])
     except ValueError as error:
         raise BadValue(f"{key} is no key that Milvus writes: {error}") from None
 
 
-def _place(parts: list[str]) -> Gone | None:
+def _key_event(parts: list[str]) -> Deletion | None:
     match parts:
         case ["fields", collection, field]:
-            return FieldGone(int(collection), int(field))
+            return FieldDeleted(int(collection), int(field))
         case ["partitions", collection, partition]:
-            return PartitionGone(int(collection), int(partition))
+            return PartitionDeleted(int(collection), int(partition))
         case ["database", "collection-info", database, collection]:
-            return CollectionGone(int(database), int(collection))
+            return CollectionDeleted(int(database), int(collection))
         case ["database", "aliases", database, *name]:
-            return AliasGone(int(database), "/".join(name))
+            return AliasDeleted(int(database), "/".join(name))
         case ["database", "db-info", database]:
-            return DatabaseGone(int(database))
+            return DatabaseDeleted(int(database))
         case ["collection", collection]:
-            return CollectionGone(NO_DATABASE_ID, int(collection))
+            return CollectionDeleted(NO_DATABASE_ID, int(collection))
         case ["aliases", *name]:
-            return AliasGone(DEFAULT_DATABASE_ID, "/".join(name), AliasHome.OLD)
+            return AliasDeleted(DEFAULT_DATABASE_ID, "/".join(name), AliasHome.OLD)
         case ["collection-alias", *name]:
-            return AliasGone(DEFAULT_DATABASE_ID, "/".join(name), AliasHome.OLDEST)
+            return AliasDeleted(DEFAULT_DATABASE_ID, "/".join(name), AliasHome.OLDEST)
     return None

@@ -105,35 +105,37 @@ def encode_alias(alias: Alias) -> bytes:
     )
 
 
-def decode(place: events.Gone, value: bytes) -> object:
-    """The event that says what is in `place`. Raises BadValue, whose text does not name the key.
+def decode(deletion: events.Deletion, value: bytes) -> object:
+    """The event of a put of the key whose deletion is `deletion`.
+
+    Raises BadValue, whose text does not name the key.
 
     The ids are those of the key: that is where the record will be written again.
     """
     try:
-        return _DECODERS[type(place)](place, value)
+        return _DECODERS[type(deletion)](deletion, value)
     except DecodeError as error:
         raise BadValue(f"no protobuf message: {error}") from None
     except ValueError as error:
         raise BadValue(str(error)) from None
 
 
-def _database(place: events.DatabaseGone, value: bytes) -> events.DatabaseIs:
+def _database(deletion: events.DatabaseDeleted, value: bytes) -> events.DatabasePut:
     message = _new(_DATABASE).FromString(value)
-    _require(message.id == place.database_id and message.name, message)
-    return events.DatabaseIs(Database(message.id, message.name, message.created_time))
+    _require(message.id == deletion.database_id and message.name, message)
+    return events.DatabasePut(Database(message.id, message.name, message.created_time))
 
 
-def _collection(place: events.CollectionGone, value: bytes) -> events.CollectionIs:
+def _collection(deletion: events.CollectionDeleted, value: bytes) -> events.CollectionPut:
     message = _new(_COLLECTION).FromString(value)
     schema = message.schema
-    _require(place.collection_id == message.ID and schema.name, message)
+    _require(deletion.collection_id == message.ID and schema.name, message)
     ids = message.partitionIDs
     # Go takes a record for one of the old layout only when it has both.
     embedded = bool(ids) and bool(schema.fields)
     collection = Collection(
         id=message.ID,
-        db_id=place.database_id,
+        db_id=deletion.database_id,
         name=schema.name,
         description=schema.description,
         auto_id=schema.autoID,
@@ -150,7 +152,7 @@ def _collection(place: events.CollectionGone, value: bytes) -> events.Collection
         created_at=Timestamp(message.create_time),
         state=CollectionState(message.state),
     )
-    return events.CollectionIs(collection, _embedded_partitions(message) if embedded else ())
+    return events.CollectionPut(collection, _embedded_partitions(message) if embedded else ())
 
 
 def _embedded_partitions(message: Any) -> tuple[Partition, ...]:
@@ -166,24 +168,24 @@ def _embedded_partitions(message: Any) -> tuple[Partition, ...]:
     )
 
 
-def _partition(place: events.PartitionGone, value: bytes) -> events.PartitionIs:
+def _partition(deletion: events.PartitionDeleted, value: bytes) -> events.PartitionPut:
     message = _new(_PARTITION).FromString(value)
-    _require(message.partitionID == place.partition_id and message.partitionName, message)
-    return events.PartitionIs(
+    _require(message.partitionID == deletion.partition_id and message.partitionName, message)
+    return events.PartitionPut(
         Partition(
             id=message.partitionID,
             name=intern(message.partitionName),
-            collection_id=place.collection_id,
+            collection_id=deletion.collection_id,
             created_at=Timestamp(message.partition_created_timestamp),
             state=PartitionState(message.state),
         )
     )
 
 
-def _field(place: events.FieldGone, value: bytes) -> events.FieldIs:
+def _field(deletion: events.FieldDeleted, value: bytes) -> events.FieldPut:
     field = _field_in(value)
-    _require(field.id == place.field_id and field.name, field)
-    return events.FieldIs(place.collection_id, field)
+    _require(field.id == deletion.field_id and field.name, field)
+    return events.FieldPut(deletion.collection_id, field)
 
 
 @lru_cache(_KNOWN_FIELDS)
@@ -192,31 +194,31 @@ def _field_in(value: bytes) -> Field:
     return field_of(_new(_FIELD).FromString(value))
 
 
-def _alias(place: events.AliasGone, value: bytes) -> events.AliasIs:
-    if place.home is events.AliasHome.OLDEST:
-        return _oldest_alias(place, value)
+def _alias(deletion: events.AliasDeleted, value: bytes) -> events.AliasPut:
+    if deletion.home is events.AliasHome.OLDEST:
+        return _oldest_alias(deletion, value)
     message = _new(_ALIAS).FromString(value)
-    _require(message.alias_name == place.name and message.collection_id, message)
+    _require(message.alias_name == deletion.name and message.collection_id, message)
     created_at = Timestamp(message.created_time)
-    alias = Alias(place.name, place.database_id, message.collection_id, created_at)
-    return events.AliasIs(alias, place.home)
+    alias = Alias(deletion.name, deletion.database_id, message.collection_id, created_at)
+    return events.AliasPut(alias, deletion.home)
 
 
-def _oldest_alias(place: events.AliasGone, value: bytes) -> events.AliasIs:
+def _oldest_alias(deletion: events.AliasDeleted, value: bytes) -> events.AliasPut:
     """Before 2.1 the value was the collection, under the alias as its name."""
     message = _new(_COLLECTION).FromString(value)
-    _require(message.schema.name == place.name and message.ID, message)
-    return events.AliasIs(
-        Alias(place.name, place.database_id, message.ID, Timestamp(0)), place.home
+    _require(message.schema.name == deletion.name and message.ID, message)
+    return events.AliasPut(
+        Alias(deletion.name, deletion.database_id, message.ID, Timestamp(0)), deletion.home
     )
 
 
 _DECODERS: Final[Mapping[type, Callable[[Any, bytes], object]]] = {
-    events.DatabaseGone: _database,
-    events.CollectionGone: _collection,
-    events.PartitionGone: _partition,
-    events.FieldGone: _field,
-    events.AliasGone: _alias,
+    events.DatabaseDeleted: _database,
+    events.CollectionDeleted: _collection,
+    events.PartitionDeleted: _partition,
+    events.FieldDeleted: _field,
+    events.AliasDeleted: _alias,
 }
 
 

@@ -26,21 +26,21 @@ class AliasHome(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class DatabaseIs:
+class DatabasePut:
     """The database is there, as given."""
 
     database: Database
 
 
 @dataclass(frozen=True, slots=True)
-class DatabaseGone:
+class DatabaseDeleted:
     """The database is not there."""
 
     database_id: int
 
 
 @dataclass(frozen=True, slots=True)
-class CollectionIs:
+class CollectionPut:
     """The record of a collection is there.
 
     Its fields and partitions have events of their own, unless the record is of the old layout that
@@ -52,7 +52,7 @@ class CollectionIs:
 
 
 @dataclass(frozen=True, slots=True)
-class CollectionGone:
+class CollectionDeleted:
     """There is no record under this database; a collection that moved has one under another."""
 
     database_id: int
@@ -60,14 +60,14 @@ class CollectionGone:
 
 
 @dataclass(frozen=True, slots=True)
-class PartitionIs:
+class PartitionPut:
     """The partition is there, as given."""
 
     partition: Partition
 
 
 @dataclass(frozen=True, slots=True)
-class PartitionGone:
+class PartitionDeleted:
     """The partition is not there."""
 
     collection_id: int
@@ -75,7 +75,7 @@ class PartitionGone:
 
 
 @dataclass(frozen=True, slots=True)
-class FieldIs:
+class FieldPut:
     """The collection has this field."""
 
     collection_id: int
@@ -83,7 +83,7 @@ class FieldIs:
 
 
 @dataclass(frozen=True, slots=True)
-class FieldGone:
+class FieldDeleted:
     """The collection has no field of this id."""
 
     collection_id: int
@@ -91,7 +91,7 @@ class FieldGone:
 
 
 @dataclass(frozen=True, slots=True)
-class AliasIs:
+class AliasPut:
     """A record of an alias is there; `alias.db_id` is of today's kind also for an old home."""
 
     alias: Alias
@@ -99,7 +99,7 @@ class AliasIs:
 
 
 @dataclass(frozen=True, slots=True)
-class AliasGone:
+class AliasDeleted:
     """There is no record of the alias in this home."""
 
     database_id: int
@@ -107,7 +107,9 @@ class AliasGone:
     home: AliasHome = AliasHome.DATABASE
 
 
-Gone: TypeAlias = DatabaseGone | CollectionGone | PartitionGone | FieldGone | AliasGone
+Deletion: TypeAlias = (
+    DatabaseDeleted | CollectionDeleted | PartitionDeleted | FieldDeleted | AliasDeleted
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,18 +15,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any
 
 from milvus_coord.coordinators.rootcoord.access.state import AccessState
 from milvus_coord.coordinators.rootcoord.metadata import events
 from milvus_coord.coordinators.rootcoord.metadata.state_aliases import Aliases
 from milvus_coord.coordinators.rootcoord.metadata.state_collection import CollectionEntry
-from milvus_coord.coordinators.rootcoord.metadata.state_names import Names, home_of
-from milvus_coord.model.collection import Collection, CollectionState, Partition, PartitionState
+from milvus_coord.coordinators.rootcoord.metadata.state_names import NameIndex, effective_database
+from milvus_coord.model.collection import Collection, Partition, PartitionState
 from milvus_coord.model.database import DEFAULT_DATABASE, Alias, Database, DatabaseNotFound
 from milvus_coord.model.errors import CollectionNotFound
-
-_HOLDING: Final = (CollectionState.CREATED, CollectionState.CREATING)
 
 
 class MetaState:
@@ -42,22 +40,22 @@ class MetaState:
         self._databases: dict[int, Database] = {}
         self._database_names: dict[str, Database] = {}
         self._entries: dict[int, CollectionEntry] = {}
-        self._names = Names()
+        self._names = NameIndex()
         self._aliases = Aliases()
         self._dropping: set[int] = set()
         self._damaged: dict[bytes, events.Damaged] = {}
         self._damaged_collections: frozenset[int] = frozenset()
         self._moves: dict[type, Callable[[Any], None]] = {
-            events.DatabaseIs: self._database_is,
-            events.DatabaseGone: self._database_gone,
-            events.CollectionIs: self._collection_is,
-            events.CollectionGone: self._collection_gone,
-            events.PartitionIs: self._partition_is,
-            events.PartitionGone: self._partition_gone,
-            events.FieldIs: self._field_is,
-            events.FieldGone: self._field_gone,
-            events.AliasIs: self._aliases.on_is,
-            events.AliasGone: self._aliases.on_gone,
+            events.DatabasePut: self._database_is,
+            events.DatabaseDeleted: self._database_gone,
+            events.CollectionPut: self._collection_is,
+            events.CollectionDeleted: self._collection_gone,
+            events.PartitionPut: self._partition_is,
+            events.PartitionDeleted: self._partition_gone,
+            events.FieldPut: self._field_is,
+            events.FieldDeleted: self._field_gone,
+            events.AliasPut: self._aliases.on_is,
+            events.AliasDeleted: self._aliases.on_gone,
             events.Damaged: self._is_damaged,
             events.Mended: self._is_mended,
         }
@@ -71,7 +69,7 @@ class MetaState:
         return self._database_names.get(name or DEFAULT_DATABASE)
 
     def database_of(self, db_id: int) -> Database | None:
-        return self._databases.get(home_of(db_id))
+        return self._databases.get(effective_database(db_id))
 
     def databases(self) -> Iterator[Database]:
         """By id."""
@@ -94,25 +92,17 @@ class MetaState:
         entry = self._entries.get(collection_id)
         return entry.whole if entry else None
 
-    def named(self, db_id: int, name: str) -> Collection | None:
+    def by_name(self, db_id: int, name: str) -> Collection | None:
         """The Created collection of that very name, no alias."""
-        for collection_id in self._names.ids(home_of(db_id), name):
+        for collection_id in self._names.ids(effective_database(db_id), name):
             collection = self.collection(collection_id)
             if collection is not None and collection.available:
                 return collection
         return None
 
-    def holder_of(self, db_id: int, name: str) -> Collection | None:
-        """Who has the name: a collection that is Created or being created, damaged or not."""
-        for collection_id in self._names.ids(home_of(db_id), name):
-            collection = self._entries[collection_id].whole
-            if collection is not None and collection.state in _HOLDING:
-                return collection
-        return None
-
     def alias(self, db_id: int, name: str) -> Alias | None:
         """Also of a collection that is gone."""
-        return self._aliases.get(home_of(db_id), name)
+        return self._aliases.get(effective_database(db_id), name)
 
     def resolve(self, db_name: str, name: str) -> Collection:
         """What a user means by a name: an alias goes before a collection.
@@ -124,7 +114,7 @@ class MetaState:
             alias = self._aliases.get(database.id, name)
             if alias is not None:
                 return self.by_id(alias.collection_id)
-            collection = self.named(database.id, name)
+            collection = self.by_name(database.id, name)
             if collection is not None:
                 return collection
         raise CollectionNotFound(f"can't find collection {db_name or DEFAULT_DATABASE}:{name}")
@@ -153,7 +143,7 @@ class MetaState:
 
     def collections(self, db_id: int) -> Iterator[Collection]:
         """All Created ones of a database, in no order."""
-        for collection_id in self._names.of(home_of(db_id)):
+        for collection_id in self._names.of(effective_database(db_id)):
             collection = self.collection(collection_id)
             if collection is not None and collection.available:
                 yield collection
@@ -179,7 +169,7 @@ class MetaState:
     def count(self, db_id: int | None = None) -> int:
         """Created collections, damaged ones included, of one database or of all."""
         if db_id is not None:
-            return self._names.created(home_of(db_id))
+            return self._names.created(effective_database(db_id))
         return sum(self._names.created(database_id) for database_id in self._databases)
 
     def partition_count(self) -> int:
@@ -193,7 +183,7 @@ class MetaState:
             if collection := self.collection(collection_id):
                 yield collection, self._entries[collection_id].partitions
 
-    def old_aliases(self) -> Iterator[tuple[events.AliasIs, ...]]:
+    def old_aliases(self) -> Iterator[tuple[events.AliasPut, ...]]:
         """Aliases with a record in an old home: each with all records, the one that counts last."""
         return self._aliases.old()
 
@@ -209,7 +199,7 @@ class MetaState:
     def check(self) -> list[str]:
         """What contradicts itself, in words; empty unless there is a bug."""
         wrong = self._aliases.check()
-        names = Names()
+        names = NameIndex()
         for collection_id, entry in self._entries.items():
             names.change(None, entry.record)
             if entry.empty:
@@ -233,11 +223,11 @@ class MetaState:
             f"damaged: {[each.key.decode(errors='replace') for each in self.damaged] or 'none'}"
         )
 
-    def _database_is(self, event: events.DatabaseIs) -> None:
+    def _database_is(self, event: events.DatabasePut) -> None:
         self._databases[event.database.id] = event.database
         self._index_databases()
 
-    def _database_gone(self, event: events.DatabaseGone) -> None:
+    def _database_gone(self, event: events.DatabaseDeleted) -> None:
         self._databases.pop(event.database_id, None)
         self._index_databases()
 
@@ -246,20 +236,20 @@ class MetaState:
         by_id = sorted(self._databases.items())
         self._database_names = {database.name: database for _, database in by_id}
 
-    def _collection_is(self, event: events.CollectionIs) -> None:
+    def _collection_is(self, event: events.CollectionPut) -> None:
         entry = self._entry(event.collection.id)
         before = entry.record
         entry.put_record(event)
         self._names.change(before, entry.record)
 
-    def _collection_gone(self, event: events.CollectionGone) -> None:
+    def _collection_gone(self, event: events.CollectionDeleted) -> None:
         if entry := self._entries.get(event.collection_id):
             before = entry.record
             entry.drop_record(event.database_id)
             self._names.change(before, entry.record)
             self._forget_if_empty(event.collection_id, entry)
 
-    def _partition_is(self, event: events.PartitionIs) -> None:
+    def _partition_is(self, event: events.PartitionPut) -> None:
         partition = event.partition
         entry = self._entry(partition.collection_id)
         entry.put_partition(partition)
@@ -268,7 +258,7 @@ class MetaState:
         else:
             self._forget_dropping(partition.collection_id, entry)
 
-    def _partition_gone(self, event: events.PartitionGone) -> None:
+    def _partition_gone(self, event: events.PartitionDeleted) -> None:
         if entry := self._entries.get(event.collection_id):
             entry.drop_partition(event.partition_id)
             self._forget_dropping(event.collection_id, entry)
@@ -278,10 +268,10 @@ class MetaState:
         if collection_id in self._dropping and not entry.keeps_dropping:
             self._dropping.discard(collection_id)
 
-    def _field_is(self, event: events.FieldIs) -> None:
+    def _field_is(self, event: events.FieldPut) -> None:
         self._entry(event.collection_id).put_field(event.field)
 
-    def _field_gone(self, event: events.FieldGone) -> None:
+    def _field_gone(self, event: events.FieldDeleted) -> None:
         if entry := self._entries.get(event.collection_id):
             entry.drop_field(event.field_id)
             self._forget_if_empty(event.collection_id, entry)
@@ -300,7 +290,7 @@ class MetaState:
         self._damaged_collections = frozenset(
             each.gone.collection_id
             for each in self._damaged.values()
-            if isinstance(each.gone, (events.FieldGone, events.PartitionGone))
+            if isinstance(each.gone, (events.FieldDeleted, events.PartitionDeleted))
         )
 
     def _entry(self, collection_id: int) -> CollectionEntry:

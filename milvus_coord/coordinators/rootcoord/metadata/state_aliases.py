@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from milvus_coord.coordinators.rootcoord.metadata.events import AliasGone, AliasHome, AliasIs
+from milvus_coord.coordinators.rootcoord.metadata.events import AliasDeleted, AliasHome, AliasPut
 from milvus_coord.model.database import Alias
 
 
@@ -12,7 +12,7 @@ class Aliases:
     """The records of every home, and what they come to."""
 
     def __init__(self) -> None:
-        self._records: dict[int, dict[str, tuple[AliasIs, ...]]] = {}
+        self._records: dict[int, dict[str, tuple[AliasPut, ...]]] = {}
         self._names: dict[int, tuple[tuple[int, str], ...]] = {}
 
     def get(self, database_id: int, name: str) -> Alias | None:
@@ -24,14 +24,14 @@ class Aliases:
         """The aliases of a collection, in the order of database and name."""
         return tuple(name for _, name in self._names.get(collection_id, ()))
 
-    def on_is(self, event: AliasIs) -> None:
+    def on_is(self, event: AliasPut) -> None:
         alias = event.alias
         self._change(alias.db_id, alias.name, event.home, event)
 
-    def on_gone(self, event: AliasGone) -> None:
+    def on_gone(self, event: AliasDeleted) -> None:
         self._change(event.database_id, event.name, event.home, None)
 
-    def old(self) -> Iterator[tuple[AliasIs, ...]]:
+    def old(self) -> Iterator[tuple[AliasPut, ...]]:
         """Aliases with a record in an old home: each with all records, the one that counts last."""
         for names in self._records.values():
             for records in names.values():
@@ -51,7 +51,9 @@ class Aliases:
     def __len__(self) -> int:
         return sum(len(names) for names in self._records.values())
 
-    def _change(self, database_id: int, name: str, home: AliasHome, record: AliasIs | None) -> None:
+    def _change(
+        self, database_id: int, name: str, home: AliasHome, record: AliasPut | None
+    ) -> None:
         names = self._records.setdefault(database_id, {})
         before = names.get(name, ())
         after = [other for other in before if other.home is not home]
@@ -69,7 +71,7 @@ class Aliases:
     def _index(self, collection_id: int, place: tuple[int, str]) -> None:
         self._names[collection_id] = tuple(sorted((*self._names.get(collection_id, ()), place)))
 
-    def _unindex(self, records: tuple[AliasIs, ...], place: tuple[int, str]) -> None:
+    def _unindex(self, records: tuple[AliasPut, ...], place: tuple[int, str]) -> None:
         if not records:
             return
         collection_id = records[-1].alias.collection_id

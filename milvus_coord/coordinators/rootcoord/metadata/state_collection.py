@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from milvus_coord.coordinators.rootcoord.metadata.events import CollectionIs
+from milvus_coord.coordinators.rootcoord.metadata.events import CollectionPut
 from milvus_coord.model.collection import Collection, Partition, PartitionState
 from milvus_coord.model.schema import FIRST_FIELD_ID, Field
 
@@ -24,7 +24,7 @@ class CollectionEntry:
     __slots__ = ("_fields", "_partitions", "_records", "_whole")
 
     def __init__(self) -> None:
-        self._records: tuple[CollectionIs, ...] = ()
+        self._records: tuple[CollectionPut, ...] = ()
         self._fields: tuple[Field, ...] = ()
         self._partitions: tuple[Partition, ...] = ()
         self._whole: Collection | None = None
@@ -64,13 +64,13 @@ class CollectionEntry:
         return any(p.state is PartitionState.DROPPING for p in self._partitions)
 
     @property
-    def old_layout(self) -> CollectionIs | None:
+    def old_layout(self) -> CollectionPut | None:
         """The record, if it is of the kind that holds fields and partitions itself."""
         if self._records and self._records[-1].collection.fields:
             return self._records[-1]
         return None
 
-    def put_record(self, record: CollectionIs) -> None:
+    def put_record(self, record: CollectionPut) -> None:
         self._whole = None
         self._records = _with(self._records, record, _database_id)
 
@@ -105,7 +105,7 @@ def _without(items: tuple[T, ...], key: object, order: Callable[[T], Any]) -> tu
     return tuple(item for item in items if order(item) != key)
 
 
-def _database_id(record: CollectionIs) -> int:
+def _database_id(record: CollectionPut) -> int:
     return record.collection.db_id
 
 

@@ -9,12 +9,12 @@ from milvus_coord.model.collection import Collection
 from milvus_coord.model.database import DEFAULT_DATABASE_ID, NO_DATABASE_ID
 
 
-def home_of(database_id: int) -> int:
+def effective_database(database_id: int) -> int:
     """The database that a stored id means: collections of before databases are in `default`."""
     return DEFAULT_DATABASE_ID if database_id == NO_DATABASE_ID else database_id
 
 
-class Names:
+class NameIndex:
     """Indexes over the records of collections, kept up by `change`."""
 
     def __init__(self) -> None:
@@ -57,17 +57,17 @@ class Names:
 
     def _add(self, collection: Collection) -> None:
         self._channels.update(set(collection.physical_channels))
-        names = self._ids.setdefault(home_of(collection.db_id), {})
+        names = self._ids.setdefault(effective_database(collection.db_id), {})
         ids = (*names.get(collection.name, ()), collection.id)
         names[collection.name] = tuple(sorted(ids, reverse=True))
         if collection.available:
-            self._created[home_of(collection.db_id)] += 1
+            self._created[effective_database(collection.db_id)] += 1
         else:
             self._unfinished.add(collection.id)
 
     def _remove(self, collection: Collection) -> None:
         self._channels.subtract(set(collection.physical_channels))
-        home = home_of(collection.db_id)
+        home = effective_database(collection.db_id)
         names = self._ids[home]
         left = tuple(other for other in names[collection.name] if other != collection.id)
         if left:

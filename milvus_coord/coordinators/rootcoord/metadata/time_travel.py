@@ -11,10 +11,10 @@ from milvus_coord.coordinators.rootcoord.metadata import catalog_keys as keys
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import Version, at
 from milvus_coord.coordinators.rootcoord.metadata.events import (
-    CollectionIs,
+    CollectionPut,
     Damaged,
-    FieldIs,
-    PartitionIs,
+    FieldPut,
+    PartitionPut,
 )
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.coordinators.rootcoord.metadata.state_collection import field_order
@@ -73,7 +73,7 @@ class TimeTravel:
         alias = state.alias(database.id, name)
         if alias is not None:
             return await self._by_id(database, alias.collection_id, ts)
-        today = state.named(database.id, name)
+        today = state.by_name(database.id, name)
         if today is not None and today.created_at <= ts:
             return self._as_it_is(today)
         records = [each.collection for each in await self._records(database, ts)]
@@ -125,11 +125,11 @@ class TimeTravel:
             partitions = await self._partitions(collection_id, ts)
         return CollectionAt(collection, _seen(partitions, any_state=any_state))
 
-    async def _record(self, database: Database, collection_id: int, ts: Timestamp) -> CollectionIs:
+    async def _record(self, database: Database, collection_id: int, ts: Timestamp) -> CollectionPut:
         for db_id in _ids(database):
             key = keys.collection_key(db_id, collection_id).encode()
             event = self._read(key, await self._value(key, ts))
-            if isinstance(event, CollectionIs):
+            if isinstance(event, CollectionPut):
                 return event
         raise CollectionNotFound(f"collection not found: {collection_id}, error: no value found")
 
@@ -144,7 +144,7 @@ class TimeTravel:
         plain = (await self._etcd.get(self._snapshots.plain(key))).kv
         return plain.value if plain else None
 
-    async def _records(self, database: Database, ts: Timestamp) -> list[CollectionIs]:
+    async def _records(self, database: Database, ts: Timestamp) -> list[CollectionPut]:
         """Every record of a database that can be read, as it was at `ts`, in any state; by id."""
         found = []
         for db_id in _ids(database):
@@ -153,17 +153,17 @@ class TimeTravel:
         for damaged in found:
             if isinstance(damaged, Damaged):
                 log.error("a record in etcd is damaged, it is not listed", error=_words(damaged))
-        records = [each for each in found if isinstance(each, CollectionIs)]
+        records = [each for each in found if isinstance(each, CollectionPut)]
         return sorted(records, key=lambda each: each.collection.id)
 
     async def _fields(self, collection_id: int, ts: Timestamp) -> tuple[Field, ...]:
         events = [_sound(e) async for e in self._below(f"{keys.FIELDS}/{collection_id}", ts)]
-        fields = [event.field for event in events if isinstance(event, FieldIs)]
+        fields = [event.field for event in events if isinstance(event, FieldPut)]
         return tuple(sorted(fields, key=field_order))
 
     async def _partitions(self, collection_id: int, ts: Timestamp) -> tuple[Partition, ...]:
         events = [_sound(e) async for e in self._below(f"{keys.PARTITIONS}/{collection_id}", ts)]
-        partitions = [event.partition for event in events if isinstance(event, PartitionIs)]
+        partitions = [event.partition for event in events if isinstance(event, PartitionPut)]
         return tuple(sorted(partitions, key=lambda partition: partition.id))
 
     async def _below(self, prefix: str, ts: Timestamp) -> AsyncIterator[object]:
