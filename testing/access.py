@@ -14,7 +14,7 @@ from milvus_coord.coordinators.rootcoord.access.rpcs import AccessRpcs
 from milvus_coord.coordinators.rootcoord.access.state import AccessState
 from milvus_coord.coordinators.rootcoord.access.work import Access, AccessLimits
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
-from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
+from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage, mirrored
 from milvus_coord.coordinators.rootcoord.metadata.metadata import Metadata
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.coordinators.rootcoord.rpcs import contract
@@ -158,6 +158,7 @@ class AccessWorld:
         self.clock = ManualClock()
         self.etcd = MemoryEtcd(self.clock)
         self.link = link or self.etcd
+        self.meta_root = meta_root
         self.catalog, self.access_catalog = Catalog(meta_root), AccessCatalog(meta_root)
         self.limits = limits or AccessLimits()
         self._active = f"{meta_root}/session/rootcoord".encode()
@@ -167,8 +168,7 @@ class AccessWorld:
         """A new leadership, which ends the one before; all its tasks end with the block."""
         won = await self.link.txn(Txn((), (put(self._active, b"{}"),)))
         fence = Fence(self.link, self._active, 0, won.revision)
-        make = MetaImage.maker(self.catalog)
-        mirror = Mirror(self.link, self.clock, self.catalog.prefix, make)
+        mirror = Mirror(self.link, self.clock, mirrored(self.meta_root))
         following = asyncio.create_task(mirror.run(), name="mirror")
         try:
             await mirror.catch_up(fence)

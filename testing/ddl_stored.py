@@ -16,8 +16,7 @@ from testing.messages import message_class
 ROOT: Final = "by-dev/meta/"
 CREATED, CREATING, DROPPING = 0, 1, 2
 _TOMBSTONE: Final = b"\xe2\x9b\xbc"
-_UNVERSIONED: Final = ("root-coord/credential/", "root-coord/ha/")
-_BEACON: Final = "root-coord/ha/beacon-"
+_UNVERSIONED: Final = "root-coord/credential/"
 _VERSION: Final = re.compile(r"snapshots/(.+)_ts(\d+)", re.DOTALL)
 _CLEAN_S: Final = 20.0
 
@@ -36,7 +35,7 @@ class Stored:
     Attributes:
         collections, partitions, fields, aliases: the messages that are there: by collection id;
             by collection id, then partition or field id; by alias.
-        last_written: the last revision that changed any of the keys, beacons of mirrors aside.
+        last_written: the last revision that changed any of the keys.
     """
 
     def __init__(self, plain: Iterable[KeyValue], versions: Iterable[KeyValue]) -> None:
@@ -49,7 +48,7 @@ class Stored:
         self.last_written = max(
             kv.mod_revision
             for kv in [
-                *(kv for name, kv in self._plain.items() if not name.startswith(_BEACON)),
+                *self._plain.values(),
                 *(version.kv for of in self._versions.values() for version in of),
             ]
         )

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
-from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
+from milvus_coord.coordinators.rootcoord.metadata.image import mirrored
 from milvus_coord.coordinators.rootcoord.metadata.metadata import Metadata
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Op, Txn, put
@@ -38,9 +38,7 @@ class MetaWorld:
         self.other = self.etcd.peer()
         self.reader = self.etcd.peer()
         self.catalog = Catalog(META_ROOT)
-        self.mirror = Mirror(
-            self.reader, self.clock, self.catalog.prefix, MetaImage.maker(self.catalog)
-        )
+        self.mirror = Mirror(self.reader, self.clock, mirrored(META_ROOT))
         self.fence: Fence
         self.metadata: Metadata
 

@@ -21,12 +21,13 @@ from milvus_coord.etcd.errors import EtcdError, Unavailable
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.runner import HaRunner
 from milvus_coord.ha.metrics import HaMetrics
+from milvus_coord.ha.mirror.image import Mirrored
 from milvus_coord.ha.mirror.report import MirrorReport
 from milvus_coord.ha.pair.report import Report
 from milvus_coord.ha.settings import HaSettings
 from milvus_coord.model.states import Phase
 from milvus_coord.role.lead import RoleLeader
-from milvus_coord.role.shape import Coordinator, Mirrored, RoleContext, Shape
+from milvus_coord.role.shape import Coordinator, RoleContext, Shape
 from milvus_coord.rpc.client_tls import client_tls
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server.limits import Limits
@@ -48,6 +49,7 @@ from milvus_coord.telemetry.management import ManagementServer
 from milvus_coord.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
+    from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
     from milvus_coord.role.servers import Servers
 
 
@@ -57,7 +59,7 @@ def _rootcoord(context: RoleContext) -> Coordinator:
     return build(context)
 
 
-def _rootcoord_mirrored(meta_root: str) -> Mirrored:
+def _rootcoord_mirrored(meta_root: str) -> Mirrored[MetaImage]:
     from milvus_coord.coordinators.rootcoord.metadata.image import mirrored
 
     return mirrored(meta_root)

@@ -34,7 +34,8 @@ exit codes:
   1  etcd could not be read
   2  a mistake in the settings or on the command line
   3  a member holds something else
-  4  a member could not be asked, or there is none; the others hold what etcd holds
+  4  a member could not be asked or is of another version, or there is none; the others hold
+     what etcd holds
 """
 
 
@@ -115,7 +116,7 @@ def exit_code(verdicts: Sequence[Verdict]) -> int:
     findings = {verdict.finding for verdict in verdicts}
     if Finding.DIFFERENT in findings:
         return DIFFERENT
-    return NOT_ASKED if Finding.NOT_ASKED in findings or not findings else EQUAL
+    return EQUAL if findings == {Finding.EQUAL} else NOT_ASKED
 
 
 def _table(reports: Sequence[RoleReport]) -> str:

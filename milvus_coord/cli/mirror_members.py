@@ -98,4 +98,6 @@ def _digest(facts: Mapping[str, Any]) -> Digest:
         changed=int(facts["changed"]),
         keys=int(facts["keys"]),
         digest=str(facts["digest"]),
+        format=str(facts.get("format", "")),
+        wrong=tuple(facts.get("wrong", ())),
     )

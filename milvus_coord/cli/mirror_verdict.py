@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 from milvus_coord.cli.mirror_members import Member, NotAsked, ask_digest, ask_dump
 from milvus_coord.etcd.errors import Compacted, InvalidRequest
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.ha.mirror.dump import Digest, Dump, from_etcd
-from milvus_coord.role.shape import Mirrored
+from milvus_coord.ha.mirror.image import Mirrored
 
 _ASKED_MAX: Final = 5
 _LINES_MAX: Final = 10
@@ -24,6 +24,7 @@ class Finding(Enum):
     EQUAL = "equal"
     DIFFERENT = "different"
     NOT_ASKED = "not asked"
+    OTHER_VERSION = "other version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Verdict:
 class Judge:
     """Reads etcd once for each revision at which it is asked."""
 
-    def __init__(self, etcd: Etcd, mirrored: Mirrored) -> None:
+    def __init__(self, etcd: Etcd, mirrored: Mirrored[Any]) -> None:
         self._etcd, self._mirrored = etcd, mirrored
         self._read: dict[int, Dump] = {}
 
@@ -66,12 +67,18 @@ class Judge:
 
     async def _compare(self, member: Member) -> Verdict:
         said = await ask_digest(member)
+        if said.format != self._mirrored.format:
+            why = (
+                f"it is of another version: its digest is of {said.format or 'an older form'}, "
+                f"ours of {self._mirrored.format}; check it by its own version"
+            )
+            return Verdict(member, Finding.OTHER_VERSION, said, why)
         try:
             true = await self._at(said.revision)
         except InvalidRequest as error:
             why = f"it is at revision {said.revision}, where etcd has never been ({error})"
             return Verdict(member, Finding.DIFFERENT, said, why)
-        if (said.digest, said.keys) == (true.digest.digest, true.digest.keys):
+        if (said.digest, said.keys, said.wrong) == (true.digest.digest, true.digest.keys, ()):
             return Verdict(member, Finding.EQUAL, said)
         dump = await ask_dump(member)
         true = await self._at(dump.digest.revision)
@@ -81,10 +88,7 @@ class Judge:
 
     async def _at(self, revision: int) -> Dump:
         if revision not in self._read:
-            mirrored = self._mirrored
-            self._read[revision] = await from_etcd(
-                self._etcd, mirrored.prefix, mirrored.new_image, revision
-            )
+            self._read[revision] = await from_etcd(self._etcd, self._mirrored, revision)
         return self._read[revision]
 
 
@@ -93,6 +97,8 @@ def among_each_other(verdicts: Sequence[Verdict]) -> str:
     said = [verdict.digest for verdict in verdicts if verdict.digest is not None]
     if len(said) < 2:
         return ""
+    if len({digest.format for digest in said}) > 1:
+        return "the members are of several versions, and not compared with each other"
     if len({digest.digest for digest in said}) == 1:
         return f"all {len(said)} members hold the same"
     for same in (_revision, _changed):
@@ -123,4 +129,6 @@ def _words(said: Digest, dumped: Digest, true: Digest) -> str:
         return f"{at} it holds what etcd does not, or lacks what etcd holds"
     if dumped.keys != true.keys:
         return f"{at} it is made of {dumped.keys} keys, etcd has {true.keys}"
+    if said.wrong:
+        return f"at revision {said.revision} it contradicts itself: {'; '.join(said.wrong)}"
     return f"at revision {said.revision} it was different, {at} it is no more"

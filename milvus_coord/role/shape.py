@@ -10,7 +10,8 @@ from milvus_coord.config import Settings
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.term import Term
-from milvus_coord.ha.mirror.mirror import Image, Mirror
+from milvus_coord.ha.mirror.image import Mirrored
+from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.mq.settings import QueueSettings
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.telemetry.metrics import Metrics
@@ -55,14 +56,6 @@ class Coordinator:
 
 
 @dataclass(frozen=True, slots=True)
-class Mirrored:
-    """What the mirror of a role is made of: all keys below `prefix`, in a `new_image()`."""
-
-    prefix: bytes
-    new_image: Callable[[], Image]
-
-
-@dataclass(frozen=True, slots=True)
 class Shape:
     """`name` as in session keys ("rootcoord"), `title` as in log lines ("RootCoord").
 
@@ -72,4 +65,4 @@ class Shape:
     name: str
     title: str
     build: Callable[[RoleContext], Coordinator]
-    mirrored: Callable[[str], Mirrored]
+    mirrored: Callable[[str], Mirrored[Any]]

@@ -104,7 +104,11 @@ def _mirror(mirror: MirrorStatus) -> Handler:
             return json_line(found.facts, 503)
         if not whole:
             return json_line(found.facts)
-        headers = {f"Mirror-{name.capitalize()}": str(each) for name, each in found.facts.items()}
+        headers = {
+            f"Mirror-{name.capitalize()}": str(each)
+            for name, each in found.facts.items()
+            if isinstance(each, str | int)
+        }
         return Response(found.lines, content_type=TEXT, headers=headers)
 
     return answer

@@ -57,8 +57,9 @@ class ProcessStatus(Protocol):
 class MirrorAnswer:
     """What a process holds of its role's metadata.
 
-    `facts` are role, revision, changed, keys and digest, `lines` the text that `digest` is of,
-    when it was asked for. Not `complete`: the metadata is being read, `facts` are role and error.
+    `facts` are role and those of `ha.mirror.dump.Digest`, `lines` the records that `digest` is of,
+    when they were asked for. Not `complete`: the metadata is being read, `facts` are role and
+    error.
     """
 
     facts: Mapping[str, object]

@@ -21,7 +21,8 @@ from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage, mirror
 from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.protocol import Etcd, Watch
 from milvus_coord.etcd.txn import Op, Txn, delete, put
-from milvus_coord.etcd.values import Batch, Event, RangeResult
+from milvus_coord.etcd.values import Batch, Event, GetResult, RangeResult
+from milvus_coord.ha.mirror.dump import Digest
 from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.ha.mirror.report import MirrorReport
 from milvus_coord.ha.pair.instance_status import InstanceStatus
@@ -61,7 +62,7 @@ class Instance:
 @asynccontextmanager
 async def instance(server_id: int, etcd: Etcd, writer: EtcdClient) -> AsyncIterator[Instance]:
     clock = SystemClock()
-    mirror = Mirror(etcd, clock, CATALOG.prefix, MetaImage.maker(CATALOG))
+    mirror = Mirror(etcd, clock, mirrored(META_ROOT))
     report = MirrorReport("rootcoord")
     report.has(mirror)
     status = Report("rootcoord", clock, Pulse(clock))
@@ -212,12 +213,12 @@ async def test_an_image_that_was_changed_is_found_and_the_line_named(etcd: EtcdM
     assert found.code == DIFFERENT
     assert [each["mirror"] for each in found.members] == ["equal", "different"]
     (line,) = found.members[1]["only_in_memory"]
-    assert line.startswith("entries/120/partitions/1200 Partition(id=1200,")
+    assert line.startswith("PartitionPut(partition=Partition(id=1200,")
     assert str(ts(9)) in line
     (line,) = found.members[1]["only_in_etcd"]
     assert str(ts(1)) in line
     assert table.code == DIFFERENT
-    assert "only in memory: entries/120/partitions/1200" in table.out
+    assert "only in memory: PartitionPut(partition=Partition(id=1200," in table.out
     assert f"the members differ from each other at revision {revision}" in table.out
 
 
@@ -246,7 +247,43 @@ async def test_a_lost_event_is_found(etcd: EtcdMember, deleted: bool) -> None:
     assert found.code == DIFFERENT
     (member,) = found.members
     lines = member["only_in_memory" if deleted else "only_in_etcd"]
-    assert any("records/1/'a110'" in line for line in lines), lines
+    assert any("AliasPut(alias=Alias(name='a110'" in line for line in lines), lines
+
+
+async def test_an_image_that_contradicts_itself_is_found(etcd: EtcdMember) -> None:
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(connected(etcd.endpoints))
+        ill = await stack.enter_async_context(instance(3, client, client))
+        await ill.mirror.reached(await fill(client))
+        ill.mirror.image.state._database_names.clear()
+        found = await check(etcd.client_endpoint, "rootcoord", "-o", "json")
+    assert found.code == DIFFERENT
+    (member,) = found.members
+    assert "it contradicts itself: databases are " in member["why"]
+    assert len(member["wrong"]) == 1
+
+
+@pytest.mark.parametrize("format_", ["", "records.0.1"])
+async def test_a_member_of_another_version_is_not_called_different(
+    etcd: EtcdMember, monkeypatch: pytest.MonkeyPatch, format_: str
+) -> None:
+    """The first form of the digest did not tell its name."""
+    facts = MirrorReport._facts
+
+    def of_another_version(self: MirrorReport, digest: Digest) -> dict[str, object]:
+        told = {**facts(self, digest), "format": format_, "digest": "0" * 64}
+        return told if format_ else {name: each for name, each in told.items() if name != "format"}
+
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(connected(etcd.endpoints))
+        member = await stack.enter_async_context(instance(3, client, client))
+        await member.mirror.reached(await fill(client))
+        monkeypatch.setattr(MirrorReport, "_facts", of_another_version)
+        found = await check(etcd.client_endpoint, "-o", "json")
+    assert found.code == NOT_ASKED
+    (told,) = found.members
+    assert told["mirror"] == "other version"
+    assert told["why"].startswith("it is of another version: ")
 
 
 class Forgetful:
@@ -255,12 +292,16 @@ class Forgetful:
     def __init__(self, etcd: EtcdClient, ctl: Callable[..., Awaitable[str]], times: int) -> None:
         self._etcd, self._ctl, self.left = etcd, ctl, times
 
-    async def range(self, prefix: bytes, *, revision: int = 0) -> RangeResult:
-        if self.left and revision:
+    async def get(self, key: bytes) -> GetResult:
+        return await self._etcd.get(key)
+
+    async def pages(self, start: bytes, end: bytes, *, revision: int) -> AsyncIterator[RangeResult]:
+        if self.left:
             self.left -= 1
             written = await self._etcd.txn(Txn((), (put(CATALOG.prefix + b"x", b""),)))
             await self._ctl("compaction", str(written.revision))
-        return await self._etcd.range(prefix, revision=revision)
+        async for page in self._etcd.pages(start, end, revision=revision):
+            yield page
 
 
 @pytest.mark.parametrize(("times", "finding"), [(3, Finding.EQUAL), (99, Finding.NOT_ASKED)])

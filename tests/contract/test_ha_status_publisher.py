@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from milvus_coord.etcd.errors import Unavailable
-from milvus_coord.etcd.txn import put
 from milvus_coord.ha.pair.instance_status import InstanceStatus
 from milvus_coord.ha.pair.status_publisher import EVERY_S, LOOK_S
 from milvus_coord.model.errors import CoordError
@@ -122,20 +121,16 @@ class Lagging:
     def __init__(self) -> None:
         self.revision, self.late, self.synced = 5, 0, True
 
-    def beacon(self, server_id: int, lease: int) -> Any:
-        return put(b"by-dev/meta/mirror/beacon-%d" % server_id, b"", lease)
-
     def lag(self, revision: int) -> int | None:
-        assert revision > 0, "asked about no beacon of ours"
+        assert revision > 0, "asked about no status of ours"
         return self.late if self.synced else None
 
 
-async def test_how_far_the_mirror_is_behind_is_measured_by_beacons(world: World) -> None:
+async def test_how_far_the_mirror_is_behind_is_measured_by_our_status(world: World) -> None:
     mirror: Any = Lagging()
     _, second = await pair(world)
     second.role.mirror = mirror
     await world.pass_time(2.5)
-    assert world.value(b"by-dev/meta/mirror/beacon-2") is not None
     assert (said(world, second).behind, said(world, second).revision) == (0, 5)
     mirror.late = 12
     await world.until(lambda: not said(world, second).ready, within_s=1.5)

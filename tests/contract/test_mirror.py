@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -13,10 +13,12 @@ from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.settings import EtcdSettings
 from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.ha.election.fence import ConditionFailed, Fence
+from milvus_coord.ha.mirror.image import Mirrored
 from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.runtime.race import cancel_and_wait
 from testing.etcd import EtcdMember
+from testing.keys_image import KeysImage
 from testing.link import Link
 from tests.contract.etcd_helpers import SOON_S, connected, write
 
@@ -24,24 +26,12 @@ pytestmark = pytest.mark.etcd
 
 PREFIX = b"meta/room/"
 ACTIVE = b"meta/session/role"
-
-
-class Image(dict[bytes, bytes]):
-    """What is there."""
-
-    def put(self, key: bytes, value: bytes) -> None:
-        self[key] = value
-
-    def delete(self, key: bytes) -> None:
-        self.pop(key, None)
-
-    def lines(self) -> Iterator[str]:
-        return iter([f"{key!r} {value!r}" for key, value in sorted(self.items())])
+MIRRORED = Mirrored((PREFIX,), b"meta/ha/role/", KeysImage)
 
 
 @asynccontextmanager
-async def mirrored(etcd: EtcdClient) -> AsyncIterator[Mirror[Image]]:
-    mirror = Mirror(etcd, SystemClock(), PREFIX, Image)
+async def mirrored(etcd: EtcdClient) -> AsyncIterator[Mirror[KeysImage]]:
+    mirror = Mirror(etcd, SystemClock(), MIRRORED)
     task = asyncio.create_task(mirror.run(), name="mirror")
     try:
         yield mirror

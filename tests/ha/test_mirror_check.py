@@ -64,4 +64,4 @@ def _names(ill: Verdict, fault: str) -> bool:
     """Whether the lines say what is wrong."""
     if fault == "lose":
         return any("'lose'" in line for line in ill.in_etcd)
-    return any(line.startswith("databases/1 Database(") for line in ill.in_memory)
+    return any(line.startswith("DatabasePut(database=Database(id=1,") for line in ill.in_memory)

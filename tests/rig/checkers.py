@@ -20,11 +20,10 @@ from tests.rig.store_history import ACTIVE_KEY, HA, KV, META, Change, Reigns, St
 
 _COLLECTIONS: Final = f"{META}root-coord/database/collection-info/"
 _TOMBSTONE: Final = b"\xe2\x9b\xbc"
-_MARK: Final = f"{META}root-coord/ha/mark"
-_BEACONS: Final = f"{META}root-coord/ha/beacon-"  # standbys write them, to see their mirror move
+_MARK: Final = f"{HA}mark"
 _BOUNDS: Final = (f"{KV}tso/timestamp", f"{KV}gid/idTimestamp")
 _GUARDED: Final = (
-    f"{META}root-coord/", f"{META}snapshots/", f"{HA}history/", f"{HA}leadership", *_BOUNDS
+    f"{META}root-coord/", _MARK, f"{META}snapshots/", f"{HA}history/", f"{HA}leadership", *_BOUNDS
 )  # fmt: skip
 
 
@@ -74,7 +73,7 @@ def check_guarded(store: StoreHistory) -> Iterator[str]:
     """No metadata was written while nobody held the active key."""
     reigns = Reigns(store.reigns())
     for change in store.changes:
-        guarded = change.key.startswith(_GUARDED) and not change.key.startswith(_BEACONS)
+        guarded = change.key.startswith(_GUARDED)
         if guarded and reigns.before(change.revision) is None:
             begins = reigns.begun_at(change.revision)
             if begins is None or change.key != f"{HA}leadership":

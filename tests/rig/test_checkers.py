@@ -49,13 +49,13 @@ def bound(revision: int, number: int) -> Change:
 
 GOOD = [
     *won(1, 1, A),
-    put(2, f"{META}root-coord/ha/mark", b"1"),
+    put(2, f"{HA}mark", b"1"),
     put(2, f"{HA}history/{1:020d}", b'{"cause":"first"}'),
     bound(3, 100),
     register(4, 1),
     register(5, 2),
     *won(6, 2, B),
-    put(7, f"{META}root-coord/ha/mark", b"6"),
+    put(7, f"{HA}mark", b"6"),
     put(7, f"{HA}answer-3", b'{"nonce":"n","epoch":6}'),
     put(7, f"{HA}history/{6:020d}", b'{"cause":"silent"}'),
     bound(8, 200),
@@ -109,7 +109,7 @@ PLANTED = {
         [*GOOD, put(10, f"{HA}leadership", b'{"server_id":1,"state":"held","why":"failed"}')],
         "ends a term",
     ),
-    "deposed mark": ([*GOOD, put(10, f"{META}root-coord/ha/mark", b"1")], "of epoch 1"),
+    "deposed mark": ([*GOOD, put(10, f"{HA}mark", b"1")], "of epoch 1"),
     "deposed history": ([*GOOD, put(10, f"{HA}history/{1:020d}", b"{}")], "of epoch 1"),
     "deposed answer": ([*GOOD, put(10, f"{HA}answer-3", b'{"epoch":1}')], "of epoch 1"),
     "write without the active key": (

@@ -15,7 +15,7 @@ from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
 from milvus_coord.coordinators.rootcoord.collections.effects import DdlEffects, Deadlines
 from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
-from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
+from milvus_coord.coordinators.rootcoord.metadata.image import mirrored
 from milvus_coord.coordinators.rootcoord.metadata.metadata import Metadata
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.etcd.errors import EtcdError
@@ -105,8 +105,7 @@ class FlakyEtcd(MemoryEtcd):
 
 def is_metadata(txn: Txn) -> bool:
     """Whether it writes metadata, and not only the mark of the mirror."""
-    keys = [op.key for op in txn.then if isinstance(op, Put)]
-    return any(b"/root-coord/" in key and not key.endswith(b"ha/mark") for key in keys)
+    return any(b"/root-coord/" in op.key for op in txn.then if isinstance(op, Put))
 
 
 class Numbers:
@@ -266,8 +265,7 @@ class World:
         """A new leadership, which ends the one before; all its tasks end with the block."""
         won = await self.etcd.txn(Txn((), (put(ACTIVE, b"{}"),)))
         fence = Fence(self.etcd, ACTIVE, 0, won.revision)
-        make = MetaImage.maker(self.catalog)
-        mirror = Mirror(self.etcd, self.clock, self.catalog.prefix, make)
+        mirror = Mirror(self.etcd, self.clock, mirrored(META))
         following = asyncio.create_task(mirror.run(), name="mirror")
         try:
             await mirror.catch_up(fence)

@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import gc
+import weakref
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
-from milvus_coord.etcd.errors import PermissionDenied, Unavailable
+from milvus_coord.etcd.errors import Compacted, PermissionDenied, Unavailable
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.ha.election.fence import ConditionFailed, Fence
+from milvus_coord.ha.mirror.changes import Changed
 from milvus_coord.ha.mirror.dump import MirrorDump, NotSynced, from_etcd
-from milvus_coord.ha.mirror.mirror import SLICE_KEYS, Mirror
+from milvus_coord.ha.mirror.image import SLICE_KEYS, Mirrored
+from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.model.errors import FencedOff
 from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.runtime.race import cancel_and_wait
+from testing.keys_image import KeysImage
 
 PREFIX = b"meta/room/"
 ACTIVE = b"meta/session/role"
-
-
-class Image(dict[bytes, bytes]):
-    """What is there."""
-
-    def put(self, key: bytes, value: bytes) -> None:
-        self[key] = value
-
-    def delete(self, key: bytes) -> None:
-        self.pop(key, None)
-
-    def lines(self) -> Iterator[str]:
-        return iter([f"{key!r} {value!r}" for key, value in sorted(self.items())])
+BARE, LATER = b"meta/channel", b"meta/tail/"
+PAIR = b"meta/ha/role/"
+STATUS = PAIR + b"instance-7"
+MIRRORED = Mirrored((PREFIX, LATER, BARE), PAIR, KeysImage)
 
 
 async def turns(number: int) -> None:
@@ -48,7 +44,7 @@ class World:
         self.clock = ManualClock()
         self.etcd = MemoryEtcd(self.clock)
         self.link = self.etcd.peer()
-        self.mirror: Mirror[Image] = Mirror(self.link, self.clock, PREFIX, Image)
+        self.mirror: Mirror[KeysImage] = Mirror(self.link, self.clock, MIRRORED)
 
     async def write(self, **values: str) -> int:
         ops = tuple(put(PREFIX + name.encode(), value.encode()) for name, value in values.items())
@@ -61,7 +57,7 @@ class World:
         return Fence(self.etcd, ACTIVE, lease, epoch)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Mirror[Image]]:
+    async def running(self) -> AsyncIterator[Mirror[KeysImage]]:
         task = asyncio.create_task(self.mirror.run(), name="mirror")
         try:
             yield self.mirror
@@ -217,7 +213,7 @@ async def test_a_mirror_that_starts_later_knows_the_mark(world: World) -> None:
     fence = await world.fence()
     async with world.running() as mirror:
         await mirror.catch_up(fence)
-    other: Mirror[Image] = Mirror(world.etcd.peer(), world.clock, PREFIX, Image)
+    other: Mirror[KeysImage] = Mirror(world.etcd.peer(), world.clock, MIRRORED)
     task = asyncio.create_task(other.run(), name="other")
     await other.reached(world.etcd.store.revision)
     assert other.barrier() == mirror.barrier()
@@ -229,46 +225,134 @@ async def test_the_mark_may_be_deleted_by_hand(world: World) -> None:
     async with world.running() as mirror:
         fence = await world.fence()
         await mirror.catch_up(fence)
-        gone = await world.etcd.txn(Txn((), (delete(mirror.mark_key),)))
+        gone = await world.etcd.txn(Txn((), (delete(MIRRORED.mark_key),)))
         await mirror.reached(gone.revision)
         await fence.commit(put(PREFIX + b"a", b"1"), when=(mirror.barrier(),))
 
 
-async def test_a_beacon_tells_how_far_behind_it_is(world: World) -> None:
+async def test_a_write_for_the_pair_tells_how_far_behind_it_is(world: World) -> None:
     async with world.running() as mirror:
         assert mirror.lag(1) is None, "not read yet"
         await mirror.reached(await world.write(a="1"))
-        lease = (await world.etcd.lease_grant(60)).id
 
-        async def beacon() -> int:
-            return (await world.etcd.txn(Txn((), (mirror.beacon(7, lease),)))).revision
+        async def status() -> int:
+            return (await world.etcd.txn(Txn((), (put(STATUS, b""),)))).revision
 
-        await mirror.reached(await beacon())
+        await mirror.reached(await status())
         assert mirror.lag(mirror.revision) == 0
         for _ in range(3):
-            await world.etcd.txn(Txn((), (put(b"meta/elsewhere", b""),)))
-        revision = await beacon()
+            await world.etcd.txn(Txn((), (put(b"meta/zone", b""),)))
+        revision = await status()
         await mirror.reached(revision)
         assert mirror.lag(revision) == 0, "what others wrote elsewhere is not missed"
         world.link.partition()
         await world.write(a="2")
-        revision = await beacon()
+        revision = await status()
         await turns(20)
         assert mirror.lag(revision) == 2
         world.link.heal()
         await mirror.reached(revision)
         assert mirror.lag(revision) == 0
-        assert world.seen == {"a": "2"}, "beacons are not for the image"
+        assert world.seen == {"a": "2"}, "the pair's keys are not for the image"
 
 
-async def test_beacons_go_with_their_lease(world: World) -> None:
+async def test_several_prefixes_are_one_image_and_foreign_keys_between_them_none(
+    world: World,
+) -> None:
+    for key in (BARE + b"watch/1", LATER + b"x", b"meta/field/1", b"meta/roomy", PAIR + b"paused"):
+        await world.etcd.txn(Txn((), (put(key, b"1"),)))
     async with world.running() as mirror:
-        lease = (await world.etcd.lease_grant(60)).id
-        await world.etcd.txn(Txn((), (mirror.beacon(7, lease), put(PREFIX + b"a", b"1"))))
-        await world.etcd.lease_revoke(lease)
+        await mirror.reached(await world.write(a="1"))
+        before = {BARE + b"watch/1": b"1", LATER + b"x": b"1", PREFIX + b"a": b"1"}
+        assert mirror.image == before
+        assert mirror.keys == 3
+        changed = mirror.changed
+        foreign = (put(b"meta/field/2", b"2"), put(b"meta/roomy", b"2"), delete(PAIR + b"paused"))
+        revision = (await world.etcd.txn(Txn((), foreign))).revision
+        await mirror.reached(revision)
+        assert (mirror.image, mirror.keys, mirror.changed) == (before, 3, changed)
+        revision = (await world.etcd.txn(Txn((), (put(LATER + b"x", b"2"),)))).revision
+        await mirror.reached(revision)
+        assert mirror.image[LATER + b"x"] == b"2"
+        assert mirror.sees(b"meta/field/2")
+        assert not mirror.sees(b"meta/zone")
+        assert not mirror.sees(b"meta/tail0")
+
+
+def test_prefixes_must_be_apart() -> None:
+    for one, other in ((b"m/a", b"m/ab/"), (b"m/ha/", b"m/b/"), (b"m/a", b"m/a")):
+        with pytest.raises(ValueError, match="not apart"):
+            Mirrored((one, other), b"m/ha/role/", KeysImage)
+
+
+async def test_a_reading_in_pages_that_loses_its_revision_begins_anew(world: World) -> None:
+    for number in range(5):
+        await world.write(**{f"k{number}": "1"})
+    world.link.fail_next("range", Compacted("gone", revision=9))
+    async with world.running() as mirror:
+        await turns(50)
+        assert not mirror.synced
+        world.clock.advance(1.0)
         await mirror.reached(world.etcd.store.revision)
-        assert world.seen == {"a": "1"}
-        assert mirror.keys == 1
+        assert len(world.seen) == 5
+
+
+async def test_a_replaced_image_is_freed_though_nobody_looks_for_garbage(world: World) -> None:
+    async with world.running() as mirror:
+        await mirror.reached(await world.write(a="1"))
+        old = weakref.ref(mirror.image)
+        gc.disable()
+        try:
+            world.link.partition()
+            await world.write(b="2")
+            revision = await world.write(b="3")
+            world.etcd.compact()
+            world.link.heal()
+            await mirror.reached(revision)
+            assert world.seen == {"a": "1", "b": "3"}
+            assert old() is None
+        finally:
+            gc.enable()
+
+
+async def test_a_doer_hears_which_keys_changed(world: World) -> None:
+    async with world.running() as mirror:
+        await mirror.reached(await world.write(a="1"))
+        with mirror.changes(LATER) as changes:
+            assert await changes.take() == Changed(frozenset(), everything=True)
+            taking = asyncio.create_task(changes.take(), name="taking")
+            await mirror.reached(await world.write(a="2"))
+            await turns(20)
+            assert not taking.done(), "another prefix is none of its business"
+            pair = (put(LATER + b"x", b"1"), put(LATER + b"y", b"1"))
+            await world.etcd.txn(Txn((), pair))
+            assert (await taking).keys == {LATER + b"x", LATER + b"y"}
+            assert mirror.image[LATER + b"y"] == b"1"
+            await world.etcd.txn(Txn((), (put(LATER + b"x", b"2"),)))
+            revision = (await world.etcd.txn(Txn((), (delete(LATER + b"y"),)))).revision
+            await mirror.reached(revision)
+            assert await changes.take() == Changed(
+                frozenset({LATER + b"x", LATER + b"y"}), everything=False
+            )
+        await world.etcd.txn(Txn((), (put(LATER + b"x", b"3"),)))
+        assert not mirror._listeners
+
+
+async def test_a_doer_looks_at_everything_after_a_reading(world: World) -> None:
+    with world.mirror.changes(LATER) as changes:
+        taking = asyncio.create_task(changes.take(), name="taking")
+        await turns(20)
+        assert not taking.done(), "nothing is read yet"
+        async with world.running() as mirror:
+            assert (await taking).everything
+            world.link.partition()
+            await world.etcd.txn(Txn((), (put(LATER + b"x", b"1"),)))
+            revision = await world.write(b="2")
+            world.etcd.compact()
+            world.link.heal()
+            await mirror.reached(revision)
+            assert await changes.take() == Changed(frozenset(), everything=True)
+            assert mirror.image[LATER + b"x"] == b"1"
 
 
 async def test_it_counts_keys_and_knows_since_when_it_is_the_same(world: World) -> None:
@@ -298,7 +382,7 @@ async def test_a_digest_is_of_one_moment_and_leaves_the_loop_free(world: World) 
         found = await dumping
         assert found.digest.revision == before
         assert mirror.revision > before
-        true = await from_etcd(world.etcd, PREFIX, Image, before)
+        true = await from_etcd(world.etcd, MIRRORED, before)
         assert (found.digest.digest, found.digest.keys) == (true.digest.digest, 1201)
         assert found.lines == true.lines
         assert (await MirrorDump(mirror).digest()).digest != found.digest.digest

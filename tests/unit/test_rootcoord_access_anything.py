@@ -125,6 +125,6 @@ def _layout_is_whole(world: AccessWorld) -> None:
         assert catalog.event(f"{ROOM}{key}".encode(), value) is not None, key
     outside = [kv.key for kv in world.etcd.store.range(b"", b"\xff") if ROOM.encode() not in kv.key]
     assert sorted(outside) == [
-        b"by-dev/meta/root-coord/ha/mark",
+        b"by-dev/meta/ha/rootcoord/mark",
         b"by-dev/meta/session/rootcoord",
     ]

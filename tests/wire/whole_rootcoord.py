@@ -81,7 +81,7 @@ class WholeRootCoord:
         found: Mapping[bytes, bytes] = {
             kv.key: kv.value for kv in self.etcd.store.range(b"\x00", b"\x00")
         }
-        own = (b"/ha/mark", b"/tso/timestamp", b"/gid/idTimestamp")
+        own = (b"/ha/rootcoord/mark", b"/tso/timestamp", b"/gid/idTimestamp")
         return {key: value for key, value in found.items() if not key.endswith(own)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from milvus_coord.coordinators.rootcoord import rpcs
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
-from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
+from milvus_coord.coordinators.rootcoord.metadata.image import mirrored
 from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
 from milvus_coord.coordinators.rootcoord.term import RootCoordTerm
 from milvus_coord.ha.election.term import Term
@@ -18,7 +18,7 @@ def build(context: RoleContext) -> Coordinator:
     load_client(context.queue)
     metrics = RootCoordMetrics(context.metrics)
     catalog = Catalog(context.settings.etcd.meta_root)
-    mirror = Mirror(context.etcd, context.clock, catalog.prefix, MetaImage.maker(catalog))
+    mirror = Mirror(context.etcd, context.clock, mirrored(context.settings.etcd.meta_root))
 
     def new_term(term: Term) -> RootCoordTerm:
         return RootCoordTerm(context, term, mirror, catalog, metrics)

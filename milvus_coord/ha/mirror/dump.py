@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 from milvus_coord.etcd.protocol import Etcd
-from milvus_coord.ha.mirror.mirror import Image, Mirror, make, split
+from milvus_coord.ha.mirror import records
+from milvus_coord.ha.mirror.image import Mirrored, read_image
+from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.model.errors import CoordError
 
-_SLICE_LINES: Final = 100
-"""After so many lines the event loop gets its turn: about a millisecond."""
+_SLICE_RECORDS: Final = 100
+"""After so many records the event loop gets its turn: about a millisecond."""
 
 
 class NotSynced(CoordError):
@@ -25,21 +26,25 @@ class Digest:
     """What a mirror comes to.
 
     Attributes:
-        revision: of etcd: all that was done to the prefix up to here is in it.
+        revision: of etcd: all that was done to the prefixes up to here is in it.
         changed: the image is the same since this revision.
         keys: how many keys of etcd it is made of.
-        digest: SHA-256 of its lines, each with a newline, in hex; equal for equal images.
+        digest: `records.Sum` of its records; equal for equal images of the same format.
+        format: `Mirrored.format`; "" from a version that does not tell.
+        wrong: what `Image.check` says.
     """
 
     revision: int
     changed: int
     keys: int
     digest: str
+    format: str
+    wrong: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Dump:
-    """A digest, and what it is the digest of: all lines in UTF-8, each with a newline."""
+    """A digest, and what it is the digest of: all records in UTF-8, each with a newline."""
 
     digest: Digest
     lines: bytes
@@ -68,36 +73,26 @@ class MirrorDump:
             if not mirror.synced:
                 raise NotSynced(f"{mirror!r} is being read")
             revision, changed, keys = mirror.revision, mirror.changed, mirror.keys
-            digest = await _digest(mirror.image.lines(), take)
-            return Digest(revision, changed, keys, digest)
+            wrong, found = tuple(mirror.image.check()), mirror.image.records()
+            total = await _sum(found, take)
+            return Digest(revision, changed, keys, total, mirror.mirrored.format, wrong)
 
 
-async def from_etcd(
-    etcd: Etcd, prefix: bytes, new_image: Callable[[], Image], revision: int
-) -> Dump:
-    """What a mirror of `prefix` must hold at `revision`, read anew. Raises Compacted."""
-    found = await etcd.range(prefix, revision=revision)
-    theirs, _ = split(prefix, found.kvs)
-    image = await make(new_image, theirs)
+async def from_etcd(etcd: Etcd, mirrored: Mirrored[Any], revision: int) -> Dump:
+    """What a mirror must hold at `revision`, read anew. Raises Compacted."""
+    found = await read_image(etcd, mirrored, revision)
     chunks: list[bytes] = []
-    digest = await _digest(image.lines(), chunks.append)
-    return Dump(Digest(revision, revision, len(theirs), digest), b"".join(chunks))
+    total = await _sum(found.image.records(), chunks.append)
+    digest = Digest(revision, revision, found.keys, total, mirrored.format)
+    return Dump(digest, b"".join(chunks))
 
 
-async def _digest(lines: Iterator[str], take: Callable[[bytes], None]) -> str:
-    found = hashlib.sha256()
-    chunk: list[str] = []
-    for line in lines:
-        chunk.append(line)
-        if len(chunk) == _SLICE_LINES:
-            _flush(chunk, found.update, take)
+async def _sum(found: Iterator[object], take: Callable[[bytes], None]) -> str:
+    total = records.Sum()
+    for index, record in enumerate(found, 1):
+        text = f"{records.line(record)}\n".encode()
+        total.add(text)
+        take(text)
+        if index % _SLICE_RECORDS == 0:
             await asyncio.sleep(0)
-    _flush(chunk, found.update, take)
-    return found.hexdigest()
-
-
-def _flush(chunk: list[str], *takers: Callable[[bytes], None]) -> None:
-    data = "".join(f"{line}\n" for line in chunk).encode()
-    chunk.clear()
-    for take in takers:
-        take(data)
+    return str(total)

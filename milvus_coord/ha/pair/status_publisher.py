@@ -47,7 +47,7 @@ class StatusPublisher:
         self._etcd, self._clock, self._keys, self._settings = etcd, clock, keys, settings
         self._lifecycle, self._leader, self._metrics = lifecycle, leader, metrics
         self._loop_lag_s = loop_lag_s
-        self._beacon_revision = self._due_revision = 0
+        self._said_revision = self._due_revision = 0
         self.etcd_latency = EtcdLatency(clock, metrics.wrote)
         self.rest_s = 0.0
         self.serve: ServeLease | None = None
@@ -61,7 +61,8 @@ class StatusPublisher:
     def behind(self) -> int | None:
         """How many revisions the mirror has not seen of those made before the last look.
 
-        A look is a second after a beacon. None when it is not synced, or nobody has looked yet.
+        The status that we write is in the range that the mirror follows; a second later we look
+        whether it has come back. None when it is not synced, or nobody has looked yet.
         """
         mirror = self._leader.mirror
         if mirror is None or not self._due_revision:
@@ -105,17 +106,15 @@ class StatusPublisher:
     async def _say(self, session: Session, status: InstanceStatus) -> None:
         server_id = session.record.server_id
         alive = lease_is(self._keys.instance(server_id), session.lease)
-        ops = [put(self._keys.status(server_id), status.encode(), session.lease)]
-        if (mirror := self._leader.mirror) is not None:
-            ops.append(mirror.beacon(server_id, session.lease))
-        writing = self._etcd.txn(Txn((alive,), tuple(ops)), timeout_s=WRITE_S)
+        saying = put(self._keys.status(server_id), status.encode(), session.lease)
+        writing = self._etcd.txn(Txn((alive,), (saying,)), timeout_s=WRITE_S)
         result = await self.etcd_latency.timed(writing)
-        if mirror is not None and result.succeeded:
-            self._beacon_revision = result.revision
+        if result.succeeded:
+            self._said_revision = result.revision
 
     def _measure(self, session: Session) -> None:
-        """Set the gauges; by now the mirror should have seen the last beacon."""
-        self._due_revision = self._beacon_revision
+        """Set the gauges; by now the mirror should have seen our last status."""
+        self._due_revision = self._said_revision
         self._metrics.stands(
             lease_age_ms=self._age_ms(session.renewed_at),
             serve_age_ms=self._serve_age_ms(),

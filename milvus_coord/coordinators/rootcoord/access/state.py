@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator
+from itertools import chain, starmap
 from typing import TypeVar
 
 from milvus_coord.coordinators.rootcoord.access.events import (
@@ -66,6 +67,23 @@ class AccessState:
                 self._privileges.setdefault(grantee_id, {})[privilege] = grantor
             case PrivilegeDeleted(grantee_id, privilege):
                 _drop(self._privileges, grantee_id, privilege)
+
+    def records(self) -> Iterator[AccessEvent]:
+        """The events that make this state, as at this call and in any order."""
+        mappings = [(user, role) for user, roles in self._roles_of.items() for role in roles]
+        grantees = [each for of in self._grantees.values() for each in of.items()]
+        privileges = [
+            (grantee_id, privilege, grantor)
+            for grantee_id, held in self._privileges.items()
+            for privilege, grantor in held.items()
+        ]
+        return chain(
+            map(UserPut, tuple(self._users.values())),
+            map(RolePut, tuple(self._roles)),
+            starmap(MappingPut, mappings),
+            starmap(GranteePut, grantees),
+            starmap(PrivilegePut, privileges),
+        )
 
     @property
     def user_count(self) -> int:

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from milvus_coord.coordinators.rootcoord.access.state import AccessState
-from milvus_coord.coordinators.rootcoord.metadata import lines as metadata_lines
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.events import Damaged, Mended
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
-from milvus_coord.role.shape import Mirrored
+from milvus_coord.ha.mirror.image import Mirrored
+from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.telemetry.log import log
 
 
-def mirrored(meta_root: str) -> Mirrored:
-    """What RootCoord's mirror is made of."""
+def mirrored(meta_root: str) -> Mirrored[MetaImage]:
+    """What RootCoord keeps in memory.
+
+    Mirrors of versions that knew one role wrote their marks below `root-coord/ha/`, which is no
+    key of the catalog and changes nothing.
+    """
     catalog = Catalog(meta_root)
-    return Mirrored(catalog.prefix, MetaImage.maker(catalog))
+    pair = Keys(meta_root, "rootcoord").ha
+    return Mirrored((catalog.prefix,), pair, MetaImage.maker(catalog))
 
 
 class MetaImage:
@@ -38,8 +43,11 @@ class MetaImage:
     def delete(self, key: bytes) -> None:
         self._take(key, None)
 
-    def lines(self) -> Iterator[str]:
-        return metadata_lines.lines(self.state)
+    def records(self) -> Iterator[object]:
+        return self.state.records()
+
+    def check(self) -> list[str]:
+        return self.state.check()
 
     def _take(self, key: bytes, value: bytes | None) -> None:
         event = self._catalog.event(key, value)

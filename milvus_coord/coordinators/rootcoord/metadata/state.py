@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from typing import Any
+from itertools import chain
+from typing import Any, Final
 
 from milvus_coord.coordinators.rootcoord.access.state import AccessState
 from milvus_coord.coordinators.rootcoord.metadata import events
@@ -45,24 +46,21 @@ class MetaState:
         self._dropping: set[int] = set()
         self._damaged: dict[bytes, events.Damaged] = {}
         self._damaged_collections: frozenset[int] = frozenset()
-        self._moves: dict[type, Callable[[Any], None]] = {
-            events.DatabasePut: self._database_is,
-            events.DatabaseDeleted: self._database_gone,
-            events.CollectionPut: self._collection_is,
-            events.CollectionDeleted: self._collection_gone,
-            events.PartitionPut: self._partition_is,
-            events.PartitionDeleted: self._partition_gone,
-            events.FieldPut: self._field_is,
-            events.FieldDeleted: self._field_gone,
-            events.AliasPut: self._aliases.on_is,
-            events.AliasDeleted: self._aliases.on_gone,
-            events.Damaged: self._is_damaged,
-            events.Mended: self._is_mended,
-        }
 
-    def on(self, event: object) -> None:
+    def on(self, event: Any) -> None:
         """One key was written or is gone."""
-        self._moves.get(type(event), self.access.on)(event)
+        move = _MOVES.get(type(event))
+        if move is None:
+            self.access.on(event)
+        else:
+            move(self, event)
+
+    def records(self) -> Iterator[object]:
+        """The events that make this state, and stale answers; as at this call and in any order."""
+        entries = [entry.records(id_) for id_, entry in self._entries.items()]
+        others: list[object] = [*self._aliases.records(), *self._damaged.values()]
+        others += map(events.DatabasePut, self._databases.values())
+        return chain(others, self.access.records(), chain.from_iterable(entries))
 
     def database(self, name: str) -> Database | None:
         """By name; "" is the default database."""
@@ -210,18 +208,11 @@ class MetaState:
             wrong.append(f"names are {self._names.contents()}, by record {names.contents()}")
         if not self._dropping <= self._entries.keys():
             wrong.append(f"of {self._dropping} with dropping partitions some are unknown")
-        if set(self._database_names) != {each.name for each in self._databases.values()}:
+        if self._database_names != self._by_name():
             wrong.append(f"databases are {self._databases}, by name {self._database_names}")
-        return wrong
-
-    def story(self) -> str:
-        """One line for a human."""
-        unfinished = [f"{each.id} {each.state.name}" for each in self.unfinished()]
-        return (
-            f"{len(self._databases)} databases, {self.count()} collections, "
-            f"{len(self._aliases)} aliases, unfinished: {unfinished or 'none'}, "
-            f"damaged: {[each.key.decode(errors='replace') for each in self.damaged] or 'none'}"
-        )
+        if self._damaged_collections != (of := self._of_damaged()):
+            wrong.append(f"collections {self._damaged_collections} are damaged, by record {of}")
+        return [*wrong, *self.access.check()]
 
     def _database_is(self, event: events.DatabasePut) -> None:
         self._databases[event.database.id] = event.database
@@ -232,9 +223,11 @@ class MetaState:
         self._index_databases()
 
     def _index_databases(self) -> None:
+        self._database_names = self._by_name()
+
+    def _by_name(self) -> dict[str, Database]:
         # Of two of one name, which there should not be, the younger counts, as in Go 2.2.16.
-        by_id = sorted(self._databases.items())
-        self._database_names = {database.name: database for _, database in by_id}
+        return {database.name: database for _, database in sorted(self._databases.items())}
 
     def _collection_is(self, event: events.CollectionPut) -> None:
         entry = self._entry(event.collection.id)
@@ -287,7 +280,10 @@ class MetaState:
             self._index_damaged()
 
     def _index_damaged(self) -> None:
-        self._damaged_collections = frozenset(
+        self._damaged_collections = self._of_damaged()
+
+    def _of_damaged(self) -> frozenset[int]:
+        return frozenset(
             each.gone.collection_id
             for each in self._damaged.values()
             if isinstance(each.gone, (events.FieldDeleted, events.PartitionDeleted))
@@ -303,3 +299,19 @@ class MetaState:
         if entry.empty:
             del self._entries[collection_id]
             self._dropping.discard(collection_id)
+
+
+_MOVES: Final[dict[type, Callable[[MetaState, Any], None]]] = {
+    events.DatabasePut: MetaState._database_is,
+    events.DatabaseDeleted: MetaState._database_gone,
+    events.CollectionPut: MetaState._collection_is,
+    events.CollectionDeleted: MetaState._collection_gone,
+    events.PartitionPut: MetaState._partition_is,
+    events.PartitionDeleted: MetaState._partition_gone,
+    events.FieldPut: MetaState._field_is,
+    events.FieldDeleted: MetaState._field_gone,
+    events.AliasPut: lambda state, event: state._aliases.on_is(event),
+    events.AliasDeleted: lambda state, event: state._aliases.on_gone(event),
+    events.Damaged: MetaState._is_damaged,
+    events.Mended: MetaState._is_mended,
+}

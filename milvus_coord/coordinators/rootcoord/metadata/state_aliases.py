@@ -38,15 +38,34 @@ class Aliases:
                 if any(record.home is not AliasHome.DATABASE for record in records):
                     yield records
 
+    def records(self) -> list[AliasPut]:
+        """The records of every home."""
+        return [
+            record
+            for names in self._records.values()
+            for records in names.values()
+            for record in records
+        ]
+
     def check(self) -> list[str]:
         """What contradicts itself; empty."""
-        counting = {
-            (records[-1].alias.collection_id, database_id, name)
-            for database_id, names in self._records.items()
-            for name, records in names.items()
-        }
-        indexed = {(key, *place) for key, places in self._names.items() for place in places}
-        return [f"alias {item} is indexed wrongly" for item in sorted(counting ^ indexed)]
+        wrong: list[str] = []
+        counting: dict[int, list[tuple[int, str]]] = {}
+        for database_id, names in self._records.items():
+            for name, records in names.items():
+                if not records:
+                    wrong.append(f"alias {name} is kept though nothing is known of it")
+                    continue
+                places = counting.setdefault(records[-1].alias.collection_id, [])
+                places.append((database_id, name))
+                if list(records) != sorted(records, key=lambda record: record.home):
+                    wrong.append(f"of alias {name} the records are in disorder: {records}")
+        return wrong + [
+            f"aliases of collection {id_} are {sorted(counting.get(id_, ()))}, by index "
+            f"{self._names.get(id_)}"
+            for id_ in counting.keys() | self._names.keys()
+            if tuple(sorted(counting.get(id_, ()))) != self._names.get(id_)
+        ]
 
     def __len__(self) -> int:
         return sum(len(names) for names in self._records.values())

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import chain
 from typing import Any, TypeVar
 
-from milvus_coord.coordinators.rootcoord.metadata.events import CollectionPut
+from milvus_coord.coordinators.rootcoord.metadata.events import (
+    CollectionPut,
+    FieldPut,
+    PartitionPut,
+)
 from milvus_coord.model.collection import Collection, Partition, PartitionState
 from milvus_coord.model.schema import FIRST_FIELD_ID, Field
 
@@ -42,15 +47,14 @@ class CollectionEntry:
     @property
     def whole(self) -> Collection | None:
         """The collection with its fields, those of users by id, then the system's."""
-        if self._whole is None and self._records:
-            record = self._records[-1].collection
-            self._whole = record if self.old_layout else replace(record, fields=self._fields)
+        if self._whole is None:
+            self._whole = _put_together(self._records, self._fields)
         return self._whole
 
     @property
     def partitions(self) -> tuple[Partition, ...]:
         """In any state, by id."""
-        old = self.old_layout
+        old = _old_layout(self._records)
         return old.partitions if old else self._partitions
 
     @property
@@ -66,9 +70,13 @@ class CollectionEntry:
     @property
     def old_layout(self) -> CollectionPut | None:
         """The record, if it is of the kind that holds fields and partitions itself."""
-        if self._records and self._records[-1].collection.fields:
-            return self._records[-1]
-        return None
+        return _old_layout(self._records)
+
+    def records(self, collection_id: int) -> Iterator[object]:
+        """The events that make it, as at this call, and what is wrong with its order or `whole`."""
+        fields = (FieldPut(collection_id, field) for field in self._fields)
+        wrong = _wrong(self._whole, self._records, self._fields, self._partitions)
+        return chain(self._records, fields, map(PartitionPut, self._partitions), wrong)
 
     def put_record(self, record: CollectionPut) -> None:
         self._whole = None
@@ -91,6 +99,37 @@ class CollectionEntry:
 
     def drop_partition(self, partition_id: int) -> None:
         self._partitions = _without(self._partitions, partition_id, _partition_id)
+
+
+def _old_layout(records: tuple[CollectionPut, ...]) -> CollectionPut | None:
+    return records[-1] if records and records[-1].collection.fields else None
+
+
+def _put_together(
+    records: tuple[CollectionPut, ...], fields: tuple[Field, ...]
+) -> Collection | None:
+    if not records:
+        return None
+    record = records[-1].collection
+    return record if _old_layout(records) else replace(record, fields=fields)
+
+
+def _wrong(
+    whole: Collection | None,
+    records: tuple[CollectionPut, ...],
+    fields: tuple[Field, ...],
+    partitions: tuple[Partition, ...],
+) -> Iterator[object]:
+    """Costs too much to be a part of `MetaState.check`: it is looked at record by record."""
+    if whole is not None and whole != _put_together(records, fields):
+        yield "stale", whole
+    for kind, found in (
+        ("records", [_database_id(record) for record in records]),
+        ("fields", [field_order(field) for field in fields]),
+        ("partitions", [_partition_id(partition) for partition in partitions]),
+    ):
+        if found != sorted(found):
+            yield "in disorder", kind, tuple(found)
 
 
 def _with(items: tuple[T, ...], item: T, order: Callable[[T], Any]) -> tuple[T, ...]:
