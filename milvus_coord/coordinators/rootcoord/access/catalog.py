@@ -20,7 +20,7 @@ from typing import Final, TypeAlias
 
 from milvus_coord.coordinators.rootcoord.access import events
 from milvus_coord.coordinators.rootcoord.access.events import AccessEvent
-from milvus_coord.etcd.txn import Compare, Op, delete, put, value_is, version_is
+from milvus_coord.etcd.txn import Op, delete, put
 from milvus_coord.model.access import Grantee, User
 from milvus_coord.model.errors import BadValue
 
@@ -121,18 +121,6 @@ class AccessCatalog:
     def revoke(self, grantee_id: str, privilege: str) -> Transactions:
         """The privilege is not held under the id; as in Go the grantee keeps its place."""
         return [(delete(self._key("grantee-id", grantee_id, privilege)),)]
-
-    def no_user(self, name: str) -> Compare:
-        """The condition that there is no such user."""
-        return version_is(self._key("users", name), 0)
-
-    def no_role(self, name: str) -> Compare:
-        """The condition that there is no such role."""
-        return version_is(self._key("roles", name), 0)
-
-    def is_role(self, name: str) -> Compare:
-        """The condition that there is such a role."""
-        return value_is(self._key("roles", name), b"")
 
     def _key(self, *names: str) -> bytes:
         return self.prefix + "/".join(names).encode()

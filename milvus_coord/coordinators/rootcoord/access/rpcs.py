@@ -17,7 +17,7 @@ from milvus_coord.coordinators.rootcoord.access.rules_queries import (
     select_users,
 )
 from milvus_coord.coordinators.rootcoord.access.work import Access
-from milvus_coord.model.access import Grant
+from milvus_coord.model.access import Grant, PolicyOp
 from milvus_coord.model.errors import Refused
 from milvus_coord.pb.milvus.proto import internal, milvus, rootcoord
 from milvus_coord.pb.milvus.proto.common import ErrorCode, Status
@@ -28,8 +28,8 @@ from milvus_coord.wire.descriptors import message_class
 from milvus_coord.wire.requests import UpbRequest
 from milvus_coord.wire.status import ok
 
-_GRANT: Final = 0
-_REVOKE: Final = 1
+_OPERATIONS: Final = {0: PolicyOp.GRANT, 1: PolicyOp.REVOKE}
+"""Numbers of `milvus.proto.milvus.OperatePrivilegeType`."""
 
 
 class AccessRpcs(RpcFamily):
@@ -112,14 +112,13 @@ class AccessRpcs(RpcFamily):
 
     @answers(code=ErrorCode.OperatePrivilegeFailure)
     async def operate_privilege(self, request: UpbRequest) -> Status:
-        operation = request.type
-        if operation not in (_GRANT, _REVOKE):
+        operation = _OPERATIONS.get(request.type)
+        if operation is None:
             raise Refused(
-                f"invalid operate privilege type, current type: {operation},"
+                f"invalid operate privilege type, current type: {request.type},"
                 " valid value: [Grant, Revoke]"
             )
-        wanted = _wanted(request)
-        await (self._access.grant if operation == _GRANT else self._access.revoke)(wanted)
+        await self._access.operate_privilege(_wanted(request), operation)
         return ok()
 
     @answers(code=ErrorCode.SelectGrantFailure)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Protocol
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias
 
 from milvus_coord.coordinators.rootcoord.access import rules_privileges as privileges
 from milvus_coord.coordinators.rootcoord.access.catalog import (
@@ -15,6 +14,7 @@ from milvus_coord.coordinators.rootcoord.access.catalog import (
     new_grantee_id,
     together,
 )
+from milvus_coord.coordinators.rootcoord.access.locks import AccessLocks
 from milvus_coord.coordinators.rootcoord.access.rules_privileges import (
     GrantWanted,
     check_new_name,
@@ -22,34 +22,14 @@ from milvus_coord.coordinators.rootcoord.access.rules_privileges import (
     is_blank,
 )
 from milvus_coord.coordinators.rootcoord.access.state import AccessState
-from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
-from milvus_coord.etcd.txn import Op
+from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.model.access import ANY, Grantee, PolicyOp, User, policy
 from milvus_coord.model.database import DEFAULT_DATABASE
-from milvus_coord.model.errors import CoordError, NotFound, NotServing, Refused
+from milvus_coord.model.errors import CoordError, NotFound, Refused
 from milvus_coord.role.tasks.jobs import Jobs
-from milvus_coord.runtime.locks import KeyedLocks
 from milvus_coord.telemetry.log import log
 
-
-class Store(Protocol):
-    """Who holds the metadata of this term."""
-
-    @property
-    def state(self) -> MetaState:
-        """What is stored as far as we know; to be asked anew after every await."""
-
-    @property
-    def current(self) -> MetaState:
-        """What is stored right now. Raises NotServing without the serve lease."""
-
-    async def write(
-        self, transactions: Sequence[tuple[Op, ...]], *, applied: Callable[[MetaState], bool]
-    ) -> None:
-        """Write in order and return when `state` shows it.
-
-        `applied` decides where etcd does not say what became of it. Raises CoordError.
-        """
+P = ParamSpec("P")
 
 
 class Proxies(Protocol):
@@ -73,6 +53,22 @@ class AccessLimits:
     max_roles: int = 10  # proxy.maxRoleNum, `admin` and `public` count
 
 
+Method: TypeAlias = "Callable[Concatenate[Access, P], Coroutine[Any, Any, None]]"
+
+
+def statement(name: str) -> Callable[[Method[P]], Method[P]]:
+    """Run the method as a job called `name`, which goes on when its caller has hung up."""
+
+    def as_job(method: Method[P]) -> Method[P]:
+        @wraps(method)
+        async def run(self: Access, /, *args: P.args, **kwargs: P.kwargs) -> None:
+            await self.jobs.run(name, method(self, *args, **kwargs))
+
+        return run
+
+    return as_job
+
+
 class Access:
     """One term's changes, one at a time, each checked against all that were made before.
 
@@ -89,11 +85,8 @@ class Access:
         limits: AccessLimits,
     ) -> None:
         self._store, self._catalog = store, catalog
-        self._jobs, self._proxies, self._limits = jobs, proxies, limits
-        self._writing = asyncio.Lock()
-        # While one of them changes a password and tells the proxies, no other may: the proxies
-        # would end up with the older one, or with that of a user who is gone.
-        self._passwords: KeyedLocks[str] = KeyedLocks()
+        self.jobs, self._proxies, self._limits = jobs, proxies, limits
+        self._locks = AccessLocks()
 
     @property
     def state(self) -> AccessState:
@@ -109,51 +102,14 @@ class Access:
             raise CoordError(f"unmarshal credential info err:the record of {name} is damaged")
         return user.password_hash
 
+    @statement("CreateCredential")
     async def create_user(self, name: str, password_hash: str, sha256_password: str) -> None:
         """Add a user; that a proxy could not be told is no failure, it will ask."""
-        await self._jobs.run(
-            "CreateCredential", self._create_user(User(name, password_hash), sha256_password)
-        )
-
-    async def update_user(self, name: str, password_hash: str, sha256_password: str) -> None:
-        """Set a user's password, as in Go also that of a user who is not there yet."""
-        await self._jobs.run(
-            "UpdateCredential", self._update_user(User(name, password_hash), sha256_password)
-        )
-
-    async def delete_user(self, name: str) -> None:
-        """Take a user and his roles away; fine when he is not there."""
-        await self._jobs.run("DeleteCredential", self._delete_user(name))
-
-    async def create_role(self, name: str) -> None:
-        """Add a role."""
-        await self._jobs.run("CreateRole", self._create_role(name))
-
-    async def drop_role(self, name: str) -> None:
-        """Take a role away, also from its users.
-
-        As in Go, privileges in the database `default` must be revoked first. Those in others stay,
-        and a new role of this name will have them.
-        """
-        await self._jobs.run("DropRole", self._drop_role(name))
-
-    async def operate_user_role(self, user: str, role: str, operation: int) -> None:
-        """Give a user a role (0) or take it away (1); fine when that is so already."""
-        await self._jobs.run("OperateUserRole", self._operate_user_role(user, role, operation))
-
-    async def grant(self, wanted: GrantWanted) -> None:
-        """Let a role do something; fine when it may already."""
-        await self._jobs.run("OperatePrivilege", self._change(wanted, PolicyOp.GRANT))
-
-    async def revoke(self, wanted: GrantWanted) -> None:
-        """Let a role do something no more; fine when it may not anyway."""
-        await self._jobs.run("OperatePrivilege", self._change(wanted, PolicyOp.REVOKE))
-
-    async def _create_user(self, user: User, sha256_password: str) -> None:
+        user = User(name, password_hash)
         if not user.name:
             raise Refused("username is empty")
-        async with self._passwords.hold(user.name):
-            async with self._alone():
+        async with self._locks.password_of(name) as held:
+            async with held.changing():
                 if self.state.user_count >= self._limits.max_users:
                     raise Refused(
                         "unable to add user because the number of users has reached the limit"
@@ -167,11 +123,14 @@ class Access:
             except CoordError as error:
                 log.warn("proxies not told of the new user", username=user.name, error=str(error))
 
-    async def _update_user(self, user: User, sha256_password: str) -> None:
+    @statement("UpdateCredential")
+    async def update_user(self, name: str, password_hash: str, sha256_password: str) -> None:
+        """Set a user's password, as in Go also that of a user who is not there yet."""
+        user = User(name, password_hash)
         if not user.name:
             raise Refused("username is empty")
-        async with self._passwords.hold(user.name):
-            async with self._alone():
+        async with self._locks.password_of(name) as held:
+            async with held.changing():
                 await self._put_user(user)
             log.info("password changed", username=user.name)
             await self._tell_password(user.name, sha256_password)
@@ -196,11 +155,13 @@ class Access:
             self._proxies.invalidate_credential_later(user.name)
             raise
 
-    async def _delete_user(self, name: str) -> None:
+    @statement("DeleteCredential")
+    async def delete_user(self, name: str) -> None:
+        """Take a user and his roles away, if he is there."""
         failed = "fail to execute task when deleting the user"
         if is_blank(name):
             raise Refused(failed)
-        async with self._passwords.hold(name), self._alone(failed, username=name):
+        async with self._locks.password_of(name) as held, held.changing(failed, username=name):
             try:
                 if self.state.has_user(name) or self.state.roles_of(name):
                     await self._write(
@@ -212,10 +173,12 @@ class Access:
                 self._proxies.invalidate_credential_later(name)
             self._tell(PolicyOp.DELETE_USER, name)
 
-    async def _create_role(self, name: str) -> None:
+    @statement("CreateRole")
+    async def create_role(self, name: str) -> None:
+        """Add a role."""
         if is_blank(name):
             raise Refused("the role name in the role info is empty")
-        async with self._alone():
+        async with self._locks.changing():
             if self.state.role_count >= self._limits.max_roles:
                 raise Refused(
                     "unable to create role because the number of roles has reached the limit"
@@ -226,8 +189,14 @@ class Access:
             await self._write(self._catalog.create_role(name), lambda access: access.has_role(name))
             log.info("role created", role=name)
 
-    async def _drop_role(self, name: str) -> None:
-        async with self._alone("fail to execute task when dropping the role", role=name):
+    @statement("DropRole")
+    async def drop_role(self, name: str) -> None:
+        """Take a role away, also from its users.
+
+        As in Go, privileges in the database `default` must be revoked first. Those in others stay,
+        and a new role of this name will have them.
+        """
+        async with self._locks.changing("fail to execute task when dropping the role", role=name):
             if not self.state.has_role(name):
                 raise Refused(privileges.NO_ROLE)
             if any(g.grantee.db_name == DEFAULT_DATABASE for g in self.state.grants_of(name)):
@@ -242,9 +211,11 @@ class Access:
             log.info("role dropped", role=name)
             self._tell(PolicyOp.DROP_ROLE, name)
 
-    async def _operate_user_role(self, user: str, role: str, operation: int) -> None:
+    @statement("OperateUserRole")
+    async def operate_user_role(self, user: str, role: str, operation: int) -> None:
+        """Give a user a role (0) or take it away (1), if that is not so already."""
         failed = "fail to execute task when operate the user and role"
-        async with self._alone(failed, username=user, role=role):
+        async with self._locks.changing(failed, username=user, role=role):
             if not self.state.has_role(role):
                 raise Refused(privileges.NO_ROLE)
             if operation != 1 and not self.state.has_user(user):
@@ -276,9 +247,11 @@ class Access:
         )
         log.info("user removed from role", username=user, role=role)
 
-    async def _change(self, wanted: GrantWanted, operation: PolicyOp) -> None:
+    @statement("OperatePrivilege")
+    async def operate_privilege(self, wanted: GrantWanted, operation: PolicyOp) -> None:
+        """Let a role do something (GRANT) or not any more (REVOKE), if that is not so already."""
         failed = "fail to execute task when operating the privilege"
-        async with self._alone(failed, role=wanted.role):
+        async with self._locks.changing(failed, role=wanted.role):
             reason = privileges.why_not(wanted, self.state)
             if reason is not None:
                 raise Refused(reason)
@@ -322,20 +295,6 @@ class Access:
             lambda access: not access.has_privilege(grantee_id, privilege),
         )
         log.info("privilege revoked", to=grantee.path, privilege=privilege)
-
-    @asynccontextmanager
-    async def _alone(self, failed: str = "", **about: object) -> AsyncIterator[None]:
-        """No other change is made meanwhile. `failed` is what Go says of all trouble in etcd."""
-        async with self._writing:
-            try:
-                yield
-            except (NotServing, Refused):
-                raise
-            except CoordError as error:
-                if not failed:
-                    raise
-                log.warn(failed, error=str(error), **about)
-                raise CoordError(failed) from error
 
     async def _write(
         self, transactions: Transactions, applied: Callable[[AccessState], bool]
