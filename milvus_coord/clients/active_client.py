@@ -22,6 +22,10 @@ Reply = TypeVar("Reply")
 _FIRST_PAUSE_S: Final = 0.05
 _PAUSE_MAX_S: Final = 1.0
 _LOOK_EVERY_S: Final = 2.0
+
+_ATTEMPT_MIN_S: Final = 0.05
+"""A repeat with less time than this only leaves open whether it was seen."""
+
 _MISDIRECTED: Final = ("server ID mismatch", "cross cluster routing")
 
 
@@ -116,7 +120,7 @@ class ActiveClient:
                         told = failed
                 self._active.doubt()
                 pause_s = backoff.next()
-                over = self._active.closed or until_s - now_s() <= pause_s
+                over = self._active.closed or until_s - now_s() <= pause_s + _ATTEMPT_MIN_S
                 if over or not (repeatable or unseen):
                     text = f"{self.role} {method}: {told}"
                     raise CallError(text, unseen=unseen) from told.__cause__

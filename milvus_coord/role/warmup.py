@@ -18,7 +18,7 @@ import betterproto
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from milvus_coord.rpc.http2.client_connection import KeepAlive, PeerConnection
+from milvus_coord.rpc.http2.client_connection import ClientConnection, KeepAlive
 from milvus_coord.rpc.http2.unary import RpcError, framed, request_headers, timeout_header
 from milvus_coord.rpc.server.server import RpcServer
 from milvus_coord.wire.codec import WireCodec
@@ -43,7 +43,7 @@ async def warm_up_calls(server: RpcServer, methods: Iterable[str]) -> None:
     ours, theirs = socket.socketpair()
     await server.adopt(ours)
     _, client = await asyncio.get_running_loop().create_unix_connection(
-        lambda: PeerConnection(_NOBODY, KeepAlive(), lambda _: None), sock=theirs
+        lambda: ClientConnection(_NOBODY, KeepAlive(), lambda _: None), sock=theirs
     )
     try:
         for method in methods:

@@ -138,10 +138,9 @@ async def test_a_follower_that_is_gone_costs_nothing(
                 if gone == "leaves":
                     return
                 if gone == "is lost":
-                    assert beats._line is not None
-                    assert beats._line._transport is not None
-                    beats._line._transport.abort()
-                    with pytest.raises(BeatsEnded, match="connection closed"):
+                    assert beats._reader is not None
+                    beats._reader._connection._transport.abort()
+                    with pytest.raises(BeatsEnded, match="connection lost"):
                         await listen(beats)
                     return
                 seen.set()
@@ -279,11 +278,11 @@ async def test_a_reader_that_is_late_hears_what_was_said_before_the_end(
 ) -> None:
     server, address = served
     async with follow(address) as beats:
-        assert beats._line is not None
-        line = beats._line
-        await eventually(lambda: len(line._beats) >= 5)
+        assert beats._reader is not None
+        reader = beats._reader
+        await eventually(lambda: len(reader._beats) >= 5)
         await server.abort(reason="deposed")
-        await eventually(lambda: line._end is not None)
+        await eventually(lambda: reader._end is not None)
         epochs = [(await beats.next()).epoch for _ in range(5)]
         assert epochs == [0, 1, 2, 3, 4]
         with pytest.raises(BeatsEnded, match="deposed"):

@@ -9,8 +9,9 @@ import ssl
 from types import TracebackType
 from typing import Final, Self
 
-from milvus_coord.rpc.heartbeat.connection import BeatLine
 from milvus_coord.rpc.heartbeat.message import Beat, BeatsEnded, BeatsRefused, BeatsUnreachable
+from milvus_coord.rpc.heartbeat.reader import BeatReader
+from milvus_coord.rpc.http2.client_connection import ClientConnection
 
 __all__ = ["BeatStream", "BeatsEnded", "BeatsRefused", "BeatsUnreachable"]
 
@@ -48,14 +49,14 @@ class BeatStream:
         self._tls, self._connect_timeout_s = tls, connect_timeout_s
         self._every_ms = 0 if every_s is None else max(1, round(every_s * 1000))
         self._server_id = server_id
-        self._line: BeatLine | None = None
+        self._reader: BeatReader | None = None
 
     async def __aenter__(self) -> Self:
-        line: BeatLine | None = None
+        reader: BeatReader | None = None
         try:
             async with asyncio.timeout(self._connect_timeout_s):
-                line = await self._connect()
-                await line.begun()
+                reader = await self._connect()
+                await reader.begun()
         except TimeoutError as error:
             raise BeatsUnreachable(
                 f"{self._address}: no beat within {self._connect_timeout_s} s"
@@ -63,10 +64,10 @@ class BeatStream:
         except BeatsEnded as error:  # before it began
             raise BeatsUnreachable(str(error)) from error
         else:
-            self._line = line
+            self._reader = reader
         finally:
-            if line is not None and self._line is None:
-                line.close()
+            if reader is not None and self._reader is None:
+                reader.close()
         return self
 
     async def __aexit__(
@@ -75,16 +76,16 @@ class BeatStream:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._line is not None:
-            self._line.close()
+        if self._reader is not None:
+            self._reader.close()
 
     async def next(self) -> Beat:
         """The next beat, however long it takes. Raises BeatsEnded, and then ever again."""
-        if self._line is None:
+        if self._reader is None:
             raise RuntimeError("a BeatStream is read inside its `async with` block")
-        return await self._line.next()
+        return await self._reader.next()
 
-    async def _connect(self) -> BeatLine:
+    async def _connect(self) -> BeatReader:
         refusal = trouble = None
         for host in await self._hosts():
             try:
@@ -97,15 +98,17 @@ class BeatStream:
             raise BeatsUnreachable(f"{self._address}: {trouble}") from trouble
         raise BeatsRefused(f"{self._address}: {refusal}") from refusal
 
-    async def _connect_to(self, host: str) -> BeatLine:
-        _, line = await asyncio.get_running_loop().create_connection(
-            lambda: BeatLine(self._address, self._server_id, self._every_ms, tls=bool(self._tls)),
+    async def _connect_to(self, host: str) -> BeatReader:
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: ClientConnection(self._address, keep_alive=None),
             host,
             self._port,
             ssl=self._tls,
             server_hostname=self._host if self._tls else None,
         )
-        return line
+        return BeatReader(
+            connection, self._address, self._server_id, self._every_ms, tls=bool(self._tls)
+        )
 
     async def _hosts(self) -> list[str]:
         """One address after the other, so that a refusal of all is told from other trouble."""

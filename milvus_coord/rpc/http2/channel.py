@@ -12,7 +12,7 @@ from grpclib.encoding.base import CodecBase
 from grpclib.exceptions import GRPCError
 from h2.exceptions import H2Error
 
-from milvus_coord.rpc.http2.client_connection import KeepAlive, PeerConnection
+from milvus_coord.rpc.http2.client_connection import ClientConnection, KeepAlive
 from milvus_coord.rpc.http2.unary import (
     Answer,
     Headers,
@@ -74,8 +74,8 @@ class Channel:
         self._headers: dict[str, Headers] = {}
         self._connecting = asyncio.Lock()
         self._failure: tuple[int, OSError] = (0, OSError())
-        self._connection: PeerConnection | None = None
-        self._open: set[PeerConnection] = set()
+        self._connection: ClientConnection | None = None
+        self._open: set[ClientConnection] = set()
         self._closed = False
 
     async def unary(
@@ -117,7 +117,7 @@ class Channel:
         text = str(error) or type(error).__name__
         return RpcError(self.address, Status.UNAVAILABLE, text, unseen=True)
 
-    async def _connected(self) -> PeerConnection:
+    async def _connected(self) -> ClientConnection:
         """The connection, made if need be; raises OSError. Those who wait share one failure."""
         connection = self._connection
         if connection is not None and connection.usable:
@@ -138,12 +138,12 @@ class Channel:
                 raise
             return self._connection
 
-    async def _connect(self) -> PeerConnection:
+    async def _connect(self) -> ClientConnection:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(self._connect_timeout_s) as limit:
                 _, connection = await loop.create_connection(
-                    lambda: PeerConnection(self.address, self._keep_alive, self._open.discard),
+                    lambda: ClientConnection(self.address, self._keep_alive, self._open.discard),
                     self._host,
                     self._port,
                     ssl=self._tls,

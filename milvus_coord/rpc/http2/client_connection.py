@@ -1,4 +1,4 @@
-"""The client's end of an HTTP/2 connection: unary calls, GOAWAY, keepalive."""
+"""The client's end of an HTTP/2 connection: calls, GOAWAY, keepalive."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from h2.exceptions import H2Error
 from h2.settings import SettingCodes, Settings
 
 from milvus_coord.rpc.http2.header_cache import LiteralEncoder
-from milvus_coord.rpc.http2.unary import REPLY_MAX_BYTES, Answer, Headers, RpcError, header_map
+from milvus_coord.rpc.http2.stream import ClientStream, UnaryCall
+from milvus_coord.rpc.http2.unary import Answer, Headers, RpcError, header_map
 from milvus_coord.runtime.signal import Signal
 from milvus_coord.telemetry.log import log
 
@@ -58,40 +59,33 @@ class _Session(H2Connection):
         return result
 
 
-class _Call:
-    """A call in flight; `done` is resolved when the answer is complete, or fails with RpcError."""
-
-    __slots__ = ("answer", "done")
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.answer = Answer()
-        self.done: asyncio.Future[None] = loop.create_future()
-
-    def finish(self) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
-
-    def fail(self, error: RpcError) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
-            self.done.exception()  # its caller may be gone
+def _nobody_told(_: ClientConnection) -> None:
+    """Nobody wants to know."""
 
 
-class PeerConnection(asyncio.Protocol):
+class ClientConnection(asyncio.Protocol):
     """Calls run on it side by side. An answer that came complete survives whatever comes behind.
 
     `usable` ends with the first GOAWAY, or with the connection; calls that the server has accepted
-    before may still finish. `lost` is called once it is gone.
+    before may still finish.
+
+    Args:
+        address: of the peer, for texts.
+        keep_alive: when to give a silent peer up; None: never.
+        lost: called once the connection is gone.
     """
 
     def __init__(
-        self, address: str, keep_alive: KeepAlive, lost: Callable[[PeerConnection], None]
+        self,
+        address: str,
+        keep_alive: KeepAlive | None,
+        lost: Callable[[ClientConnection], None] = _nobody_told,
     ) -> None:
         self._address, self._keep_alive, self._lost = address, keep_alive, lost
         self._loop = asyncio.get_running_loop()
         self._session = _Session(_H2_CONFIG)
         self._session.encoder = cast(Any, LiteralEncoder())
-        self._calls: dict[int, _Call] = {}
+        self._streams: dict[int, ClientStream] = {}
         self._changed = Signal()
         self._writable, self._flushing = True, False
         self._heard_s = self._pinged_s = self._loop.time()
@@ -104,24 +98,34 @@ class PeerConnection(asyncio.Protocol):
 
         Cancelling it tells the server to give up.
         """
-        session, call = self._session, _Call(self._loop)
+        call = UnaryCall(self._address, self._loop)
         await self._room()
-        stream_id = session.get_next_available_stream_id()
-        session.send_headers(stream_id, headers)
-        self._calls[stream_id] = call
-        if stream_id >= _STREAM_ID_LAST:
-            self.usable = False
+        stream_id = self._open(headers, call)
         try:
             await self._send(stream_id, call, message)
             await call.done
         finally:
-            del self._calls[stream_id]
+            del self._streams[stream_id]
             self._leave(stream_id)
         return call.answer
 
+    def start(self, headers: Headers, message: bytes, stream: ClientStream) -> None:
+        """Send one small request on a new connection; `stream` takes what comes until the end."""
+        if not self.usable:
+            stream.fail(self._unavailable("the connection has ended", unseen=True))
+            return
+        stream_id = self._open(headers, stream)
+        self._session.send_data(stream_id, message, end_stream=True)
+        self._flush()
+
+    def abort(self, reason: str) -> None:
+        """Drop the connection without sending what is still to be sent; calls in flight fail."""
+        self._fail(reason)
+        self._transport.abort()
+
     def close(self, reason: str = "the channel was closed") -> None:
         """Drop the connection; calls in flight fail."""
-        self._fail(Status.UNAVAILABLE, reason)
+        self._fail(reason)
         self._transport.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -138,14 +142,15 @@ class PeerConnection(asyncio.Protocol):
         session.increment_flow_control_window(_WINDOW_BYTES - _DEFAULT_WINDOW_BYTES)
         self._flush()
         self.usable = True
-        self._schedule(self._keep_alive.time_s)
+        if self._keep_alive is not None:
+            self._schedule(self._keep_alive, self._keep_alive.time_s)
 
     def data_received(self, data: bytes) -> None:
         answered = self._pinged_s > self._heard_s
         self._heard_s = self._loop.time()
-        if answered and self._timer is not None:
+        if answered and self._timer is not None and self._keep_alive is not None:
             self._timer.cancel()
-            self._schedule(self._keep_alive.time_s)
+            self._schedule(self._keep_alive, self._keep_alive.time_s)
         try:
             for event in self._session.receive_data(data):
                 self._on(event)
@@ -153,13 +158,13 @@ class PeerConnection(asyncio.Protocol):
         except Exception as error:
             log.debug("closing a connection to a peer that breaks HTTP/2", peer=self._address)
             self._write()  # h2 has put a GOAWAY that says why
-            self._fail(Status.UNAVAILABLE, f"protocol error: {error}")
+            self._fail(f"protocol error: {error}")
             self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._fail(Status.UNAVAILABLE, f"connection lost: {exc}" if exc else "connection lost")
+        self._fail(f"connection lost: {exc}" if exc else "connection lost")
         self._lost(self)
 
     def pause_writing(self) -> None:
@@ -177,12 +182,20 @@ class PeerConnection(asyncio.Protocol):
             if self._writable and session.open_outbound_streams < streams_max:
                 return
             await self._changed.wait()
-        raise RpcError(self._address, Status.UNAVAILABLE, "the connection has ended", unseen=True)
+        raise self._unavailable("the connection has ended", unseen=True)
 
-    async def _send(self, stream_id: int, call: _Call, message: bytes) -> None:
+    def _open(self, headers: Headers, stream: ClientStream) -> int:
+        stream_id = self._session.get_next_available_stream_id()
+        self._session.send_headers(stream_id, headers)
+        self._streams[stream_id] = stream
+        if stream_id >= _STREAM_ID_LAST:
+            self.usable = False
+        return stream_id
+
+    async def _send(self, stream_id: int, stream: ClientStream, message: bytes) -> None:
         """Send `message` as far as the peer takes it; stop when the call is over."""
         session, sent, size = self._session, 0, len(message)
-        while not call.done.done():
+        while not stream.ended:
             room = self._window(stream_id) if self._writable else 0
             if room <= 0:
                 self._flush()
@@ -217,14 +230,14 @@ class PeerConnection(asyncio.Protocol):
             case h2.events.DataReceived():
                 self._on_data(event)
             case h2.events.ResponseReceived(stream_id=stream_id, headers=headers):
-                if (call := self._calls.get(stream_id)) is not None:
-                    call.answer.headers = header_map(cast(Any, headers))
+                if (stream := self._streams.get(stream_id)) is not None:
+                    stream.answer.headers = header_map(cast(Any, headers))
             case h2.events.TrailersReceived(stream_id=stream_id, headers=headers):
-                if (call := self._calls.get(stream_id)) is not None:
-                    call.answer.trailers = header_map(cast(Any, headers))
+                if (stream := self._streams.get(stream_id)) is not None:
+                    stream.answer.trailers = header_map(cast(Any, headers))
             case h2.events.StreamEnded(stream_id=stream_id):
-                if (call := self._calls.get(stream_id)) is not None:
-                    call.finish()
+                if (stream := self._streams.get(stream_id)) is not None:
+                    stream.finish()
             case h2.events.StreamReset():
                 self._on_reset(event)
             case h2.events.ConnectionTerminated():
@@ -236,20 +249,16 @@ class PeerConnection(asyncio.Protocol):
         stream_id, size = event.stream_id, event.flow_controlled_length
         if size:
             self._session.acknowledge_received_data(size, stream_id)
-        if (call := self._calls.get(stream_id)) is None:
-            return
-        call.answer.body += event.data
-        if len(call.answer.body) > REPLY_MAX_BYTES:
-            text = f"the reply is over {REPLY_MAX_BYTES} bytes"
-            call.fail(RpcError(self._address, Status.RESOURCE_EXHAUSTED, text))
+        if (stream := self._streams.get(stream_id)) is not None:
+            stream.take(event.data)
 
     def _on_reset(self, event: h2.events.StreamReset) -> None:
-        if (call := self._calls.get(event.stream_id)) is None:
+        if (stream := self._streams.get(event.stream_id)) is None:
             return
         by = "the peer" if event.remote_reset else "a protocol error"
         unseen = event.error_code == ErrorCodes.REFUSED_STREAM
         text = f"the call was reset by {by}, code {event.error_code}"
-        call.fail(RpcError(self._address, Status.UNAVAILABLE, text, unseen=unseen))
+        stream.fail(self._unavailable(text, unseen=unseen))
         self._changed.notify()
 
     def _on_goaway(self, event: h2.events.ConnectionTerminated) -> None:
@@ -257,22 +266,26 @@ class PeerConnection(asyncio.Protocol):
         self.usable = False
         reason = (event.additional_data or b"").decode("utf-8", "replace")
         text = f"GOAWAY {event.error_code} {reason}".rstrip()
-        for stream_id, call in self._calls.items():
-            if stream_id > (event.last_stream_id or 0):
-                call.fail(RpcError(self._address, Status.UNAVAILABLE, text, unseen=True))
+        for stream_id, stream in self._streams.items():
+            unseen = stream_id > (event.last_stream_id or 0)
+            if unseen or not stream.outlives_goaway:
+                stream.fail(self._unavailable(text, unseen=unseen))
         self._changed.notify()
         self._close_when_idle()
 
     def _close_when_idle(self) -> None:
-        if not self.usable and not self._calls:
+        if not self.usable and not self._streams:
             self._write()
             self._transport.close()
 
-    def _fail(self, code: Status, text: str) -> None:
+    def _fail(self, text: str) -> None:
         self.usable = False
-        for call in self._calls.values():
-            call.fail(RpcError(self._address, code, text))
+        for stream in self._streams.values():
+            stream.fail(self._unavailable(text))
         self._changed.notify()
+
+    def _unavailable(self, text: str, *, unseen: bool = False) -> RpcError:
+        return RpcError(self._address, Status.UNAVAILABLE, text, unseen=unseen)
 
     def _flush(self) -> None:
         """Write soon: what other calls want to say in this turn of the loop goes along."""
@@ -285,20 +298,19 @@ class PeerConnection(asyncio.Protocol):
         if not self._transport.is_closing() and (data := self._session.data_to_send()):
             self._transport.write(data)
 
-    def _keep_alive_turn(self) -> None:
-        now_s, limits = self._loop.time(), self._keep_alive
+    def _keep_alive_turn(self, limits: KeepAlive) -> None:
+        now_s = self._loop.time()
         idle_s = now_s - self._heard_s
         if self._pinged_s > self._heard_s:  # and a whole timeout ago
             log.debug("a peer is silent", peer=self._address, silent_s=round(idle_s, 1))
-            self._fail(Status.UNAVAILABLE, f"the peer was silent for {idle_s:.1f} s")
-            self._transport.abort()
+            self.abort(f"the peer was silent for {idle_s:.1f} s")
         elif idle_s >= limits.time_s:
             self._session.ping(_PING)
             self._flush()
             self._pinged_s = now_s
-            self._schedule(limits.timeout_s)
+            self._schedule(limits, limits.timeout_s)
         else:
-            self._schedule(limits.time_s - idle_s)
+            self._schedule(limits, limits.time_s - idle_s)
 
-    def _schedule(self, delay_s: float) -> None:
-        self._timer = self._loop.call_later(delay_s, self._keep_alive_turn)
+    def _schedule(self, limits: KeepAlive, delay_s: float) -> None:
+        self._timer = self._loop.call_later(delay_s, self._keep_alive_turn, limits)
