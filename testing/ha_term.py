@@ -1,4 +1,4 @@
-"""A term, a session and a board on the in-memory etcd, without a runner around them."""
+"""A term, a session and a pair state on the in-memory etcd, without a runner around them."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ class Scene:
         return task
 
     async def listen(self) -> None:
-        """Let the board follow etcd."""
-        self.run(self.pair.listen(), "board")
-        await self.settle(lambda: self.pair.read)
+        """Let the pair's keys be followed."""
+        self.run(self.pair.follow(), "pair")
+        await self.settle(lambda: self.pair.snapshot.listed)
 
     async def settle(self, holds: Callable[[], bool] = lambda: False) -> bool:
         """Let everybody go on without time passing, until something holds; whether it does."""

@@ -10,7 +10,8 @@ from typing import Any, Final
 from milvus_coord.cli.connection import Connection
 from milvus_coord.cli.format import age, local_time, millis, printable
 from milvus_coord.cli.table import table
-from milvus_coord.ha.pair.role_snapshot import RoleSnapshot, read_role
+from milvus_coord.ha.pair.role_snapshot import RoleSnapshot
+from milvus_coord.ha.pair.snapshot_reducer import read_role
 from milvus_coord.ha.pair.takeover import Cause, Takeover
 
 CAUSES: Final[Mapping[Cause, str]] = {

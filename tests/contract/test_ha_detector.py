@@ -60,11 +60,15 @@ class Watcher:
     def __init__(self, *replies: Outcome) -> None:
         self.clock = SystemClock()
         self.pair = PairState(None, self.clock, KEYS)  # type: ignore[arg-type]  # it never listens
-        self.pair.read = True
+        self.know(listed=True)
         self.replies = list(replies) or [Outcome.UNANSWERED]
         self.asked: list[int] = []
         self.asking: Callable[[], None] = lambda: None
         self.obstacles: tuple[str, ...] = ()
+
+    def know(self, **more: Any) -> None:
+        """Let the pair's keys say so from now on."""
+        self.pair.snapshot = replace(self.pair.snapshot, **more)
 
     async def ask(self, epoch: int) -> Reply:
         self.asked.append(epoch)
@@ -164,25 +168,25 @@ async def test_a_process_that_is_killed_is_convicted_at_once_unasked(child: Chil
 async def test_even_a_dead_one_is_left_alone_while_paused(child: Child) -> None:
     process, identity = child
     watcher = Watcher(Outcome.ANSWERED)
-    watcher.pair.pause = Pause("ann", 1)
+    watcher.know(pause=Pause("ann", 1))
     dead = holder(f"127.0.0.1:{free_ports(1)[0]}", process=identity)
     async with convicting(watcher.detector(dead)) as task:
         process.kill()
         await nothing_for(0.4, task)
-        watcher.pair.pause = None
+        watcher.know(pause=None)
         assert (await within(1, task)).proven_dead
 
 
 async def test_nobody_is_replaced_before_it_is_known_whether_that_is_paused(child: Child) -> None:
     process, identity = child
     watcher = Watcher(Outcome.UNANSWERED)
-    watcher.pair.read = False
+    watcher.know(listed=False)
     dead = holder(f"127.0.0.1:{free_ports(1)[0]}", process=identity)
     async with convicting(watcher.detector(dead)) as task:
         process.kill()
         await nothing_for(0.4, task)
         assert watcher.asked == []
-        watcher.pair.read = True
+        watcher.know(listed=True)
         await within(1, task)
 
 
@@ -292,7 +296,7 @@ PAST = Takeover(1, 7, "h:7", 8, "h:8", Cause.SILENT, 0)
 
 
 def paused(watcher: Watcher) -> None:
-    watcher.pair.pause = Pause("ann", 1)
+    watcher.know(pause=Pause("ann", 1))
 
 
 def unready(watcher: Watcher) -> None:
@@ -301,11 +305,12 @@ def unready(watcher: Watcher) -> None:
 
 def damped(watcher: Watcher) -> None:
     now_ms = watcher.clock.wall_ns() // 1_000_000
-    watcher.pair.history = {b"1": replace(PAST, at_ms=now_ms)}
+    watcher.know(history=(replace(PAST, at_ms=now_ms),))
 
 
 def released(watcher: Watcher) -> None:
-    watcher.pair.pause, watcher.obstacles, watcher.pair.history = None, (), {}
+    watcher.obstacles = ()
+    watcher.know(pause=None, history=())
 
 
 @pytest.mark.parametrize("hold", [paused, unready, damped])

@@ -14,7 +14,7 @@ from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.role_follower import STALE_S, RoleFollower
-from milvus_coord.ha.pair.role_snapshot import read_role
+from milvus_coord.ha.pair.snapshot_reducer import read_role
 from milvus_coord.runtime.clock import SystemClock
 from testing.etcd import EtcdCluster, EtcdMember
 from testing.fake_pair import META_ROOT, FakeInstance, fake_pair, saying, status_of

@@ -17,7 +17,7 @@ from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.etcd.values import ClusterMember, MemberStatus
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.operator_records import Pause
-from milvus_coord.ha.pair.role_snapshot import read_role
+from milvus_coord.ha.pair.snapshot_reducer import read_role
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.clock import ManualClock
 from testing.fake_pair import META_ROOT, FakeInstance, fake_pair, status_of

@@ -14,7 +14,8 @@ from milvus_coord.etcd.values import LeaseStatus
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.operator_records import Pause, SwitchoverRequest
 from milvus_coord.ha.pair.role_follower import STALE_S, RoleFollower
-from milvus_coord.ha.pair.role_snapshot import UNREADABLE_PAUSE, read_role
+from milvus_coord.ha.pair.role_snapshot import UNREADABLE_PAUSE
+from milvus_coord.ha.pair.snapshot_reducer import read_role
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.clock import ManualClock
 from testing.fake_pair import META_ROOT, FakeInstance, fake_pair, status_of

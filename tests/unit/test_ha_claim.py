@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from milvus_coord.etcd.txn import Compare, lease_is, mod_revision_is, version_is
-from milvus_coord.etcd.values import Event, EventKind, KeyValue
+from milvus_coord.etcd.values import KeyValue
 from milvus_coord.ha.detection.replacement import ReplacementOrder
 from milvus_coord.ha.election.claim import Claim, Held, decide_claim, replacement_claim
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.roster import Roster
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.pair.takeover import Cause
 
@@ -88,45 +87,3 @@ def test_who_is_dead_is_replaced_unless_k_has_moved() -> None:
     dead = ReplacementOrder(k(at=12), Cause.PROCESS_DIED, since_s=1.0)
     assert dead.proven_dead
     assert replacement_claim(KEYS, dead, 3) == claimed(Cause.PROCESS_DIED, *K_AS_IT_WAS)
-
-
-def put(kv: KeyValue) -> Event:
-    return Event(EventKind.PUT, kv, None)
-
-
-def gone(key: bytes, revision: int) -> Event:
-    return Event(EventKind.DELETE, KeyValue(key, b"", 0, 0, 0, revision), None)
-
-
-def test_roster_remembers_the_last_readable_holder() -> None:
-    roster = Roster(KEYS)
-    roster.on(put(k(at=10)))
-    roster.on(put(k(b"{junk", at=11)))
-    roster.on(gone(KEYS.active, 12))
-    assert roster.active is None
-    assert roster.active_revision == 12
-    assert roster.last_holder is not None
-    assert roster.last_holder.server_id == 7
-
-
-def test_roster_takes_nothing_older_than_it_knows() -> None:
-    roster = Roster(KEYS)
-    roster.observe(k(at=20), revision=25)
-    roster.on(gone(KEYS.active, 15))
-    roster.on(put(k(at=18)))
-    roster.observe(None, revision=19)
-    assert roster.active is not None
-    assert roster.active.mod_revision == 20
-    roster.observe(None, revision=30)
-    assert roster.active is None
-
-
-def test_roster_listing_replaces_the_instances_and_skips_what_is_only_alike() -> None:
-    roster = Roster(KEYS)
-    here = KeyValue(KEYS.instance(7), OURS, OTHER, 1, 5, 5)
-    alike = KeyValue(KEYS.active + b"inator", OURS, OTHER, 1, 6, 6)
-    roster.on(put(KeyValue(KEYS.instance(3), OURS, OTHER, 1, 4, 4)))
-    roster.reset([here, alike], revision=9)
-    assert set(roster.instances) == {here.key}
-    assert roster.active is None
-    assert roster.active_revision == 9

@@ -15,7 +15,8 @@ from milvus_coord.ha.pair.operator_requests import (
     progress,
     why_no_switchover,
 )
-from milvus_coord.ha.pair.role_snapshot import UNREADABLE_PAUSE, RoleSnapshot, read_role
+from milvus_coord.ha.pair.role_snapshot import UNREADABLE_PAUSE, RoleSnapshot
+from milvus_coord.ha.pair.snapshot_reducer import read_role
 from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.clock import ManualClock

@@ -8,7 +8,7 @@ import pytest
 
 from milvus_coord.ha.pair.challenge_record import Challenge
 from milvus_coord.ha.pair.operator_records import Pause, SwitchoverRequest
-from milvus_coord.ha.pair.pair_state import FRESH_S
+from milvus_coord.ha.pair.role_snapshot import FRESH_S
 from milvus_coord.ha.pair.takeover import Cause, Takeover
 from testing.fake_pair import status_of
 from testing.ha_term import KEYS, Scene, a_scene
@@ -33,26 +33,26 @@ async def put_all(scene: Scene) -> None:
 
 
 def holds_all(scene: Scene) -> bool:
-    pair = scene.pair
+    pair = scene.pair.snapshot
     return (
         pair.pause == PAUSE
-        and pair.request is not None
-        and pair.request[1] == REQUEST
-        and pair.request[0].value == REQUEST.encode()
-        and pair.history == {KEYS.takeover(7): ENTRY}
-        and pair.challenges == {KEYS.challenge(8): Challenge("c", 7)}
-        and pair.answers == {KEYS.answer(8): Challenge("a", 7)}
+        and pair.request == REQUEST
+        and pair.switchover is not None
+        and pair.switchover.value == REQUEST.encode()
+        and pair.history == (ENTRY,)
+        and pair.challenges == {8: Challenge("c", 7)}
+        and pair.answers == {8: Challenge("a", 7)}
     )
 
 
 def holds_nothing(scene: Scene) -> bool:
-    pair = scene.pair
+    pair = scene.pair.snapshot
     return not (pair.pause or pair.request or pair.history or pair.challenges or pair.answers)
 
 
 async def test_before_the_first_listing_nothing_is_known(scene: Scene) -> None:
     await put_all(scene)
-    assert not scene.pair.read
+    assert not scene.pair.snapshot.listed
     assert holds_nothing(scene)
 
 
@@ -102,11 +102,11 @@ async def test_junk_under_the_pause_key_is_a_pause(scene: Scene, junk: bytes, li
     await scene.put(KEYS.paused, junk)
     if listed:
         await scene.listen()
-    assert await scene.settle(lambda: scene.pair.pause is not None)
-    assert scene.pair.pause is not None
-    assert scene.pair.pause.by == "unknown"
+    assert await scene.settle(lambda: scene.pair.snapshot.pause is not None)
+    assert scene.pair.snapshot.pause is not None
+    assert scene.pair.snapshot.pause.by == "unknown"
     await scene.delete(KEYS.paused)
-    assert await scene.settle(lambda: scene.pair.pause is None)
+    assert await scene.settle(lambda: scene.pair.snapshot.pause is None)
 
 
 async def test_other_junk_takes_the_place_of_what_was_there(scene: Scene) -> None:
@@ -117,8 +117,8 @@ async def test_other_junk_takes_the_place_of_what_was_there(scene: Scene) -> Non
     await scene.put(KEYS.ha + b"unheard-of", b"x")
     await scene.put(KEYS.leadership, b"x")
     await scene.settle()
-    pair = scene.pair
-    assert (pair.request, pair.history, pair.challenges, pair.answers) == (None, {}, {}, {})
+    pair = scene.pair.snapshot
+    assert (pair.request, pair.history, pair.challenges, pair.answers) == (None, (), {}, {})
     assert pair.pause == PAUSE
 
 

@@ -127,10 +127,10 @@ async def test_a_request_that_is_withdrawn_meanwhile_is_not_followed(scene: Scen
     await heir(scene)
     asked = request(scene)
     await ask(scene, asked)
-    found = scene.pair.request
+    found = scene.pair.snapshot
     await scene.delete(KEYS.switchover)
     await scene.settle()
-    scene.pair.request = found
+    scene.pair.snapshot = found
     running = switching(scene)
     await scene.settle()
     assert not running.done()
@@ -141,14 +141,14 @@ async def test_a_request_that_is_withdrawn_meanwhile_is_not_followed(scene: Scen
 async def test_a_request_that_changes_meanwhile_is_answered_as_it_is_then(scene: Scene) -> None:
     await heir(scene)
     await ask(scene, request(scene))
-    old = scene.pair.request
+    old = scene.pair.snapshot
     await ask(scene, request(scene, nonce="newer", to=HEIR))
-    newer = scene.pair.request
-    scene.pair.request = old
+    newer = scene.pair.snapshot
+    scene.pair.snapshot = old
     running = switching(scene)
     await scene.settle()
     assert not running.done()
-    scene.pair.request = newer
+    scene.pair.snapshot = newer
     scene.pair.changed.notify()
     assert await scene.settle(running.done)
     assert running.result().nonce == "newer"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -101,13 +101,12 @@ class Challenger:
 
     async def _wait(self, challenge: Challenge) -> float:
         """Until the answer is heard, or the time is up; by how much more we slept, in seconds."""
-        key = self._keys.answer(self._session.record.server_id)
         pace_s = max(
             self._etcd_latency.typical_s, self._etcd_latency.last_s
         )  # the last was the asking
         wait_s = max(self._wait_s, min(_PACES_BORNE * pace_s, WAIT_S_MAX))
         until_s = self._clock.boottime() + wait_s
-        waiting = asyncio.create_task(self._heard(key, challenge), name="ha.challenge.heard")
+        waiting = asyncio.create_task(self._heard(challenge), name="ha.challenge.heard")
         sleeping = asyncio.create_task(self._clock.sleep(wait_s), name="ha.challenge.time")
         try:
             await asyncio.wait((waiting, sleeping), return_when=asyncio.FIRST_COMPLETED)
@@ -117,8 +116,9 @@ class Challenger:
             await asyncio.wait((waiting, sleeping))
         return self._clock.boottime() - until_s
 
-    async def _heard(self, key: bytes, challenge: Challenge) -> None:
-        while self._pair.answers.get(key) != challenge:
+    async def _heard(self, challenge: Challenge) -> None:
+        me = self._session.record.server_id
+        while self._pair.snapshot.answers.get(me) != challenge:
             await self._pair.changed.wait()
 
 
@@ -135,7 +135,7 @@ class Answerer:
             seen = self._pair.changed.version()
             open_ones = [
                 (server_id, challenge)
-                for server_id, challenge in self._asked()
+                for server_id, challenge in self._pair.snapshot.challenges.items()
                 if challenge.epoch == term.epoch and answered.get(server_id) != challenge
             ]
             for server_id, challenge in open_ones:
@@ -146,12 +146,6 @@ class Answerer:
                 await self._pair.changed.wait(since=seen)
             else:
                 await self._clock.sleep(_AGAIN_S)
-
-    def _asked(self) -> Iterator[tuple[int, Challenge]]:
-        for key, challenge in self._pair.challenges.items():
-            server_id = key[len(self._keys.challenges) :]
-            if server_id.isdigit():
-                yield int(server_id), challenge
 
     async def _answer(self, term: Term, server_id: int, challenge: Challenge, lease: int) -> bool:
         reply = put(self._keys.answer(server_id), challenge.encode(), lease)

@@ -108,8 +108,8 @@ class Detector:
         log.warn("the active's process has ended", holder=self._holder.address)
         self._metrics.suspected(Cause.PROCESS_DIED)
         await self._until_ready(died_s + _READY_WITHIN_S)
-        while self._pair.pause is not None or not self._pair.read:
-            self._hold_back("paused" if self._pair.read else "etcd has not said whether we may")
+        while why := self._not_allowed():
+            self._hold_back(why)
             await self._clock.sleep(_HELD_BACK_S)
         return ReplacementOrder(self._active, Cause.PROCESS_DIED, died_s)
 
@@ -208,18 +208,21 @@ class Detector:
 
     def _is_held_back(self) -> bool:
         """Whether we must leave even an active that cannot work to the backstop."""
-        if not self._pair.read:
-            return self._hold_back("etcd has not said whether we may")
-        if self._pair.pause is not None:
-            return self._hold_back("paused")
+        if why := self._not_allowed():
+            return self._hold_back(why)
         if obstacles := self._obstacles():
             return self._hold_back("not ready: " + "; ".join(obstacles))
         now_ms = self._clock.wall_ns() // 1_000_000
-        wait_ms = self._damping.wait_ms(self._pair.history.values(), now_ms)
+        wait_ms = self._damping.wait_ms(self._pair.snapshot.history, now_ms)
         if wait_ms:
             return self._hold_back("damped: replaced early too often of late")
         self._held_back = ""
         return False
+
+    def _not_allowed(self) -> str:
+        if not self._pair.snapshot.listed:
+            return "etcd has not said whether we may"
+        return "paused" if self._pair.snapshot.pause is not None else ""
 
     def _hold_back(self, why: str) -> bool:
         if why != self._held_back:

@@ -8,7 +8,6 @@ from milvus_coord.etcd.txn import Compare, lease_is, mod_revision_is, version_is
 from milvus_coord.etcd.values import KeyValue
 from milvus_coord.ha.detection.replacement import ReplacementOrder
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.roster import holder_of
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.pair.takeover import Cause
 
@@ -52,7 +51,7 @@ def decide_claim(
         # Also as it was last written: a claim that arrives late must not break a later one's fence.
         ours = lease_is(keys.active, own_lease), mod_revision_is(keys.active, active.mod_revision)
         return Claim(ours, Cause.REGAINED)
-    holder = holder_of(active)
+    holder = SessionRecord.of(active.key, active.value)
     if active.lease:
         if holder is None:
             return Held(f"junk on lease {active.lease:x}, until that lease ends")

@@ -13,7 +13,6 @@ from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
 from milvus_coord.ha.pair.pair_state import PairState
-from milvus_coord.ha.pair.sessions_watch import SessionsWatch
 from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.ha.settings import HaSettings
 from milvus_coord.model.errors import FencedOff
@@ -30,10 +29,10 @@ class HandOver:
     """Ends a term from the leader's side; to be used when all its unfenced effects have ended."""
 
     def __init__(
-        self, etcd: Etcd, clock: Clock, keys: Keys, settings: HaSettings, watch: SessionsWatch
+        self, etcd: Etcd, clock: Clock, keys: Keys, settings: HaSettings, pair: PairState
     ) -> None:
         self._clock = clock
-        self._etcd, self._keys, self._settings, self._watch = etcd, keys, settings, watch
+        self._etcd, self._keys, self._settings, self._pair = etcd, keys, settings, pair
 
     async def to_heir(self, term: Term, ready: list[int], why: Cause) -> bool:
         """Put the active key under the lease of the first of `ready` that takes it.
@@ -42,9 +41,10 @@ class HandOver:
         standby may win. False when nobody was given it.
         """
         for server_id in ready:
-            heir = self._watch.roster.instances.get(self._keys.instance(server_id))
-            if heir is None or not heir.lease:
+            instance = self._pair.snapshot.sessions.get(server_id)
+            if instance is None or not instance.kv.lease:
                 continue
+            heir = instance.kv
             try:
                 given = await term.fence.commit(
                     put(self._keys.active, heir.value, lease=heir.lease), self._note(term, why)
@@ -59,13 +59,13 @@ class HandOver:
             return True
         return False
 
-    async def see_it_serve(self, term: Term, pair: PairState) -> None:
+    async def see_it_serve(self, term: Term) -> None:
         """Wait until the heir serves, a quarter of a second at most.
 
         What comes next, tearing down a process for one, would cost the heir processor time just
         when clients wait for it.
         """
-        serving = _serving_after(term.epoch, pair)
+        serving = _serving_after(term.epoch, self._pair)
         with suppress(TimeoutError):
             await within(HEIR_SERVES_S, serving, clock=self._clock, name="ha.heir_serves")
             log.info("the heir serves", epoch=term.epoch)
@@ -112,10 +112,10 @@ class HandOver:
                 log.warn("the active key stays with the heir's lease", error=str(error))
 
     async def _taken_after(self, given_at: int) -> None:
-        while self._watch.roster.active_revision <= given_at:
-            await self._watch.changed.wait()
+        while self._pair.snapshot.active_revision <= given_at:
+            await self._pair.changed.wait()
 
 
 async def _serving_after(epoch: int, pair: PairState) -> None:
-    while not any(later.served and later.epoch > epoch for later in pair.history.values()):
+    while not any(later.served and later.epoch > epoch for later in pair.snapshot.history):
         await pair.changed.wait()

@@ -44,7 +44,7 @@ class Leading:
         self._session, self._won = session, won
         self._pair: PairState = context.pair
         self._hand_over = HandOver(
-            context.etcd, context.clock, context.keys, context.settings, context.watch
+            context.etcd, context.clock, context.keys, context.settings, context.pair
         )
         self._served = False
         self._first_answers_done = asyncio.Event()
@@ -113,7 +113,7 @@ class Leading:
 
     def _start_guards(self, term: Term, tasks: asyncio.TaskGroup) -> None:
         context = self._context
-        guards = Guards(context.etcd, context.clock, context.keys, context.watch, self._session)
+        guards = Guards(context.etcd, context.clock, context.keys, context.pair, self._session)
         guards.start(term, tasks)
         answerer = Answerer(context.keys, self._pair, context.clock)
         answering = answerer.run(term, self._session.lease, context.metrics.answered)
@@ -194,7 +194,7 @@ class Leading:
             await failpoint("after_hand_over")
         await self._context.leader.abandon()
         if given:
-            await self._hand_over.see_it_serve(term, self._pair)
+            await self._hand_over.see_it_serve(term)
         else:
             await failpoint("before_release")
             why = self._why if in_order else Cause.FAILED

@@ -17,7 +17,6 @@ from milvus_coord.ha.metrics import HaMetrics
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.session_record import SessionRecord
-from milvus_coord.ha.pair.sessions_watch import SessionsWatch
 from milvus_coord.ha.pair.status_publisher import StatusPublisher
 from milvus_coord.ha.settings import HaSettings
 from milvus_coord.model.errors import CoordError
@@ -54,7 +53,6 @@ class HaRunner:
         self._leader, self._lifecycle = leader, lifecycle
         self._makes_progress = makes_progress
         self._keys = Keys(settings.meta_root, settings.role)
-        self._watch = SessionsWatch(etcd, clock, self._keys)
         self._pair = PairState(etcd, clock, self._keys)
         self._failed = Backoff(0.5, 30.0)
         self.session: Session | None = None
@@ -67,7 +65,6 @@ class HaRunner:
             clock=clock,
             keys=self._keys,
             settings=settings,
-            watch=self._watch,
             pair=self._pair,
             publisher=self.publisher,
             leader=leader,
@@ -75,9 +72,9 @@ class HaRunner:
         )
 
     @property
-    def watch(self) -> SessionsWatch:
-        """What is known of the session keys, for whoever shows it."""
-        return self._watch
+    def pair(self) -> PairState:
+        """What is known of the pair."""
+        return self._pair
 
     @property
     def address(self) -> str:
@@ -102,13 +99,10 @@ class HaRunner:
             ServerID=self._lifecycle.server_id,
         )
         async with TaskGroup() as tasks:
-            following = (
-                tasks.create_task(self._watch.run(), name="ha.sessions"),
-                tasks.create_task(self._pair.listen(), name="ha.pair"),
-            )
+            following = tasks.create_task(self._pair.follow(), name="ha.pair")
             while not stop.is_set():
                 await self._live_one_session(stop, hurry)
-            await cancel_and_wait(*following)
+            await cancel_and_wait(following)
         self._lifecycle.to(Phase.STOPPING)
 
     async def _live_one_session(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
@@ -170,12 +164,12 @@ class HaRunner:
         Raises SessionLost.
         """
         key = self._keys.instance(session.record.server_id)
-        changed = self._watch.changed
+        changed = self._pair.changed
         retry = Retry(self._clock, "put the session key back", on=(EtcdError, InstanceTaken))
 
         def there() -> bool:
-            found = self._watch.roster.instances.get(key)
-            return found is not None and found.lease == session.lease
+            found = self._pair.snapshot.sessions.get(session.record.server_id)
+            return found is not None and found.kv.lease == session.lease
 
         while True:
             while not there():

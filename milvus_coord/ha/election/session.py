@@ -9,7 +9,6 @@ from milvus_coord.etcd.errors import EtcdError, LeaseNotFound
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Txn, get, mod_revision_is, put, version_is
 from milvus_coord.etcd.values import Lease
-from milvus_coord.ha.pair.roster import holder_of
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.settings import WRITE_S
 from milvus_coord.model.errors import CoordError
@@ -85,7 +84,7 @@ class Session:
         if result.succeeded:
             return
         found = result.kv(0)
-        holder = holder_of(found) if found else None
+        holder = SessionRecord.of(found.key, found.value) if found else None
         if found is None or holder is None or holder != self.record:
             raise InstanceTaken(
                 f"{key.decode()} is already there: {found.value[:200]!r}"

@@ -22,7 +22,6 @@ from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
 from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.session_record import SessionRecord
-from milvus_coord.ha.pair.sessions_watch import SessionsWatch
 from milvus_coord.ha.pair.status_publisher import StatusPublisher
 from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.ha.settings import WRITE_S, HaSettings
@@ -74,7 +73,6 @@ class HaContext:
     clock: Clock
     keys: Keys
     settings: HaSettings
-    watch: SessionsWatch
     pair: PairState
     publisher: StatusPublisher
     leader: Leader
@@ -87,7 +85,7 @@ class Standby:
     def __init__(self, context: HaContext, session: Session) -> None:
         self._context, self._session = context, session
         self._etcd, self._clock, self._keys = context.etcd, context.clock, context.keys
-        self._settings, self._watch = context.settings, context.watch
+        self._settings, self._pair = context.settings, context.pair
         self._retry = Retry(self._clock, "register as ACTIVE", on=(EtcdError,), cap_s=1.0)
         self._challenger = Challenger(
             context.etcd,
@@ -106,9 +104,9 @@ class Standby:
         announcer = asyncio.create_task(self._announce(), name="ha.standby.announce")
         try:
             while True:
-                seen = self._watch.changed.version()
+                seen = self._pair.changed.version()
                 try:
-                    verdict = await self._verdict()
+                    verdict = self._verdict()
                     won = await self._claim(verdict) if isinstance(verdict, Claim) else None
                 except LeaseNotFound as error:
                     raise self._lost() from error
@@ -125,25 +123,24 @@ class Standby:
                 elif verdict is None:
                     await self._clock.sleep(_LOOK_AGAIN_S)
                 else:
-                    await self._watch.changed.wait(since=seen)
+                    await self._pair.changed.wait(since=seen)
         finally:
             await cancel_and_wait(announcer)
 
     def _lost(self) -> SessionLost:
         return SessionLost(f"lease {self._session.lease:x} is gone in etcd")
 
-    async def _verdict(self) -> Claim | Held | None:
+    def _verdict(self) -> Claim | Held | None:
         """Whether the active key may be claimed; None to look again soon."""
-        roster = self._watch.roster
-        if roster.revision == 0:
+        pair = self._pair.snapshot
+        if not pair.listed:
             return Held("not known yet")
-        active = roster.active
-        attached = active is None or active.lease != 0
+        active = pair.active
         verdict = decide_claim(
             self._keys,
             active,
             own_lease=self._session.lease,
-            leadership_revision=0 if attached else await self._leadership_revision(),
+            leadership_revision=pair.leadership_revision,
         )
         if isinstance(verdict, Held):
             self._free_since_s = None
@@ -159,9 +156,7 @@ class Standby:
         leader = self._context.leader
         if not leader.has_port:
             return False
-        others = self._watch.roster.instances.keys() - {
-            self._keys.instance(self._session.record.server_id)
-        }
+        others = self._pair.snapshot.sessions.keys() - {self._session.record.server_id}
         if claim.cause is Cause.REGAINED or not others or not leader.obstacles:
             return True
         now_s = self._clock.boottime()
@@ -171,7 +166,7 @@ class Standby:
 
     async def _detect(self, holder: SessionRecord, seen: int) -> ElectionResult | None:
         """Watch the active until something changes in the roster, or it may be replaced."""
-        active = self._watch.roster.active
+        active = self._pair.snapshot.active
         if active is None:
             return None
         context = self._context
@@ -198,11 +193,11 @@ class Standby:
     async def _moved(self, active: KeyValue, seen: int) -> None:
         """Until the active key is not what it was."""
         while True:
-            now = self._watch.roster.active
+            now = self._pair.snapshot.active
             if now is None or now.mod_revision != active.mod_revision:
                 return
-            await self._watch.changed.wait(since=seen)
-            seen = self._watch.changed.version()
+            await self._pair.changed.wait(since=seen)
+            seen = self._pair.changed.version()
 
     async def _replace(self, order: ReplacementOrder) -> ElectionResult | None:
         """Put ourselves over the active; None when etcd fails or the active has moved."""
@@ -239,7 +234,7 @@ class Standby:
             ),
             (get(self._keys.active),),
         )
-        holder, known = self._watch.roster.active, self._watch.roster.last_holder
+        holder, known = self._pair.snapshot.active, self._pair.snapshot.last_holder
         phases = Phases(self._clock)
         sent_at = self._clock.boottime()
         if order is not None:
@@ -249,7 +244,7 @@ class Standby:
         )
         before = result.kv(0)
         if not result.succeeded:
-            self._watch.observe(before, result.revision)
+            self._pair.observe_active(before, result.revision)
             return None
         phases.end("claim")
         last = self._last_term(before, known)
@@ -281,10 +276,6 @@ class Standby:
             log.warn("the last leader's record is not readable", error=str(error))
             return LeadershipRecord(0, "", TermState.HELD, serve_lease_ms)
 
-    async def _leadership_revision(self) -> int:
-        kv = (await self._etcd.get(self._keys.leadership, timeout_s=WRITE_S)).kv
-        return kv.mod_revision if kv else 0
-
     def _tell_start(self) -> None:
         if self._told:
             log.info("stop watching ACTIVE key")
@@ -315,7 +306,7 @@ class Standby:
 
     async def _look(self) -> None:
         found = await self._etcd.get(self._keys.active)
-        self._watch.observe(found.kv, found.revision)
+        self._pair.observe_active(found.kv, found.revision)
         if self._settings.active_standby or found.kv is None or not found.kv.lease:
             return
         lease = await self._etcd.lease_time_to_live(found.kv.lease)

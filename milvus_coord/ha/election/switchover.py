@@ -31,9 +31,8 @@ class SwitchoverHandler:
         answered = 0
         while True:
             seen = self._pair.changed.version()
-            found = self._pair.request
-            if found is not None:
-                kv, request = found
+            kv, request = self._pair.snapshot.switchover, self._pair.snapshot.request
+            if kv is not None and request is not None:
                 asked = request.state is RequestState.ASKED and kv.mod_revision > answered
                 if asked and (outcome := await self._answer(term, kv, request)) is not None:
                     answered = kv.mod_revision
@@ -69,8 +68,8 @@ class SwitchoverHandler:
         """Why the request cannot be followed; empty when it can."""
         if request.epoch != term.epoch:
             return f"server {term.server_id} leads by now, in epoch {term.epoch}"
-        if self._pair.pause is not None:
-            return f"paused by {self._pair.pause.by}"
+        if self._pair.snapshot.pause is not None:
+            return f"paused by {self._pair.snapshot.pause.by}"
         ready = self._pair.ready(besides=term.server_id)
         if request.to and request.to not in ready:
             return f"server {request.to} is no standby that is ready"

@@ -14,7 +14,7 @@ from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.ha.election.session import Session
 from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.sessions_watch import SessionsWatch
+from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.model.errors import CoordError
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.telemetry.log import log
@@ -75,10 +75,10 @@ class Guards:
     """The signs by which a term ends; each guard raises Deposed into the term's scope."""
 
     def __init__(
-        self, etcd: Etcd, clock: Clock, keys: Keys, watch: SessionsWatch, session: Session
+        self, etcd: Etcd, clock: Clock, keys: Keys, pair: PairState, session: Session
     ) -> None:
         self._etcd, self._clock, self._keys = etcd, clock, keys
-        self._watch, self._session = watch, session
+        self._pair, self._session = pair, session
 
     def start(self, term: Term, tasks: asyncio.TaskGroup) -> None:
         """Let all guards run in the scope of the term."""
@@ -89,11 +89,10 @@ class Guards:
 
     async def _key(self, term: Term) -> None:
         """The key was changed since: by hand, by its lease's end, by a successor."""
-        roster = self._watch.roster
-        while roster.active_revision <= term.epoch:
-            await self._watch.changed.wait()
-        what = "was deleted" if roster.active is None else "was written by another"
-        raise Deposed(f"{self._keys.active.decode()} {what} at revision {roster.active_revision}")
+        while (now := self._pair.snapshot).active_revision <= term.epoch:
+            await self._pair.changed.wait()
+        what = "was deleted" if now.active is None else "was written by another"
+        raise Deposed(f"{self._keys.active.decode()} {what} at revision {now.active_revision}")
 
     async def _fence(self, term: Term) -> None:
         await term.fence.broken.wait()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+_DIGITS_MAX: Final = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +25,18 @@ class Keys:
         """The active key: the session of the active; what Go clients look up."""
         return f"{self.meta_root}/session/{self.role}".encode()
 
+    @property
+    def instances(self) -> bytes:
+        """Prefix of the sessions of all processes of the role."""
+        return self.active + b"-"
+
     def instance(self, server_id: int) -> bytes:
         """The session of one process, standby or active."""
-        return b"%s-%d" % (self.active, server_id)
+        return b"%s%d" % (self.instances, server_id)
 
     def is_session(self, key: bytes) -> bool:
         """Whether `key` is the active key or an instance key, and not only alike in prefix."""
-        if not key.startswith(self.active):
-            return False
-        rest = key[len(self.active) :]
-        return not rest or (rest.startswith(b"-") and rest[1:].isdigit())
+        return key == self.active or number_after(self.instances, key) is not None
 
     @property
     def ha(self) -> bytes:
@@ -88,3 +93,14 @@ class Keys:
     def switchover(self) -> bytes:
         """An operator's request that the active hand over; on a lease of the asker."""
         return self.ha + b"switchover"
+
+
+def number_after(prefix: bytes, key: bytes) -> int | None:
+    """The server id that `key` has after `prefix`; None when it is not made in this way."""
+    if not key.startswith(prefix):
+        return None
+    digits = key[len(prefix) :]
+    if not digits.isdigit() or len(digits) > _DIGITS_MAX:
+        return None
+    number = int(digits)
+    return number if digits == b"%d" % number else None

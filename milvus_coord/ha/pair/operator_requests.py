@@ -91,10 +91,11 @@ async def request_switchover(
         raise SwitchoverRefused(
             f"{other.by} has asked for a switchover already, it is {other.state.value}"
         )
+    written_at = snapshot.switchover.mod_revision if snapshot.switchover else 0
     unchanged = (
         mod_revision_is(keys.active, snapshot.epoch),
         version_is(keys.paused, 0),
-        mod_revision_is(keys.switchover, snapshot.request_revision),
+        mod_revision_is(keys.switchover, written_at),
     )
     write = put(keys.switchover, request.encode(), lease)
     if not (await etcd.txn(Txn(unchanged, (write,)), timeout_s=WRITE_S)).succeeded:

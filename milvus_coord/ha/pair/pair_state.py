@@ -1,124 +1,98 @@
-"""What the instances of ours tell each other in etcd, as this one hears it: one watch for all."""
+"""What this process knows of its pair: the keys of the role, followed as long as it lives."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from functools import partial
 
 from milvus_coord.etcd.follow import follow_prefix
 from milvus_coord.etcd.protocol import Etcd
-from milvus_coord.etcd.values import Batch, EventKind, KeyValue, Listing
-from milvus_coord.ha.pair.challenge_record import Challenge
-from milvus_coord.ha.pair.instance_status import InstanceStatus
+from milvus_coord.etcd.values import Batch, Event, EventKind, KeyValue, Listing
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.operator_records import Pause, SwitchoverRequest
-from milvus_coord.ha.pair.takeover import Takeover
-from milvus_coord.model.errors import BadValue
+from milvus_coord.ha.pair.role_snapshot import RoleSnapshot
+from milvus_coord.ha.pair.snapshot_reducer import SnapshotReducer
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.signal import Signal
+from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log
-
-FRESH_S: Final = 2.5
 
 
 class PairState:
-    """All below `<meta>/ha/<role>/`; `changed` rings after each change.
-
-    Attributes:
-        read: whether the first listing has come.
-        pause: there while the pair is paused.
-        request: the switchover key and what it holds.
-        history: takeovers by their keys, in order.
-        challenges: the nonce under each challenge key.
-        answers: the nonce under each answer key.
-    """
+    """Attributes: snapshot: the newest. `changed` is notified after each change of it."""
 
     def __init__(self, etcd: Etcd, clock: Clock, keys: Keys) -> None:
         self._etcd, self._clock, self._keys = etcd, clock, keys
-        self._heard: dict[bytes, tuple[InstanceStatus, float]] = {}
+        self._reducer = SnapshotReducer(keys)
+        self.snapshot: RoleSnapshot = self._reducer.snapshot()
         self.changed = Signal()
-        self.read = False
-        self.pause: Pause | None = None
-        self.request: tuple[KeyValue, SwitchoverRequest] | None = None
-        self.history: dict[bytes, Takeover] = {}
-        self.challenges: dict[bytes, Challenge] = {}
-        self.answers: dict[bytes, Challenge] = {}
 
-    async def listen(self) -> None:
-        """Follow until cancelled.
+    async def follow(self) -> None:
+        """Follow until cancelled; trouble in etcd is waited out."""
+        what = {self._keys.active: "session keys", self._keys.ha: "pair's keys"}
+        async with TaskGroup() as tasks:
+            for prefix, name in what.items():
+                take = partial(self._take, prefix)
+                following = follow_prefix(self._etcd, self._clock, prefix, take, what=name)
+                tasks.create_task(following, name=f"ha.follow {name}")
 
-        A status in the first listing is not heard: it may be as old as a lease.
-        """
-        await follow_prefix(self._etcd, self._clock, self._keys.ha, self._take, what="pair's keys")
+    def observe_active(self, active: KeyValue | None, revision: int) -> None:
+        """Take the active key as some other call has just read it."""
+        self._reducer.observe_active(active, revision)
+        self._publish()
 
     def ready(self, *, besides: int) -> list[int]:
         """Server ids that could take over now, the one heard last first; never `besides`."""
-        fresh_after = self._clock.boottime() - FRESH_S
-        heard = sorted(self._heard.values(), key=lambda entry: entry[1], reverse=True)
-        return [
-            status.server_id
-            for status, at in heard
-            if status.ready and at > fresh_after and status.server_id != besides
-        ]
+        return self.snapshot.ready(self._clock.boottime(), besides=besides)
 
-    def _take(self, news: Listing | Batch) -> None:
-        if isinstance(news, Listing):
-            self._forget()
-            for kv in news.kvs:
-                if not kv.key.startswith(self._keys.statuses):
-                    self._put(kv)
-            self.read = True
-        else:
+    def _take(self, prefix: bytes, news: Listing | Batch) -> None:
+        before, unreadable = self.snapshot, dict(self._reducer.unreadable)
+        self._reducer.take(prefix, news, self._clock.boottime())
+        self._publish()
+        if isinstance(news, Batch) and prefix == self._keys.active:
             for event in news.events:
-                if event.kind is EventKind.DELETE:
-                    self._delete(event.kv.key)
-                else:
-                    self._put(event.kv)
+                self._log_session(event)
+        self._log_unreadable(unreadable)
+        self._log_pause(before)
+
+    def _publish(self) -> None:
+        self.snapshot = self._reducer.snapshot()
         self.changed.notify()
 
-    def _forget(self) -> None:
-        self.pause = self.request = None
-        for known in (self.history, self.challenges, self.answers):
-            known.clear()
+    def _log_session(self, event: Event) -> None:
+        if self._keys.is_session(event.kv.key):
+            kind = "DELETE" if event.kind is EventKind.DELETE else "ADD"
+            log.debug("watch the ACTIVE key", **{kind: _text(event.kv)})
 
-    def _put(self, kv: KeyValue) -> None:
-        keys, key = self._keys, kv.key
-        try:
-            if key.startswith(keys.statuses):
-                status = InstanceStatus.decode(key, kv.value)
-                self._heard[key] = (status, self._clock.boottime())
-            elif key.startswith(keys.challenges):
-                self.challenges[key] = Challenge.decode(key, kv.value)
-            elif key.startswith(keys.answers):
-                self.answers[key] = Challenge.decode(key, kv.value)
-            elif key.startswith(keys.history):
-                self.history[key] = Takeover.decode(key, kv.value)
-            elif key == keys.paused:
-                self._pause(Pause.decode(key, kv.value))
-            elif key == keys.switchover:
-                self.request = (kv, SwitchoverRequest.decode(key, kv.value))
-        except BadValue as error:
-            log.warn("a key of the pair is not readable, its value is ignored", error=str(error))
-            if key == keys.paused:  # somebody meant to pause
-                self._pause(Pause("unknown", 0, "the pause key is not readable"))
-            else:
-                self._delete(key)
+    def _log_unreadable(self, before: Mapping[bytes, str]) -> None:
+        """Junk under a session key makes every Go client of the role fail: say where it is."""
+        for key, sentence in self._reducer.unreadable.items():
+            if before.get(key) == sentence:
+                continue
+            if key.startswith(self._keys.ha):
+                log.warn("a key of the pair is not readable, its value is ignored", error=sentence)
+            elif self._keys.is_session(key):
+                log.warn("a session key is not readable, its value is ignored", error=sentence)
 
-    def _delete(self, key: bytes) -> None:
-        if key == self._keys.paused:
-            self._pause(None)
-        elif key == self._keys.switchover:
-            self.request = None
-        self._heard.pop(key, None)
-        self.challenges.pop(key, None)
-        self.answers.pop(key, None)
-        self.history.pop(key, None)
-
-    def _pause(self, pause: Pause | None) -> None:
-        if (pause is None) == (self.pause is None):
-            self.pause = pause
+    def _log_pause(self, before: RoleSnapshot) -> None:
+        pause = self.snapshot.pause
+        if (pause is None) == (before.pause is None):
             return
-        self.pause = pause
         if pause is None:
             log.info("resumed: early replacement and switchover are possible again")
         else:
             log.warn("paused: no early replacement and no switchover", by=pause.by)
+
+
+def _text(kv: KeyValue) -> str:
+    """A key-value as Go logs it: protobuf's text form, absent fields left out."""
+    fields = [f'key:"{kv.key.decode(errors="replace")}"']
+    numbers = {"create_revision": kv.create_revision, "mod_revision": kv.mod_revision}
+    fields += [f"{name}:{number}" for name, number in numbers.items() if number]
+    if kv.version:
+        fields.append(f"version:{kv.version}")
+    if kv.value:
+        escaped = kv.value.decode(errors="replace").replace('"', '\\"')
+        fields.append(f'value:"{escaped}"')
+    if kv.lease:
+        fields.append(f"lease:{kv.lease}")
+    return " ".join(fields) + " "

@@ -7,7 +7,6 @@ from typing import Final, Literal
 
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.runner import HaRunner
-from milvus_coord.ha.pair.roster import holder_of
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.watchdog import Pulse
@@ -82,8 +81,7 @@ class Report:
 
     def _holder(self) -> dict[str, object] | None:
         """Whose active key is, as last seen."""
-        active = self.runner.watch.roster.active if self.runner else None
-        record = holder_of(active) if active else None
+        record = self.runner.pair.snapshot.holder if self.runner else None
         if record is None:
             return None
         return {"server_id": record.server_id, "address": record.address}

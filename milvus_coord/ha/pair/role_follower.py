@@ -1,4 +1,4 @@
-"""Follow the picture of some roles, and know how long each instance has been silent."""
+"""Follow the snapshots of some roles, and know how long each instance has been silent."""
 
 from __future__ import annotations
 
@@ -8,43 +8,39 @@ from typing import Final
 
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.protocol import Etcd
-from milvus_coord.etcd.values import Batch, EventKind, KeyValue
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.role_snapshot import RoleSnapshot, snapshot_of
+from milvus_coord.ha.pair.role_snapshot import FRESH_S, RoleSnapshot
+from milvus_coord.ha.pair.snapshot_reducer import SnapshotReducer
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.signal import Signal
 from milvus_coord.runtime.taskgroup import TaskGroup
 
-STALE_S: Final = 2.5
-"""An instance writes its status each second; one that has not for so long is called stale."""
+STALE_S: Final = FRESH_S
+"""An instance that has not written its status for so long is called stale."""
 
 
 class RoleFollower:
-    """The newest known keys of `roles`; `changed` rings after each change.
-
-    etcd keeps no times: how long ago a status was written is known only since `run` follows it.
-    """
+    """The newest known keys of `roles`, for commands; `changed` is notified after each change."""
 
     def __init__(self, etcd: Etcd, clock: Clock, meta_root: str, roles: tuple[str, ...]) -> None:
         self._etcd, self._clock = etcd, clock
         self._keys = {role: Keys(meta_root, role) for role in roles}
-        self._kvs: dict[bytes, KeyValue] = {}
-        self._heard: dict[bytes, float] = {}
-        self._told: set[bytes] = set()
-        self._listed_at: dict[bytes, float] = {}
+        self._reducers = {role: SnapshotReducer(keys) for role, keys in self._keys.items()}
         self.changed = Signal()
 
     async def run(self) -> None:
         """Follow until cancelled. Raises etcd's errors, but waits out an etcd that is away."""
         async with TaskGroup() as tasks:
-            for prefix in self._prefixes:
-                tasks.create_task(self._follow(prefix), name=f"look at {prefix.decode()}")
+            for role, keys in self._keys.items():
+                for prefix in (keys.active, keys.ha):
+                    following = self._follow(self._reducers[role], prefix)
+                    tasks.create_task(following, name=f"follow {prefix.decode()}")
 
     async def listed(self, within_s: float) -> None:
         """Wait until all keys have been read once. Raises Unavailable."""
         try:
             async with asyncio.timeout(within_s):
-                while len(self._listed_at) < len(self._prefixes):
+                while not all(self.snapshot(role).listed for role in self._keys):
                     await self.changed.wait()
         except TimeoutError:
             text = f"etcd did not list the keys of {', '.join(self._keys)} in {within_s:.0f} s"
@@ -53,8 +49,14 @@ class RoleFollower:
     async def statuses_fresh(self) -> None:
         """Wait until every instance has written its status anew, or is stale."""
         while True:
-            unsure = [key for key in self._heard if key not in self._told]
-            left_s = STALE_S - min((self._age_s(key) for key in unsure), default=STALE_S)
+            now_s = self._clock.boottime()
+            listed = [
+                seen.seen_s
+                for role in self._keys
+                for seen in self.snapshot(role).statuses.values()
+                if seen.listed
+            ]
+            left_s = STALE_S - (now_s - max(listed, default=now_s - STALE_S))
             if left_s <= 0:
                 return
             try:
@@ -64,48 +66,23 @@ class RoleFollower:
                 continue
 
     def snapshot(self, role: str) -> RoleSnapshot:
-        """The picture of one role, as far as it is known now."""
-        return snapshot_of(self._keys[role], self._kvs.values())
+        """What one role's keys say, as far as it is known now."""
+        return self._reducers[role].snapshot()
 
     def silent_s(self, role: str, server_id: int) -> float | None:
         """Seconds since the last write of that status was seen; None when there is no status.
 
         At least so long, for one that has not been written since `run` began.
         """
-        key = self._keys[role].status(server_id)
-        return self._age_s(key) if key in self._heard else None
+        seen = self.snapshot(role).statuses.get(server_id)
+        return None if seen is None else self._clock.boottime() - seen.seen_s
 
     def stale(self, role: str, server_id: int) -> bool:
         """Whether that instance has a status and writes it no more."""
         return (self.silent_s(role, server_id) or 0.0) >= STALE_S
 
-    @property
-    def _prefixes(self) -> list[bytes]:
-        return [prefix for keys in self._keys.values() for prefix in (keys.active, keys.ha)]
-
-    async def _follow(self, prefix: bytes) -> None:
+    async def _follow(self, reducer: SnapshotReducer, prefix: bytes) -> None:
         async with aclosing(self._etcd.follow(prefix, prefix=True)) as follow:
             async for news in follow:
-                if isinstance(news, Batch):
-                    for event in news.events:
-                        self._take(event.kv, gone=event.kind is EventKind.DELETE)
-                else:
-                    for kv in news.kvs:
-                        self._take(kv, gone=False)
-                        self._told.discard(kv.key)
-                    self._listed_at[prefix] = self._clock.boottime()
+                reducer.take(prefix, news, self._clock.boottime())
                 self.changed.notify()
-
-    def _take(self, kv: KeyValue, *, gone: bool) -> None:
-        if gone:
-            self._kvs.pop(kv.key, None)
-            self._heard.pop(kv.key, None)
-            self._told.discard(kv.key)
-            return
-        self._kvs[kv.key] = kv
-        if any(kv.key.startswith(keys.statuses) for keys in self._keys.values()):
-            self._heard[kv.key] = self._clock.boottime()
-            self._told.add(kv.key)
-
-    def _age_s(self, key: bytes) -> float:
-        return self._clock.boottime() - self._heard[key]

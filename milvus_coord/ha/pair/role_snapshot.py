@@ -1,25 +1,50 @@
-"""One role's whole picture, from what etcd holds: who leads, who stands by, how fit."""
+"""All that the keys of one role say at one moment: who leads, who stands by, how fit."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
 
-from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.values import KeyValue
+from milvus_coord.ha.pair.challenge_record import Challenge
 from milvus_coord.ha.pair.instance_status import InstanceStatus
-from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.operator_records import Pause, SwitchoverRequest
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.pair.takeover import Takeover
-from milvus_coord.model.errors import BadValue
 from milvus_coord.model.states import Phase
 
-T = TypeVar("T")
+FRESH_S: Final = 2.5
+"""An instance writes its status each second; one that has not for so long may have stopped."""
 
 UNREADABLE_PAUSE: Final = Pause("unknown", 0, "the pause key is not readable")
-"""What the instances take a pause key for that holds junk: somebody meant to pause."""
+"""What a pause key that holds junk is taken for: somebody meant to pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceKey:
+    """An instance key; `record` is None when its value is no session, or another instance's."""
+
+    kv: KeyValue
+    record: SessionRecord | None
+
+
+@dataclass(frozen=True, slots=True)
+class SeenStatus:
+    """What an instance said of itself, and when that was seen.
+
+    Attributes:
+        lease: that the status hangs on.
+        revision: at which it was written.
+        seen_s: boot time (s) by our clock; etcd keeps no times.
+        listed: it was there when we first looked, and may be as old as its lease.
+    """
+
+    status: InstanceStatus
+    lease: int
+    revision: int
+    seen_s: float
+    listed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +83,38 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class RoleSnapshot:
-    """What the keys of one role say, all as of one revision when `read_role` has read them.
+    """What the keys of one role say; the mappings are by server id.
 
     Attributes:
-        active: the active key itself, None when nobody leads.
-        holder: the session in the active key; None when nobody leads or the active key is junk.
-        instances: by server id.
-        request, request_revision: the switchover key and when it was written, 0 when it is not
-            there.
+        listed: whether all keys have been listed once; before that nothing is known.
+        active: the active key, None when nobody leads.
+        active_revision: of the last change of the active key that was seen, also of its deletion.
+        holder: the session in the active key; None when nobody leads or it holds junk.
+        last_holder: the last session that was seen there; it stays when the key is gone.
+        sessions: the instance keys.
+        leadership_revision: at which the leadership key was last written, 0 when it is absent.
+        statuses: of instances of ours.
+        challenges, answers: what standbys ask, and what the active has answered to whom.
+        switchover: the switchover key; `request` is what it says, None when that is not readable.
         history: oldest first.
         unreadable: one sentence for each key that is not what it should be.
+        exists: whether any key of the role was seen.
     """
 
     role: str
+    listed: bool = False
     active: KeyValue | None = None
+    active_revision: int = 0
     holder: SessionRecord | None = None
-    instances: tuple[Instance, ...] = ()
+    last_holder: SessionRecord | None = None
+    sessions: Mapping[int, InstanceKey] = field(default_factory=dict)
+    leadership_revision: int = 0
+    statuses: Mapping[int, SeenStatus] = field(default_factory=dict)
+    challenges: Mapping[int, Challenge] = field(default_factory=dict)
+    answers: Mapping[int, Challenge] = field(default_factory=dict)
     pause: Pause | None = None
+    switchover: KeyValue | None = None
     request: SwitchoverRequest | None = None
-    request_revision: int = 0
     history: tuple[Takeover, ...] = ()
     unreadable: tuple[str, ...] = ()
     exists: bool = False
@@ -87,117 +125,60 @@ class RoleSnapshot:
         return self.active.mod_revision if self.active else 0
 
     @property
+    def instances(self) -> tuple[Instance, ...]:
+        """All that is known of each process, in the order of their server ids."""
+        return tuple(self._instances())
+
+    @property
     def leader(self) -> Instance | None:
-        """The instance whose active key is."""
-        return next((instance for instance in self.instances if instance.leads), None)
+        """The instance that holds the active key."""
+        return next((instance for instance in self._instances() if instance.leads), None)
 
     @property
     def standbys(self) -> tuple[Instance, ...]:
         """All other instances."""
-        return tuple(instance for instance in self.instances if not instance.leads)
+        return tuple(instance for instance in self._instances() if not instance.leads)
 
     def instance(self, server_id: int) -> Instance | None:
         """The instance of that server id."""
-        return next((one for one in self.instances if one.server_id == server_id), None)
+        return next((one for one in self._instances() if one.server_id == server_id), None)
 
     def takeover(self, epoch: int) -> Takeover | None:
         """The history entry of that epoch."""
         return next((entry for entry in self.history if entry.epoch == epoch), None)
 
+    def ready(self, now_s: float, *, besides: int) -> list[int]:
+        """Server ids that could take over now, the one heard last first; never `besides`.
 
-async def read_role(etcd: Etcd, keys: Keys) -> RoleSnapshot:
-    """Read one role, all as of one revision. Raises etcd's errors."""
-    sessions = await etcd.range(keys.active)
-    ha = await etcd.range(keys.ha, revision=sessions.revision)
-    return snapshot_of(keys, (*sessions.kvs, *ha.kvs))
+        One whose status was merely listed, or is older than `FRESH_S`, is not counted.
+        """
+        heard = sorted(self.statuses.values(), key=lambda seen: seen.seen_s, reverse=True)
+        return [
+            seen.status.server_id
+            for seen in heard
+            if seen.status.ready
+            and not seen.listed
+            and seen.seen_s > now_s - FRESH_S
+            and seen.status.server_id != besides
+        ]
 
-
-def snapshot_of(keys: Keys, kvs: Iterable[KeyValue]) -> RoleSnapshot:
-    """Put the picture together from the role's keys; those of others are passed over."""
-    reader = _Reader(keys)
-    for kv in kvs:
-        if kv.key.startswith(keys.ha):
-            reader.board(kv)
-        elif keys.is_session(kv.key):
-            reader.session(kv)
-        elif kv.key.startswith(keys.active):
-            reader.stray(kv)
-    return reader.snapshot()
-
-
-class _Reader:
-    def __init__(self, keys: Keys) -> None:
-        self._keys = keys
-        self._found = RoleSnapshot(keys.role)
-        self._sessions: dict[int, tuple[SessionRecord, int]] = {}
-        self._statuses: dict[int, tuple[InstanceStatus, int]] = {}
-        self._history: list[Takeover] = []
-        self._unreadable: list[str] = []
-        self._any = False
-
-    def stray(self, kv: KeyValue) -> None:
-        name = kv.key.decode(errors="backslashreplace")
-        self._unreadable.append(f"{name} is neither the active's key nor an instance's")
-
-    def session(self, kv: KeyValue) -> None:
-        self._any = True
-        record = self._readable(SessionRecord.decode, kv)
-        if kv.key == self._keys.active:
-            self._found = replace(self._found, active=kv, holder=record)
-        elif record is not None:
-            if kv.key != self._keys.instance(record.server_id):
-                self._unreadable.append(f"{kv.key.decode()} holds server id {record.server_id}")
-                return
-            self._sessions[record.server_id] = (record, kv.lease)
-
-    def board(self, kv: KeyValue) -> None:
-        self._any = True
-        keys, key = self._keys, kv.key
-        if key.startswith(keys.statuses):
-            status = self._readable(InstanceStatus.decode, kv)
-            if status is not None and key == keys.status(status.server_id):
-                self._statuses[status.server_id] = (status, kv.lease)
-        elif key.startswith(keys.history):
-            if entry := self._readable(Takeover.decode, kv):
-                self._history.append(entry)
-        elif key == keys.paused:
-            pause = self._readable(Pause.decode, kv) or UNREADABLE_PAUSE
-            self._found = replace(self._found, pause=pause)
-        elif key == keys.switchover:
-            request = self._readable(SwitchoverRequest.decode, kv)
-            self._found = replace(self._found, request=request, request_revision=kv.mod_revision)
-
-    def snapshot(self) -> RoleSnapshot:
-        return replace(
-            self._found,
-            instances=tuple(self._instances()),
-            history=tuple(sorted(self._history, key=lambda entry: entry.epoch)),
-            unreadable=tuple(self._unreadable),
-            exists=self._any,
-        )
-
-    def _instances(self) -> Iterable[Instance]:
-        active, holder = self._found.active, self._found.holder
-        known = {*self._sessions, *self._statuses, *([holder.server_id] if holder else [])}
+    def _instances(self) -> Iterator[Instance]:
+        active, holder = self.active, self.holder
+        registered = {id_: key for id_, key in self.sessions.items() if key.record is not None}
+        known = {*registered, *self.statuses, *([holder.server_id] if holder else [])}
         for server_id in sorted(known):
-            record, lease = self._sessions.get(server_id, (None, 0))
+            key, seen = registered.get(server_id), self.statuses.get(server_id)
             leads = holder is not None and holder.server_id == server_id
-            status, status_lease = self._statuses.get(server_id, (None, 0))
-            told = record or (holder if leads else None)
+            record = key.record if key else holder if leads else None
+            status = seen.status if seen else None
+            lease = key.kv.lease if key else 0
             yield Instance(
                 server_id=server_id,
-                address=told.address if told else status.address if status else "",
-                ours=told.fenced if told else True,
-                lease=lease or (active.lease if leads and active else status_lease),
-                registered=record is not None,
+                address=record.address if record else status.address if status else "",
+                ours=record.fenced if record else True,
+                lease=lease or (active.lease if leads and active else seen.lease if seen else 0),
+                registered=key is not None,
                 leads=leads,
-                version=told.version if told else "",
+                version=record.version if record else "",
                 status=status,
             )
-
-    def _readable(self, decode: Callable[[bytes, bytes], T], kv: KeyValue) -> T | None:
-        try:
-            return decode(kv.key, kv.value)
-        except BadValue as error:
-            self._unreadable.append(str(error))
-            return None

@@ -76,6 +76,14 @@ class SessionRecord:
             name = key.decode(errors="replace")
             raise BadValue(f"{name} holds no session: {value[:200]!r} ({error})") from error
 
+    @classmethod
+    def of(cls, key: bytes, value: bytes) -> SessionRecord | None:
+        """The same, or None where `decode` raises."""
+        try:
+            return cls.decode(key, value)
+        except BadValue:
+            return None
+
 
 def _typed(fields: Any, name: str, kind: type[T], default: T) -> T:
     """Field `name` of a decoded JSON object, or `default` when it is absent."""

@@ -11,8 +11,9 @@ from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Op, delete, put
 from milvus_coord.ha.election.standby import HaContext
 from milvus_coord.ha.election.term import Term
+from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.leadership_record import LeadershipRecord
-from milvus_coord.ha.pair.pair_state import PairState
+from milvus_coord.ha.pair.role_snapshot import RoleSnapshot
 from milvus_coord.ha.pair.takeover import Takeover
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.retry import Retry
@@ -40,7 +41,7 @@ async def write_history(
     ops = (
         put(context.keys.leadership, clear.encode()),
         put(key, ended.encode()),
-        *_trim(context.pair),
+        *_trim(context.keys, context.pair.snapshot),
     )
     await retry.run(lambda: term.fence.commit(*ops))
 
@@ -65,7 +66,7 @@ async def revoke_predecessor_lease(
     await retry.run(revoke)
 
 
-def _trim(pair: PairState) -> list[Op]:
+def _trim(keys: Keys, pair: RoleSnapshot) -> list[Op]:
     """Delete the oldest entries beyond those that are kept."""
-    known = sorted(pair.history)
-    return [delete(key) for key in known[: max(0, len(known) - KEPT)][:_TRIMMED_AT_ONCE]]
+    surplus = pair.history[: max(0, len(pair.history) - KEPT)]
+    return [delete(keys.takeover(entry.epoch)) for entry in surplus[:_TRIMMED_AT_ONCE]]
