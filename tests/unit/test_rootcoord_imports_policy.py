@@ -126,21 +126,29 @@ def test_late_reports_change_nothing() -> None:
         assert policy.reported(done, ImportReport(7, 3, state, segments=(9,))) is done
 
 
+def aged(task: ImportTask, now_s: int) -> ImportTask | None:
+    return policy.aged(task, now_s, expiration_s=900, retention_s=86400)
+
+
 def test_time_passes() -> None:
-    assert policy.aged(STARTED, 2899, 900) is STARTED
-    over = policy.aged(STARTED, 2900, 900)
+    assert aged(STARTED, 2899) is STARTED
+    over = aged(STARTED, 2900)
+    assert over is not None
     assert (over.state, over.error) == (ImportState.FAILED, "the import task has timed out")
-    assert policy.aged(over, 2900, 900).state is ImportState.FAILED_AND_CLEANED
-    assert policy.aged(TASK, 10**9, 900) is TASK, "who waits may wait"
-    assert not policy.forgotten(TASK, 10**9, 86400)
-    assert not policy.forgotten(STARTED, 10**9, 86400)
-    assert not policy.forgotten(over, 87399, 86400)
-    assert policy.forgotten(over, 87400, 86400)
+    cleaned = aged(over, 2900)
+    assert cleaned is not None
+    assert cleaned.state is ImportState.FAILED_AND_CLEANED
+    assert aged(TASK, 10**9) is TASK, "who waits may wait"
+    assert aged(STARTED, 10**9) is not None
+    assert aged(over, 87399) is not None
+    assert aged(over, 87400) is None
+    assert aged(cleaned, 87400) is None
 
 
 def test_a_new_leader_gives_up_what_datanodes_worked_on() -> None:
     assert policy.recovered(TASK) is TASK
     over = policy.recovered(replace(STARTED, error="before"))
+    assert over is not None
     assert over.error == "before; task marked failed as service restarted"
     assert policy.recovered(over) is over
 
@@ -169,7 +177,7 @@ def test_what_users_are_told() -> None:
         error="e",
         infos=(("progress_percent", "1"),),
     )
-    assert policy.told(task) == (
+    assert policy.shown_infos(task) == (
         ("files", "a,b"),
         ("collection", "c"),
         ("partition", "p"),
@@ -256,19 +264,24 @@ class Life(RuleBasedStateMachine):
     def flip(self, states: list[int]) -> None:
         if self.task.state is ImportState.PERSISTED:
             where = policy.after_flush(states)
-            if where is ImportState.COMPLETED:
-                self.become(policy.completed(self.task))
-            elif where is ImportState.FAILED:
-                self.become(policy.failed(self.task, policy.SEGMENTS_GONE))
+            if where is not None:
+                flipped = policy.flipped(self.task, where)
+                assert flipped is not None
+                assert flipped.state is where
+                self.become(flipped)
 
     @rule(seconds=st.integers(0, 1000))
     def wait(self, seconds: int) -> None:
         self.now_s += seconds
-        self.become(policy.aged(self.task, self.now_s, 900))
+        aged = policy.aged(self.task, self.now_s, expiration_s=900, retention_s=10**9)
+        assert aged is not None
+        self.become(aged)
 
     @rule()
     def restart(self) -> None:
-        self.become(policy.recovered(self.task))
+        recovered = policy.recovered(self.task)
+        assert recovered is not None
+        self.become(recovered)
         assert not self.task.working
 
     @rule()
@@ -293,3 +306,22 @@ class Life(RuleBasedStateMachine):
 
 TestLife = Life.TestCase
 TestLife.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+def test_what_is_not_there_or_has_moved_on_is_left_as_it_is() -> None:
+    assert policy.recovered(None) is None
+    assert policy.aged(None, 10**9, expiration_s=900, retention_s=86400) is None
+    assert policy.offered(None, 3, 2000) is policy.flipped(None, ImportState.COMPLETED) is None
+    assert policy.offered(STARTED, 4, 2000) is STARTED
+    assert policy.flipped(STARTED, ImportState.COMPLETED) is STARTED
+
+
+def test_an_offer_is_taken_or_fails_when_its_answer_is_lost() -> None:
+    taken = policy.offered(TASK, 3, 2000)
+    assert taken == STARTED
+    lost = policy.offered(TASK, "connection lost", 2000)
+    assert lost is not None
+    assert (lost.state, lost.error) == (
+        ImportState.FAILED,
+        "datacoord did not say whether it took the task: connection lost",
+    )

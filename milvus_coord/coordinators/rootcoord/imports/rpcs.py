@@ -7,7 +7,7 @@ from milvus_coord.coordinators.rootcoord.imports.rules import (
     ImportReport,
     ImportTask,
     partition_wanted,
-    told,
+    shown_infos,
 )
 from milvus_coord.coordinators.rootcoord.imports.work import Imports
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
@@ -113,7 +113,7 @@ def _shown(task: ImportTask) -> milvus.GetImportStateResponse:
         state=ImportState.try_value(int(task.state)),
         row_count=task.row_count,
         id_list=list(task.row_ids),
-        infos=[KeyValuePair(key=key, value=value) for key, value in told(task)],
+        infos=[KeyValuePair(key=key, value=value) for key, value in shown_infos(task)],
         id=task.id,
         collection_id=task.collection_id,
         segment_ids=list(task.segments),

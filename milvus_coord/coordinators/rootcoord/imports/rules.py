@@ -158,7 +158,7 @@ def is_backup(options: Pairs) -> bool:
     return False
 
 
-def moved(task: ImportTask, state: ImportState) -> ImportTask:
+def with_state(task: ImportTask, state: ImportState) -> ImportTask:
     """The task in another state. Raises IllegalMove."""
     if state not in MOVES[task.state]:
         raise _illegal(task, state)
@@ -169,42 +169,68 @@ def started(task: ImportTask, datanode_id: int, now_s: int) -> ImportTask:
     """A datanode has taken the pending task. Raises IllegalMove for any other."""
     if task.state is not ImportState.PENDING:
         raise _illegal(task, ImportState.STARTED)
-    return replace(moved(task, ImportState.STARTED), datanode_id=datanode_id, started_s=now_s)
+    return replace(with_state(task, ImportState.STARTED), datanode_id=datanode_id, started_s=now_s)
 
 
 def failed(task: ImportTask, reason: str) -> ImportTask:
     """It has failed; reasons are joined."""
     error = f"{task.error}; {reason}" if task.error else reason
-    return replace(moved(task, ImportState.FAILED), error=error)
+    return replace(with_state(task, ImportState.FAILED), error=error)
 
 
 def completed(task: ImportTask) -> ImportTask:
     """Its rows are there for all to see."""
-    done = moved(task, ImportState.COMPLETED)
+    done = with_state(task, ImportState.COMPLETED)
     return replace(done, infos=merged(done.infos, PROGRESS, "100"))
 
 
 def cleaned(task: ImportTask) -> ImportTask:
     """Nothing of a failed task is left to be done."""
-    return moved(task, ImportState.FAILED_AND_CLEANED)
+    return with_state(task, ImportState.FAILED_AND_CLEANED)
 
 
-def recovered(task: ImportTask) -> ImportTask:
-    """What a new leader makes of it: who worked on it has lost its listener, as in Go 2.2.16."""
-    return failed(task, RESTARTED) if task.working else task
+# What follows is what the store is told to make of the stored task, None for one that is not there.
 
 
-def aged(task: ImportTask, now_s: int, expiration_s: float) -> ImportTask:
-    """What the passing of time makes of it: work ends, failures are put away."""
+def recovered(task: ImportTask | None) -> ImportTask | None:
+    """At the begin of a term: what worked has lost its listener, and fails as in Go 2.2.16."""
+    return failed(task, RESTARTED) if task and task.working else task
+
+
+def offered(task: ImportTask | None, answer: int | str, now_s: int) -> ImportTask | None:
+    """Datacoord was offered the pending task: a datanode has it, or why that is unknown.
+
+    One of which that is unknown fails: sent again it might be imported twice.
+    """
+    if task is None or task.state is not ImportState.PENDING:
+        return task
+    if isinstance(answer, int):
+        return started(task, answer, now_s)
+    return failed(task, f"datacoord did not say whether it took the task: {answer}")
+
+
+def flipped(task: ImportTask | None, to: ImportState) -> ImportTask | None:
+    """The segments of a Persisted task say that it is Completed, or Failed; see `after_flush`."""
+    if task is None or task.state is not ImportState.PERSISTED:
+        return task
+    return completed(task) if to is ImportState.COMPLETED else failed(task, SEGMENTS_GONE)
+
+
+def aged(
+    task: ImportTask | None, now_s: int, *, expiration_s: float, retention_s: float
+) -> ImportTask | None:
+    """Time passed: work that takes too long fails, failures are put away, old records go.
+
+    What waits or works is kept, however old.
+    """
+    if task is None:
+        return None
+    over = task.state is ImportState.COMPLETED or task.state in FAILURES
+    if over and now_s - task.created_s >= retention_s:
+        return None
     if task.working and now_s - task.started_s >= expiration_s:
         return failed(task, TIMED_OUT)
     return cleaned(task) if task.state is ImportState.FAILED else task
-
-
-def forgotten(task: ImportTask, now_s: int, retention_s: float) -> bool:
-    """Whether its record may go. One that still waits or works is kept, however old."""
-    over = task.state is ImportState.COMPLETED or task.state in FAILURES
-    return over and now_s - task.created_s >= retention_s
 
 
 def reported(task: ImportTask | None, report: ImportReport) -> ImportTask:
@@ -231,7 +257,7 @@ def reported(task: ImportTask | None, report: ImportReport) -> ImportTask:
         segments = tuple(dict.fromkeys((*task.segments, *segments)))
     error, infos = _from_infos(task, report.infos)
     return replace(
-        moved(task, state),
+        with_state(task, state),
         segments=segments,
         row_ids=report.row_ids,
         row_count=report.row_count,
@@ -260,7 +286,7 @@ def merged(infos: Pairs, key: str, value: str) -> Pairs:
     return (*infos, (key, value))
 
 
-def told(task: ImportTask) -> Pairs:
+def shown_infos(task: ImportTask) -> Pairs:
     """The infos that a user is shown, in Go's order."""
     return (
         ("files", ",".join(task.files)),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Final
 
 from milvus_coord.clients.datacoord import ImportOrder
 from milvus_coord.clients.errors import CallError
-from milvus_coord.coordinators.rootcoord.imports import rules as policy
+from milvus_coord.coordinators.rootcoord.imports import rules
 from milvus_coord.coordinators.rootcoord.imports.ports import (
     DataCoord,
     Ids,
@@ -51,10 +52,10 @@ class Imports:
         self._store, self._datacoord, self._ids = store, datacoord, ids
         self._serve, self._clock, self._settings = serve, clock, settings
         self._send_now, self._flip_now = asyncio.Event(), asyncio.Event()
-        self._entering = 0
+        self._being_added = 0
         self._offers: dict[int, asyncio.Event] = {}
         self._outcomes: dict[int, int | CallError] = {}
-        self._to_flush: set[int] = set()
+        self._unflushed: set[int] = set()
 
     async def recover(self) -> None:
         """Read the tasks; those that datanodes worked on have failed. Raises FencedOff."""
@@ -87,9 +88,9 @@ class Imports:
         Go 2.2.16 waits for datacoord before it answers. Raises Refused, FencedOff, EtcdError, and
         what the ids raise.
         """
-        policy.check_files(job.files)
-        policy.check_room(len(self._pending()) + self._entering, self._settings.max_pending)
-        self._entering += 1
+        rules.check_files(job.files)
+        rules.check_room(len(self._pending()) + self._being_added, self._settings.max_pending)
+        self._being_added += 1
         try:
             task = ImportTask(
                 id=await self._ids.take(1),
@@ -105,7 +106,7 @@ class Imports:
             )
             await self._store.add(task)
         finally:
-            self._entering -= 1
+            self._being_added -= 1
         log.info("import task created", task=task.id, collection=job.collection_id)
         self._send_now.set()
         return task.id
@@ -114,11 +115,11 @@ class Imports:
         """Take note of what a datanode says. Raises Refused, FencedOff, EtcdError."""
         if (offer := self._offers.get(report.task_id)) is not None:
             await offer.wait()  # it is faster than datacoord's answer that it has the task
-        task = await self._store.change(report.task_id, lambda task: policy.reported(task, report))
+        task = await self._store.change(report.task_id, partial(rules.reported, report=report))
         if task is None:
             return
         if task.state is ImportState.PERSISTED:
-            self._to_flush.add(task.id)
+            self._unflushed.add(task.id)
             self._flip_now.set()
         if not task.working:
             log.info("import task ended", task=task.id, state=task.state.name, error=task.error)
@@ -168,17 +169,17 @@ class Imports:
 
         Raises EtcdError, FencedOff.
         """
-        settings, now_s = self._settings, self._now_s()
-
-        def tidied(task: ImportTask | None) -> ImportTask | None:
-            if task is None or policy.forgotten(task, now_s, settings.retention_s):
-                return None
-            return policy.aged(task, now_s, settings.expiration_s)
-
+        settings = self._settings
+        aged = partial(
+            rules.aged,
+            now_s=self._now_s(),
+            expiration_s=settings.expiration_s,
+            retention_s=settings.retention_s,
+        )
         for task in self._store:
-            left = await self._store.change(task.id, tidied)
+            left = await self._store.change(task.id, aged)
             if left is None or not left.working:
-                self._to_flush.discard(task.id)
+                self._unflushed.discard(task.id)
             if task.working and not (left and left.working):
                 log.warn("import task timed out", task=task.id, datanode=task.datanode_id)
                 self._send_now.set()
@@ -187,7 +188,7 @@ class Imports:
         await self._store.load()
         for task in self._store:
             if task.working:
-                await self._store.change(task.id, lambda task: task and policy.recovered(task))
+                await self._store.change(task.id, rules.recovered)
         self._send_now.set()
 
     async def _offer(self, task: ImportTask) -> bool:
@@ -199,17 +200,9 @@ class Imports:
                 log.warn("nobody takes an import task yet", task=task.id, error=str(outcome))
                 return False
             self._outcomes[task.id] = outcome
-        now_s = self._now_s()
-
-        def decided(task: ImportTask | None) -> ImportTask | None:
-            if task is None or task.state is not ImportState.PENDING:
-                return task
-            if isinstance(outcome, int):
-                return policy.started(task, outcome, now_s)
-            # Sent again it might be imported twice.
-            return policy.failed(task, f"datacoord did not say whether it took the task: {outcome}")
-
-        await self._store.change(task.id, decided)
+        answer = outcome if isinstance(outcome, int) else str(outcome)
+        offered = partial(rules.offered, answer=answer, now_s=self._now_s())
+        await self._store.change(task.id, offered)
         del self._outcomes[task.id]
         log.info("import task sent", task=task.id, outcome=str(outcome))
         return isinstance(outcome, int)
@@ -233,31 +226,23 @@ class Imports:
             return error
 
     async def _flip(self, task: ImportTask) -> None:
-        segments, where = task.segments, ImportState.COMPLETED
+        segments, to = task.segments, ImportState.COMPLETED
         if segments:
             self._serve.require()
-            if task.id in self._to_flush:
+            if task.id in self._unflushed:
                 await self._datacoord.flush(task.collection_id, segments)
-                self._to_flush.discard(task.id)
+                self._unflushed.discard(task.id)
             states = await self._datacoord.segment_states(segments)
-            found = policy.after_flush(states)
+            found = rules.after_flush(states)
             if found is None:
                 return
-            where = found
-        if where is ImportState.COMPLETED and segments:
+            to = found
+        if to is ImportState.COMPLETED and segments:
             self._serve.require()
             await self._datacoord.unset_importing(segments)
-
-        def flipped(task: ImportTask | None) -> ImportTask | None:
-            if task is None or task.state is not ImportState.PERSISTED:
-                return task
-            if where is ImportState.COMPLETED:
-                return policy.completed(task)
-            return policy.failed(task, policy.SEGMENTS_GONE)
-
-        await self._store.change(task.id, flipped)
-        log.info("import task ended", task=task.id, state=where.name)
-        self._to_flush.discard(task.id)
+        await self._store.change(task.id, partial(rules.flipped, to=to))
+        log.info("import task ended", task=task.id, state=to.name)
+        self._unflushed.discard(task.id)
         self._send_now.set()
 
     def _pending(self) -> list[ImportTask]:
