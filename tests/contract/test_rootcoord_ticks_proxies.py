@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.metadata.queue_messages import time_tick
 from milvus_coord.coordinators.rootcoord.proxies.work import Proxies
+from milvus_coord.coordinators.rootcoord.ticks.message import time_tick
 from milvus_coord.coordinators.rootcoord.ticks.work import Ticks
 from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.ha.election.serve_lease import ServeLease

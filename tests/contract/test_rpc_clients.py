@@ -14,6 +14,7 @@ from milvus_coord.clients.errors import CallError, CallRefused
 from milvus_coord.clients.indexcoord import IndexCoordClient
 from milvus_coord.clients.proxy import ProxyClient
 from milvus_coord.clients.querycoord import QueryCoordClient
+from milvus_coord.coordinators.rootcoord.quota.work import set_rates
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.ha.pair.session_record import SessionRecord
@@ -25,7 +26,6 @@ from milvus_coord.pb.milvus.proto import common, data, index, milvus, proxy, que
 from milvus_coord.pb.milvus.proto.common import ErrorCode, KeyValuePair, MsgBase, SegmentState
 from milvus_coord.role.nodes.active import SessionResolver
 from milvus_coord.runtime.clock import SystemClock
-from milvus_coord.wire.quota import set_rates
 from testing.fake_services import Fake, Registry, fake, refusal
 
 CALLER = Caller(cluster="by-dev", server_id=3)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from milvus_coord.coordinators.rootcoord.access import events
 from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog, new_grantee_id
+from milvus_coord.coordinators.rootcoord.access.state_records import Grant, Grantee, User
 from milvus_coord.etcd.txn import Delete, Put
-from milvus_coord.model.access import Grant, Grantee, User
 from milvus_coord.model.errors import BadValue
 from testing.access import META, ROOM
 

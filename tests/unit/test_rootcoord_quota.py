@@ -12,6 +12,15 @@ from hypothesis import strategies as st
 
 from milvus_coord.config.limits import QuotaAndLimits
 from milvus_coord.coordinators.rootcoord.quota.rules import Levels, QuotaRules, decide
+from milvus_coord.coordinators.rootcoord.quota.rules_rates import (
+    READS,
+    UNLIMITED,
+    WRITES,
+    CollectionQuota,
+    DenyReason,
+    QuotaState,
+    RateType,
+)
 from milvus_coord.coordinators.rootcoord.quota.rules_readings import (
     BadReport,
     Binlogs,
@@ -21,19 +30,10 @@ from milvus_coord.coordinators.rootcoord.quota.rules_readings import (
     proxy_throughput,
     query_cluster,
 )
+from milvus_coord.coordinators.rootcoord.quota.work import set_rates
 from milvus_coord.coordinators.rootcoord.settings import quota_rules
-from milvus_coord.model.quota import (
-    READS,
-    UNLIMITED,
-    WRITES,
-    CollectionQuota,
-    DenyReason,
-    QuotaState,
-    RateType,
-)
 from milvus_coord.model.timestamps import compose
 from milvus_coord.wire.descriptors import message_class
-from milvus_coord.wire.quota import set_rates
 
 NOW_MS = 1_800_000_000_000
 NOW = compose(NOW_MS, 0)

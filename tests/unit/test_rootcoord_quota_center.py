@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from milvus_coord.config.limits import QuotaAndLimits
+from milvus_coord.coordinators.rootcoord.quota.rules_rates import DenyReason
 from milvus_coord.coordinators.rootcoord.quota.work import SYSTEM_INFO, QuotaCenter
 from milvus_coord.coordinators.rootcoord.settings import quota_rules
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import CoordError
-from milvus_coord.model.quota import DenyReason
 from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.wire.codec import Encoded
 from milvus_coord.wire.descriptors import message_class

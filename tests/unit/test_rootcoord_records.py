@@ -17,6 +17,7 @@ from hypothesis.stateful import rule
 
 from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog
 from milvus_coord.coordinators.rootcoord.access.state import AccessState
+from milvus_coord.coordinators.rootcoord.access.state_records import Grantee
 from milvus_coord.coordinators.rootcoord.metadata import catalog_keys as keys
 from milvus_coord.coordinators.rootcoord.metadata import catalog_values as values
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
@@ -26,7 +27,6 @@ from milvus_coord.coordinators.rootcoord.metadata.state_aliases import Aliases
 from milvus_coord.coordinators.rootcoord.metadata.state_collection import CollectionEntry
 from milvus_coord.etcd.txn import Put
 from milvus_coord.ha.mirror.records import line
-from milvus_coord.model.access import Grantee
 from milvus_coord.model.collection import CollectionState, PartitionState
 from milvus_coord.model.database import Alias, Database
 from milvus_coord.wire.descriptors import message_class

@@ -10,10 +10,10 @@ import pytest
 
 from milvus_coord.coordinators.rootcoord.access.events import UserPut
 from milvus_coord.coordinators.rootcoord.access.state import AccessState
+from milvus_coord.coordinators.rootcoord.access.state_records import User
 from milvus_coord.coordinators.rootcoord.metadata import events
 from milvus_coord.coordinators.rootcoord.metadata.events import AliasHome
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
-from milvus_coord.model.access import User
 from milvus_coord.model.collection import Collection, CollectionState, PartitionState
 from milvus_coord.model.database import Alias, Database, DatabaseNotFound
 from milvus_coord.model.errors import CollectionNotFound

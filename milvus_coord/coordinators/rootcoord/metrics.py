@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
-from milvus_coord.model.quota import DenyReason
+from milvus_coord.coordinators.rootcoord.quota.rules_rates import DenyReason
 from milvus_coord.telemetry.metrics import Metrics
 
 _QUOTA_STATES = {

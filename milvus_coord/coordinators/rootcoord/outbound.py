@@ -11,9 +11,9 @@ from milvus_coord.clients.datacoord import DataCoordClient
 from milvus_coord.clients.indexcoord import IndexCoordClient
 from milvus_coord.clients.querycoord import QueryCoordClient
 from milvus_coord.coordinators.rootcoord.collections.effects import DdlEffects
-from milvus_coord.coordinators.rootcoord.metadata import queue_messages as messages
 from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
 from milvus_coord.coordinators.rootcoord.proxies.work import Proxies
+from milvus_coord.coordinators.rootcoord.ticks.message import time_tick
 from milvus_coord.coordinators.rootcoord.ticks.work import Ticks
 from milvus_coord.ha.election.term import Term
 from milvus_coord.mq.connect import connect
@@ -45,7 +45,7 @@ class Outbound:
         self.indexcoord = IndexCoordClient(whereabouts("indexcoord"), caller)
         self.ticks = Ticks(
             queue=self.queue,
-            encode=partial(messages.time_tick, source_id=term.server_id),
+            encode=partial(time_tick, source_id=term.server_id),
             timestamps=timestamps,
             serve=serve,
             clock=context.clock,

@@ -10,7 +10,7 @@ from milvus_coord.coordinators.rootcoord.access.work import AccessLimits
 from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits
 from milvus_coord.coordinators.rootcoord.imports.ports import ImportSettings
 from milvus_coord.coordinators.rootcoord.quota.rules import NO_LEVELS, Levels, QuotaRules
-from milvus_coord.model.quota import READS, UNLIMITED, WRITES, RateType
+from milvus_coord.coordinators.rootcoord.quota.rules_rates import READS, UNLIMITED, WRITES, RateType
 
 _MB: Final = 1 << 20
 

@@ -20,8 +20,8 @@ from typing import Final, TypeAlias
 
 from milvus_coord.coordinators.rootcoord.access import events
 from milvus_coord.coordinators.rootcoord.access.events import AccessEvent
+from milvus_coord.coordinators.rootcoord.access.state_records import Grantee, User
 from milvus_coord.etcd.txn import Op, delete, put
-from milvus_coord.model.access import Grantee, User
 from milvus_coord.model.errors import BadValue
 
 _ROOM: Final = "root-coord/credential"

@@ -15,9 +15,15 @@ from milvus_coord.coordinators.rootcoord.access.catalog import (
 )
 from milvus_coord.coordinators.rootcoord.access.rules_privileges import PUBLIC_GRANTS, stored_name
 from milvus_coord.coordinators.rootcoord.access.state import AccessState
+from milvus_coord.coordinators.rootcoord.access.state_records import (
+    ADMIN_ROLE,
+    ANY,
+    PUBLIC_ROLE,
+    ROOT_USER,
+    Grantee,
+)
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
-from milvus_coord.model.access import ADMIN_ROLE, ANY, PUBLIC_ROLE, ROOT_USER, Grantee
 from milvus_coord.telemetry.log import log
 
 _ROOT_PASSWORD: Final = b"Milvus"

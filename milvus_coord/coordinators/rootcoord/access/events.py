@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from milvus_coord.model.access import Grantee, User
+from milvus_coord.coordinators.rootcoord.access.state_records import Grantee, User
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from milvus_coord.coordinators.rootcoord.access.rules_queries import (
     select_roles,
     select_users,
 )
+from milvus_coord.coordinators.rootcoord.access.state_records import Grant, PolicyOp
 from milvus_coord.coordinators.rootcoord.access.work import Access
-from milvus_coord.model.access import Grant, PolicyOp
 from milvus_coord.model.errors import Refused
 from milvus_coord.pb.milvus.proto import internal, milvus, rootcoord
 from milvus_coord.pb.milvus.proto.common import ErrorCode, Status

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from milvus_coord.coordinators.rootcoord.access.state_records import ANY
 from milvus_coord.coordinators.rootcoord.collections.rules_requests import check_key_name
-from milvus_coord.model.access import ANY
 from milvus_coord.model.errors import Refused
 
 GLOBAL: Final = "Global"

@@ -9,7 +9,7 @@ from milvus_coord.coordinators.rootcoord.access.rules_privileges import (
     why_not_role,
 )
 from milvus_coord.coordinators.rootcoord.access.state import AccessState
-from milvus_coord.model.access import Grant
+from milvus_coord.coordinators.rootcoord.access.state_records import Grant
 from milvus_coord.model.database import DEFAULT_DATABASE
 from milvus_coord.model.errors import Refused
 

@@ -19,7 +19,7 @@ from milvus_coord.coordinators.rootcoord.access.events import (
     UserDeleted,
     UserPut,
 )
-from milvus_coord.model.access import Grant, Grantee, User
+from milvus_coord.coordinators.rootcoord.access.state_records import Grant, Grantee, User
 from milvus_coord.model.database import DEFAULT_DATABASE
 
 K = TypeVar("K", bound=Hashable)

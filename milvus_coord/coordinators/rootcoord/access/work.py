@@ -22,8 +22,14 @@ from milvus_coord.coordinators.rootcoord.access.rules_privileges import (
     is_blank,
 )
 from milvus_coord.coordinators.rootcoord.access.state import AccessState
+from milvus_coord.coordinators.rootcoord.access.state_records import (
+    ANY,
+    Grantee,
+    PolicyOp,
+    User,
+    policy,
+)
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
-from milvus_coord.model.access import ANY, Grantee, PolicyOp, User, policy
 from milvus_coord.model.database import DEFAULT_DATABASE
 from milvus_coord.model.errors import CoordError, NotFound, Refused
 from milvus_coord.role.tasks.jobs import Jobs

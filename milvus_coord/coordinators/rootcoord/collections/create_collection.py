@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Final
 
+from milvus_coord.coordinators.rootcoord.collections import queue_messages as messages
 from milvus_coord.coordinators.rootcoord.collections.context import DdlContext, NewCollection
 from milvus_coord.coordinators.rootcoord.collections.locks import named
 from milvus_coord.coordinators.rootcoord.collections.rules_schema import (
@@ -14,7 +15,6 @@ from milvus_coord.coordinators.rootcoord.collections.rules_schema import (
     check_shards,
     partition_names,
 )
-from milvus_coord.coordinators.rootcoord.metadata import queue_messages as messages
 from milvus_coord.coordinators.rootcoord.metadata.rules_equality import same_definition
 from milvus_coord.model.channels import virtual_channel
 from milvus_coord.model.collection import Collection, CollectionState, Partition

@@ -5,6 +5,12 @@ from __future__ import annotations
 from milvus_coord.coordinators.rootcoord.collections.context import NewCollection
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
 from milvus_coord.coordinators.rootcoord.collections.rpcs_ddl import DdlRpcs, require_any
+from milvus_coord.coordinators.rootcoord.collections.rpcs_describe_cache import DescribeCache
+from milvus_coord.coordinators.rootcoord.collections.rpcs_replies import (
+    describe_collection,
+    exists,
+    show_collections,
+)
 from milvus_coord.coordinators.rootcoord.collections.rules_requests import (
     check_field_count,
     check_name,
@@ -19,8 +25,6 @@ from milvus_coord.pb.milvus.proto import milvus
 from milvus_coord.pb.milvus.proto.common import MsgType, Status
 from milvus_coord.role.rpcs.answers import answers
 from milvus_coord.role.rpcs.family import Answering, StateHolder, require_type
-from milvus_coord.wire.collections import describe_collection, exists, show_collections
-from milvus_coord.wire.describe_cache import DescribeCache
 from milvus_coord.wire.requests import UpbRequest
 from milvus_coord.wire.schema import pairs_of, parse_schema
 from milvus_coord.wire.status import ok

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from milvus_coord.coordinators.rootcoord.collections.rpcs_ddl import DdlRpcs, require_any
+from milvus_coord.coordinators.rootcoord.collections.rpcs_replies import exists, show_partitions
 from milvus_coord.coordinators.rootcoord.collections.rules_requests import check_name
 from milvus_coord.model.collection import Partition
 from milvus_coord.pb.milvus.proto import milvus
 from milvus_coord.pb.milvus.proto.common import MsgType, Status
 from milvus_coord.role.rpcs.answers import answers
 from milvus_coord.role.rpcs.family import require_type
-from milvus_coord.wire.collections import exists, show_partitions
 from milvus_coord.wire.requests import UpbRequest
 from milvus_coord.wire.status import ok
 

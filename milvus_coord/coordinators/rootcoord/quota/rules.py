@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from milvus_coord.coordinators.rootcoord.quota.rules_readings import NodeReading, Readings
-from milvus_coord.model.quota import (
+from milvus_coord.coordinators.rootcoord.quota.rules_rates import (
     READS,
     UNLIMITED,
     WRITES,
@@ -17,6 +16,7 @@ from milvus_coord.model.quota import (
     QuotaState,
     RateType,
 )
+from milvus_coord.coordinators.rootcoord.quota.rules_readings import NodeReading, Readings
 from milvus_coord.model.timestamps import Timestamp, physical_ms
 
 

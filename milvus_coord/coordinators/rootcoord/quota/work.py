@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final, Protocol
 
 from milvus_coord.coordinators.rootcoord.quota.rules import QuotaRules, decide
+from milvus_coord.coordinators.rootcoord.quota.rules_rates import (
+    UNLIMITED,
+    CollectionQuota,
+    DenyReason,
+)
 from milvus_coord.coordinators.rootcoord.quota.rules_readings import (
     Readings,
     data_cluster,
@@ -16,18 +21,18 @@ from milvus_coord.coordinators.rootcoord.quota.rules_readings import (
 )
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import CoordError
-from milvus_coord.model.quota import CollectionQuota, DenyReason
-from milvus_coord.model.timestamps import compose
+from milvus_coord.model.timestamps import Timestamp, compose
 from milvus_coord.role.tasks.loop import Loop
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.say_once import SayOnce
 from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log
 from milvus_coord.wire.codec import Encoded
-from milvus_coord.wire.quota import set_rates
+from milvus_coord.wire.descriptors import message_class
 
 SYSTEM_INFO: Final = '{"metric_type":"system_info"}'
 _COLLECT_S: Final = 10.0
+_SET_RATES: Final = "milvus.proto.proxy.SetRatesRequest"
 
 
 class MetricsSource(Protocol):
@@ -127,3 +132,19 @@ class QuotaCenter:
         self._denied = denied
         for reason in DenyReason:
             self._show(reason, reason in denied.values())
+
+
+def set_rates(quotas: Iterable[CollectionQuota], proxies: int, now: Timestamp) -> Encoded:
+    """A SetRatesRequest for each of `proxies`, which share every rate that has a limit.
+
+    It replaces all that a proxy was told before. Go 2.2.16 puts the wall clock into the message.
+    """
+    request: Any = message_class(_SET_RATES)()
+    request.base.msgID = request.base.timestamp = now
+    for quota in quotas:
+        one = request.rates.add(collection=quota.collection_id)
+        for kind, rate in sorted(quota.rates.items()):
+            one.rates.add(rt=kind, r=rate if rate >= UNLIMITED else rate / proxies)
+        one.states.extend(quota.states.keys())
+        one.codes.extend(quota.states.values())
+    return Encoded(request.SerializeToString())

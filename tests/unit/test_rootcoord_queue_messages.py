@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_coord.coordinators.rootcoord.metadata import queue_messages as messages
+from milvus_coord.coordinators.rootcoord.collections import queue_messages as messages
+from milvus_coord.coordinators.rootcoord.ticks.message import time_tick
 from milvus_coord.model.collection import Collection, Partition
 from milvus_coord.model.schema import FLOAT_VECTOR, INT64, JSON, Field
 from milvus_coord.model.timestamps import Timestamp
@@ -23,15 +24,15 @@ def parsed(name: str, data: bytes) -> Any:
 
 
 def test_time_tick_as_go_writes_it() -> None:
-    assert messages.time_tick(TS, 1).hex() == "0a0f08b009188980a0e199fe86c4062001"
+    assert time_tick(TS, 1).hex() == "0a0f08b009188980a0e199fe86c4062001"
 
 
 @given(st.integers(0, 2**64 - 1), LONGS)
 def test_time_tick_is_what_protobuf_writes(ts: int, source: int) -> None:
     message: Any = message_class("milvus.proto.internal.TimeTickMsg")()
-    message.base.msg_type = messages.TIME_TICK
+    message.base.msg_type = 1200
     message.base.timestamp, message.base.sourceID = ts, source
-    assert messages.time_tick(Timestamp(ts), source) == message.SerializeToString()
+    assert time_tick(Timestamp(ts), source) == message.SerializeToString()
 
 
 def test_drop_collection_as_go_writes_it() -> None:
@@ -113,7 +114,7 @@ def test_create_collection_carries_the_whole_schema_and_no_source() -> None:
 def test_every_message_begins_with_the_base_that_consumers_look_at() -> None:
     partition = Partition(8, "p", 7, Timestamp(3))
     for data, kind in (
-        (messages.time_tick(TS, 1), 1200),
+        (time_tick(TS, 1), 1200),
         (messages.drop_collection(7, "c", TS, 1), 101),
         (messages.drop_partition(partition, TS, 1), 201),
     ):
@@ -123,5 +124,5 @@ def test_every_message_begins_with_the_base_that_consumers_look_at() -> None:
 
 @pytest.mark.parametrize("ts", [0, 1, 127, 128, 2**63, 2**64 - 1])
 def test_edges_of_a_tick(ts: int) -> None:
-    base = parsed("milvus.proto.internal.TimeTickMsg", messages.time_tick(Timestamp(ts), 0)).base
+    base = parsed("milvus.proto.internal.TimeTickMsg", time_tick(Timestamp(ts), 0)).base
     assert (base.msg_type, base.timestamp, base.sourceID) == (1200, ts, 0)

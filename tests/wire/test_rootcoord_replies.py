@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from milvus_coord.coordinators.rootcoord.collections import rpcs_replies as replies
+from milvus_coord.coordinators.rootcoord.collections.rpcs_describe_cache import DescribeCache
 from milvus_coord.model.collection import Partition
 from milvus_coord.model.errors import Refused
 from milvus_coord.model.schema import CollectionSchema, Field
 from milvus_coord.model.timestamps import Timestamp
-from milvus_coord.wire import collections as replies
 from milvus_coord.wire.codec import Encoded
-from milvus_coord.wire.describe_cache import DescribeCache
 from milvus_coord.wire.schema import encode_schema, parse_schema
 from testing.ddl_rpcs import CREATED, FIELDS, collection
 from testing.messages import message_class

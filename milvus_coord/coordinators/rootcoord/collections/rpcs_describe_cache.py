@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, cast
 
+from milvus_coord.coordinators.rootcoord.collections.rpcs_replies import (
+    describe_any_database,
+    in_database,
+)
 from milvus_coord.model.collection import Collection, Partition
 from milvus_coord.pb.milvus.proto.milvus import DescribeCollectionResponse
-from milvus_coord.wire.collections import describe_any_database, in_database
 
 _BYTES_MAX: Final = 32 << 20
 

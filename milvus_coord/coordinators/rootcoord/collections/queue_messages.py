@@ -1,4 +1,4 @@
-"""The messages that RootCoord puts into the queue, byte for byte as Go 2.2.16 writes them."""
+"""What the queue is told of collections and partitions, byte for byte as Go 2.2.16 writes it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from milvus_coord.wire.schema import encode_schema
 CREATE_COLLECTION: Final = 100
 DROP_COLLECTION: Final = 101
 DROP_PARTITION: Final = 201
-TIME_TICK: Final = 1200
 
 
 def create_collection(collection: Collection, partition_ids: Iterable[int], ts: Timestamp) -> bytes:
@@ -40,29 +39,6 @@ def drop_partition(partition: Partition, ts: Timestamp, source_id: int) -> bytes
     message.partition_name, message.partitionID = partition.name, partition.id
     message.collectionID = partition.collection_id
     return _bytes(message)
-
-
-def time_tick(ts: Timestamp, source_id: int) -> bytes:
-    """`internal.TimeTickMsg`, written by hand: there are some hundred a second."""
-    base = _TICK_TYPE
-    if ts:
-        base += b"\x18" + _varint(ts)
-    if source_id:
-        base += b"\x20" + _varint(source_id & _UINT64_MAX)
-    return bytes((0x0A, len(base))) + base
-
-
-_TICK_TYPE: Final = b"\x08\xb0\x09"
-_UINT64_MAX: Final = (1 << 64) - 1
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 def _new(name: str, msg_type: int, ts: Timestamp, source_id: int = 0) -> Any:

@@ -1,1 +1,0 @@
-"""RootCoord's choices: pure, on values alone."""

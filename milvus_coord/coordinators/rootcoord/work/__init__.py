@@ -1,1 +1,0 @@
-"""What RootCoord does to the world."""
