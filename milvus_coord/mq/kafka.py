@@ -31,7 +31,7 @@ class KafkaQueue:
     """One producer for all channels; a channel is a topic, a position the offset (int64, LE).
 
     A thread takes delivery reports from librdkafka and hands them to the event loop in bulk.
-    Brokers that are not there are weather: librdkafka goes on trying, each message in vain for
+    That brokers cannot be reached ends nothing: librdkafka goes on trying, each message in vain for
     `SEND_TIMEOUT_S`. Raises QueueUnusable when made from settings that librdkafka refuses.
     """
 

@@ -21,7 +21,7 @@ _CLOSE_S: Final = 1.0
 class PulsarQueue:
     """One producer for each channel; a channel is a topic, a position a `MessageIdData`.
 
-    Brokers that are not there are weather: a producer that was made once goes on trying, each
+    That brokers cannot be reached ends nothing: a producer that was made once goes on trying, each
     message in vain for `SEND_TIMEOUT_S`; making one takes at most `request_timeout_s`. Raises
     QueueUnusable when made from settings that the client refuses.
     """

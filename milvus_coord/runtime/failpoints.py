@@ -11,7 +11,6 @@ import asyncio
 import os
 import re
 import signal
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -66,7 +65,7 @@ class Action(Enum):
 
     CRASH = "crash"  # kill -9 of this process
     STOP = "stop"  # SIGSTOP of this process
-    PAUSE = "pause"  # this task alone waits; `failpoint_now` holds the whole process
+    PAUSE = "pause"  # this task waits, others go on
     ERROR = "error"  # raise FailpointError
 
 
@@ -121,26 +120,11 @@ async def failpoint(name: str) -> None:
     if armed.action is Action.PAUSE:
         log.warn("failpoint pauses", name=name, ms=armed.pause_ms)
         await asyncio.sleep(armed.pause_ms / 1000)
-    else:
-        _act(name, armed.action)
-
-
-def failpoint_now(name: str) -> None:
-    """As `failpoint`, where nothing may be awaited: `pause` holds the whole process."""
-    if (armed := _armed.get(name)) is None or not armed.fires():
         return
-    if armed.action is Action.PAUSE:
-        log.warn("failpoint holds the process", name=name, ms=armed.pause_ms)
-        time.sleep(armed.pause_ms / 1000)
-    else:
-        _act(name, armed.action)
-
-
-def _act(name: str, action: Action) -> None:
-    log.warn("failpoint fires", name=name, action=action.value)
-    if action is Action.ERROR:
+    log.warn("failpoint fires", name=name, action=armed.action.value)
+    if armed.action is Action.ERROR:
         raise FailpointError(f"failpoint {name}")
-    os.kill(os.getpid(), signal.SIGKILL if action is Action.CRASH else signal.SIGSTOP)
+    os.kill(os.getpid(), signal.SIGKILL if armed.action is Action.CRASH else signal.SIGSTOP)
 
 
 def _from_environment() -> dict[str, Armed]:

@@ -21,10 +21,10 @@ K = TypeVar("K", bound=Ordered)
 
 
 class KeyedLocks(Generic[K]):
-    """Any number of holders share a key, or one has it for itself; who came first goes first.
+    """Any number of holders share a key, or one has it alone; first come, first served.
 
-    A key that nobody holds or waits for takes no memory. Not re-entrant: whoever holds keys and
-    takes more of the same `KeyedLocks` can wait for himself.
+    A key that nobody holds or waits for takes no memory. Not re-entrant: a task that holds
+    keys and takes more of the same `KeyedLocks` can wait for itself.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Outlast trouble: try again with a growing pause, and say so once a minute at most."""
+"""Try again with a growing pause, and say so once a minute at most."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wake everybody who waits for something to change."""
+"""Wake all tasks that wait for something to change."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import asyncio
 
 
 class Signal:
-    """A bell: `wait` returns at the next `ring`. Look at the state first, then wait.
+    """`wait` returns at the next `notify`. Look at the state first, then wait.
 
-    Between the look and `wait` there must be no await, or a ring may be missed; `mark` and
-    `wait(since=mark)` is for those who have one.
+    With an await between the look and `wait` a notification may be missed: take `version` before
+    the look, and `wait(since=version)` then.
     """
 
     def __init__(self) -> None:
@@ -17,7 +17,7 @@ class Signal:
         self._event = asyncio.Event()
 
     def version(self) -> int:
-        """How often it has rung so far."""
+        """How often `notify` was called so far."""
         return self._version
 
     def notify(self) -> None:
@@ -27,7 +27,7 @@ class Signal:
         self._event = asyncio.Event()
 
     async def wait(self, since: int | None = None) -> None:
-        """Return at the next ring, or at once when it has rung after the mark `since`."""
+        """Return at the next `notify`, or at once after one since the version `since`."""
         if since is not None and since != self._version:
             return
         await self._event.wait()

@@ -21,20 +21,19 @@ from milvus_coord.runtime.failpoints import (
     BadFailpoints,
     check,
     failpoint,
-    failpoint_now,
     parse,
 )
 
 ROOT = Path(__file__).parents[2]
 PASS_TWICE = """
 import asyncio, sys
-from milvus_coord.runtime.failpoints import check, failpoint, failpoint_now, FailpointError
+from milvus_coord.runtime.failpoints import check, failpoint, FailpointError
 check()
 async def main():
     for number in (1, 2):
         try:
             await failpoint("after_claim")
-            failpoint_now("after_serve")
+            await failpoint("after_serve")
         except FailpointError as error:
             print(error)
         print("passed", number, flush=True)
@@ -57,7 +56,6 @@ async def test_unarmed() -> None:
     check()
     for name in KNOWN:
         await failpoint(name)
-        failpoint_now(name)
 
 
 def test_parse() -> None:
@@ -136,7 +134,7 @@ def test_every_failpoint_in_the_code_is_known() -> None:
             continue
         for node in ast.walk(ast.parse(text)):
             match node:
-                case ast.Call(ast.Name("failpoint" | "failpoint_now"), [ast.Constant(name)]):
+                case ast.Call(ast.Name("failpoint"), [ast.Constant(name)]):
                     placed.add(name)
     assert placed <= set(KNOWN), placed - set(KNOWN)
     assert placed >= {name for name in KNOWN if name.startswith(("ddl_", "parts_"))}

@@ -1,4 +1,4 @@
-"""Periodic work as data: what a turn does, how often, and which trouble it outlasts."""
+"""Periodic work as data: what a turn does, how often, and which trouble is waited out."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class AccessCatalog:
     """Reads and builds; sends nothing. `meta_root` is `etcd.rootPath/etcd.metaSubPath`.
 
     Every builder returns transactions to be sent in this order. Names must have passed
-    `policy.privileges.check_new_name`, or be those of something that is there.
+    `rules_privileges.check_new_name`, or be those of something that is there.
     """
 
     def __init__(self, meta_root: str) -> None:

@@ -73,7 +73,7 @@ class GranteeDeleted(AccessEvent):
 
 @dataclass(frozen=True, slots=True)
 class PrivilegePut(AccessEvent):
-    """Whoever has the id `grantee_id` holds the privilege."""
+    """The grantee with the id `grantee_id` holds the privilege."""
 
     grantee_id: str
     privilege: str

@@ -145,7 +145,7 @@ class Access:
         try:
             await self._proxies.update_credential(name, sha256_password)
         except CoordError:
-            # Unlike Go: whoever missed it must not go on to accept the former password.
+            # Unlike Go: a proxy that missed it must not go on to accept the former password.
             self._proxies.invalidate_credential_later(name)
             raise
 

@@ -22,7 +22,7 @@ class AliasStatements:
         self._context, self._store = context, context.store
 
     async def create(self, db_name: str, collection_name: str, name: str) -> None:
-        """The collection goes by the alias too; fine when it did already. Raises Refused."""
+        """Give the collection an alias, unless it has this one already. Raises Refused."""
         alone, shared = named(db_name, name), named(db_name, collection_name)
         async with self._context.locks.names(alone, shared=(shared,)):
             ts = await self._store.now()
@@ -48,7 +48,7 @@ class AliasStatements:
                 )
 
     async def alter(self, db_name: str, collection_name: str, name: str) -> None:
-        """Let the alias mean this collection from now on. Raises Refused."""
+        """Point an existing alias to this collection. Raises Refused."""
         alone, shared = named(db_name, name), named(db_name, collection_name)
         async with self._context.locks.names(alone, shared=(shared,)):
             ts = await self._store.now()
@@ -67,7 +67,7 @@ class AliasStatements:
             await self._put(database, collection, name, ts)
 
     async def drop(self, db_name: str, name: str) -> None:
-        """Nothing goes by the alias any more; fine when nothing did. Raises DatabaseNotFound."""
+        """Delete the alias, if there is one of this name. Raises DatabaseNotFound."""
         alone = named(db_name, name)
         async with self._context.locks.names(alone):
             ts = await self._store.now()
@@ -76,7 +76,7 @@ class AliasStatements:
             alias = self._store.current.alias(database.id, name)
             if alias is None:
                 return
-            # Go buries every alias that begins like this one, and finds that out when restarted.
+            # Go deletes every alias that begins like this one, and notices only when restarted.
             await self._store.write(
                 self._store.catalog.drop_alias(database.id, name, ts),
                 applied=lambda state: state.alias(database.id, name) is None,
@@ -84,7 +84,7 @@ class AliasStatements:
         log.info("alias dropped", db=alone[0], alias=name)
 
     def _target(self, database: Database, name: str) -> Collection:
-        """A collection by its own name: an alias of an alias there is not. Raises Refused."""
+        """The collection of this name; an alias cannot have an alias. Raises Refused."""
         collection = self._store.current.by_name(database.id, name)
         if collection is None:
             raise Refused(f"collection not exists: {name}")

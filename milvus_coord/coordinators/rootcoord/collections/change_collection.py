@@ -21,7 +21,7 @@ class CollectionStatements:
         self._context, self._store = context, context.store
 
     async def drop(self, db_name: str, name: str) -> None:
-        """Users see the collection no more; the cleanup does the rest. Fine when there is none.
+        """Hide the collection from users, if there is one; the cleanup deletes it.
 
         Raises Refused for an alias.
         """

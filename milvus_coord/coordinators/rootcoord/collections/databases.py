@@ -16,7 +16,7 @@ class DatabaseStatements:
         self._context, self._store = context, context.store
 
     async def create(self, name: str) -> None:
-        """Raises Refused, also for a name that exists."""
+        """Make a database. Raises Refused, also for a name that exists."""
         async with self._context.locks.database(name):
             with self._context.pending.database(self._store.current, name):
                 if self._store.current.database(name) is not None:
@@ -30,7 +30,7 @@ class DatabaseStatements:
         log.info("database created", db=name, id=database_id)
 
     async def drop(self, name: str) -> None:
-        """Fine when there is none of this name. Raises Refused."""
+        """Delete the database, if there is one of this name. Raises Refused."""
         if named(name, "")[0] == DEFAULT_DATABASE:
             raise Refused("can not drop default database")
         # Looked at before waiting too: else all that is new would queue behind us, while we wait

@@ -87,7 +87,7 @@ class Ddl:
         self._databases = DatabaseStatements(context)
 
     def resume_unfinished(self) -> None:
-        """Finish or undo, in the background, what earlier terms left half done."""
+        """Finish or roll back, in the background, what earlier terms left unfinished."""
         self.cleanup.resume_unfinished()
 
     async def create_collection(self, wanted: NewCollection) -> None:

@@ -132,7 +132,7 @@ class DdlEffects:
         await _within(self._deadlines.proxies_s, "a proxy", forgotten)
 
     async def invalidate_names(self, db_name: str, names: Sequence[str], ts: Timestamp) -> None:
-        """Let proxies forget whatever goes by these names."""
+        """Let proxies forget the collections that they know by these names."""
         self.require()
         forgotten = self._proxies.invalidate_collection(db_name, names=names, ts=ts)
         await _within(self._deadlines.proxies_s, "a proxy", forgotten)
@@ -163,14 +163,14 @@ class DdlEffects:
         )
 
     async def release(self, collection_id: int) -> None:
-        """Unload the collection; fine when it is not loaded."""
+        """Unload the collection, if it is loaded."""
         await self._ask(
             "querycoord",
             lambda: self._querycoord.release_collection(collection_id, self.server_id),
         )
 
     async def drop_index(self, collection_id: int, partition_ids: Sequence[int] = ()) -> None:
-        """Drop all indexes of the partitions, of all when none is named; fine without any."""
+        """Drop all indexes of the partitions, of all partitions when none is named."""
         await self._ask(
             "indexcoord", lambda: self._indexcoord.drop_index(collection_id, partition_ids)
         )

@@ -23,7 +23,7 @@ class PartitionStatements:
         self._context, self._store = context, context.store
 
     async def create(self, db_name: str, collection_name: str, name: str) -> None:
-        """The collection has the partition; fine when it had it already."""
+        """Give the collection a partition of this name, unless it has one already."""
         async with self._context.locks.found(db_name, collection_name) as collection:
             if self._store.current.partition(collection.id, name) is not None:
                 log.info("partition exists already", collection=collection.name, partition=name)
@@ -51,7 +51,7 @@ class PartitionStatements:
         log.info("partition created", collection=collection.name, partition=name, id=partition_id)
 
     async def drop(self, db_name: str, collection_name: str, name: str) -> None:
-        """Users see the partition no more; the cleanup does the rest. Fine when there is none."""
+        """Hide the partition from users, if there is one; the cleanup deletes it."""
         if name == self._context.limits.default_partition_name:
             raise Refused("default partition cannot be deleted")
         async with self._context.locks.found(db_name, collection_name) as collection:

@@ -62,7 +62,7 @@ class Ticks:
     """The time ticks of one leadership.
 
     Each `interval_s` every channel in use is sent the largest tick that all sources and statements
-    allow (`policy.ticks`), if it has grown. Channels do not wait for each other: one whose send
+    allow (`rules.TickBoard`), if it has grown. Channels do not wait for each other: one whose send
     hangs gets its next tick when that has ended.
 
     Args:
@@ -248,7 +248,7 @@ class Ticks:
                 proxy=proxy,
                 silent_s=round(silent_s, 1),
             )
-        if self._proxies_late.any_late or not self._serve.holds:
+        if self._proxies_late.any_overdue or not self._serve.holds:
             self._channels_late.restart()
         for channel, late_s in self._channels_late.newly_overdue():
             reason = self._why_late(channel)
