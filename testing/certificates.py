@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import ipaddress
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,6 +61,19 @@ class TestAuthority:
             )
         )
         return issued
+
+
+async def served_serial(port: int, ca: str) -> int:
+    """The serial number of the certificate that is shown on a port of this machine."""
+    context = ssl.create_default_context(cafile=ca)
+    context.set_alpn_protocols(["h2"])
+    _, writer = await asyncio.open_connection("localhost", port, ssl=context)
+    tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
+    assert tls.selected_alpn_protocol() == "h2"
+    certificate = tls.getpeercert(binary_form=True)
+    writer.transport.abort()
+    assert certificate is not None
+    return x509.load_der_x509_certificate(certificate).serial_number
 
 
 def _builder(

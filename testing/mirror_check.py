@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Final
 
-from milvus_coord.app.process import SHAPES
+from milvus_coord.app.roles import ROLES
 from milvus_coord.cli.mirror_members import Member
 from milvus_coord.cli.mirror_verdict import Finding, Judge, Verdict, among_each_other
 from milvus_coord.etcd.client.client import EtcdClient
@@ -27,7 +27,7 @@ async def verdicts_on(endpoints: Sequence[str], roles: Sequence[OurRole]) -> lis
         found = []
         for role in (each for each in roles if each.running):
             if role.role not in judges:
-                judges[role.role] = Judge(etcd, SHAPES[role.role].mirrored(META_ROOT))
+                judges[role.role] = Judge(etcd, ROLES[role.role].mirrored(META_ROOT))
             member = Member(role.name, "running", f"127.0.0.1:{role.metrics_port}")
             found.append(await judges[role.role].judge(member))
         return found

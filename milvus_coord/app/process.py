@@ -1,4 +1,4 @@
-"""The composition root: from settings to a running role. The only file that knows every package."""
+"""The composition root: from settings to a running role."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from ssl import SSLContext
 from typing import TYPE_CHECKING, Final
 
 from milvus_coord import __version__
-from milvus_coord.app.etcd import etcd_settings
+from milvus_coord.app.certificates import Certificates
+from milvus_coord.app.etcd import reach_etcd, stored_settings
+from milvus_coord.app.logs import log_to, reopen
 from milvus_coord.app.queue import queue_settings
+from milvus_coord.app.roles import ROLES
 from milvus_coord.config import Loaded, Settings, check_start, load
 from milvus_coord.etcd.client.client import EtcdClient
-from milvus_coord.etcd.embedded.embedded import EmbeddedSettings, attach
-from milvus_coord.etcd.errors import EtcdError, Unavailable
+from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.runner import HaRunner
 from milvus_coord.ha.metrics import HaMetrics
-from milvus_coord.ha.mirror.image import Mirrored
 from milvus_coord.ha.mirror.report import MirrorReport
 from milvus_coord.ha.pair.report import Report
 from milvus_coord.ha.settings import HaSettings
 from milvus_coord.model.states import Phase
 from milvus_coord.role.lead import RoleLeader
 from milvus_coord.role.shape import Coordinator, RoleContext, Shape
-from milvus_coord.rpc.client_tls import client_tls
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server.limits import Limits
 from milvus_coord.rpc.tls import ServerTls
@@ -40,40 +40,17 @@ from milvus_coord.runtime.race import Interrupted, cancel_and_wait, run_until
 from milvus_coord.runtime.retry import Retry
 from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.runtime.watchdog import Pulse, run_pulse, watch_progress
-from milvus_coord.telemetry import logsetup
 from milvus_coord.telemetry.endpoints import routes
 from milvus_coord.telemetry.log import log
-from milvus_coord.telemetry.logfile import LogFile
-from milvus_coord.telemetry.logsetup import LogSettings
 from milvus_coord.telemetry.management import ManagementServer
 from milvus_coord.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
-    from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
     from milvus_coord.role.servers import Servers
 
 
-def _rootcoord(context: RoleContext) -> Coordinator:
-    from milvus_coord.coordinators.rootcoord.role import build
-
-    return build(context)
-
-
-def _rootcoord_mirrored(meta_root: str) -> Mirrored[MetaImage]:
-    from milvus_coord.coordinators.rootcoord.metadata.image import mirrored
-
-    return mirrored(meta_root)
-
-
-SHAPES: Final[Mapping[str, Shape]] = {
-    "rootcoord": Shape("rootcoord", "RootCoord", _rootcoord, _rootcoord_mirrored),
-}
-
 PROGRESS_S: Final = 1.5
 """How old the main loop's pulse may be while the session lease is still renewed."""
-
-CONNECT_S: Final = 3.0
-"""How long one attempt to reach etcd may take before the process says that it cannot."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +77,10 @@ async def run(start: Start, loaded: Loaded) -> None:
     clock = SystemClock()
     pulse = Pulse(clock)
     notifier = Notifier.from_environ(start.environ)
-    signals.handle(request, lambda: _reload(notifier))
-    _log_to(loaded.settings, start.role, server_id=None)
+    opened = AsyncExitStack()
+    process = _Process(start, loaded, clock, pulse, notifier, opened)
+    signals.handle(request, process.reload)
+    log_to(loaded.settings, start.role, server_id=None)
     config = str(loaded.file or "built-in defaults")
     log.info(f"milvus-coord {__version__} starts", role=start.role, config=config)
     failpoints.check()
@@ -110,8 +89,7 @@ async def run(start: Start, loaded: Loaded) -> None:
     async with TaskGroup() as tasks:
         beating = tasks.create_task(run_pulse(pulse), name="app.pulse")
         fed = tasks.create_task(watch_progress(notifier, pulse), name="app.watchdog")
-        async with AsyncExitStack() as opened:
-            process = _Process(start, loaded, clock, pulse, notifier, opened)
+        async with opened:
             try:
                 await process.run(request)
             except Interrupted:
@@ -135,22 +113,30 @@ class _Process:
     ) -> None:
         self._start, self._loaded = start, loaded
         self._clock, self._pulse, self._notifier, self._opened = clock, pulse, notifier, opened
-        self._shape = SHAPES[start.role]
+        self._shape = ROLES[start.role]
         self._metrics = Metrics()
         self._report = Report(start.role, clock, pulse)
         self._mirror = MirrorReport(start.role)
         self._management_port = 0
+        self._certificates: Certificates | None = None
 
     async def run(self, request: signals.StopRequest) -> None:
         await self._manage()
-        etcd = await run_until(request.stop, self._connect(), name="app.connect")
+        reach = reach_etcd(
+            self._loaded.settings,
+            self._clock,
+            self._opened,
+            give_up_after_s=self._start.etcd_timeout_s,
+        )
+        etcd = await run_until(request.stop, reach, name="app.connect")
         overlaid = await run_until(request.stop, self._overlaid(etcd), name="app.overlay")
         check_start(overlaid)
         settings = overlaid.settings
         lifecycle = Lifecycle(self._clock)
         self._watch(lifecycle)
-        election = _ha(self._shape, settings, self._management_port)
-        leader = self._leader(settings, election.address, etcd, lifecycle)
+        certificates = self._certificates = Certificates(settings)
+        election = _ha(self._shape, settings, self._management_port, certificates.client)
+        leader = self._leader(settings, election.address, etcd, lifecycle, certificates.server)
         runner = HaRunner(
             etcd,
             self._clock,
@@ -163,11 +149,23 @@ class _Process:
         )
         self._report.runner = runner
         server_id = await run_until(request.stop, runner.take_server_id(), name="app.server_id")
-        _log_to(settings, self._shape.name, server_id=server_id)
+        log_to(settings, self._shape.name, server_id=server_id)
         async with TaskGroup() as tasks:
             loading = tasks.create_task(self._load(leader, lifecycle), name="app.load_role")
+            looking = tasks.create_task(
+                certificates.loop().run(self._clock), name="app.certificates"
+            )
             await runner.run(request.stop, request.hurry)
-            await cancel_and_wait(loading)
+            await cancel_and_wait(loading, looking)
+
+    def reload(self) -> None:
+        """SIGHUP: open the log file anew, read the certificate again."""
+        self._notifier.reloading()
+        reopen()
+        if self._certificates is not None:
+            self._certificates.reload()
+        log.info("reloaded on SIGHUP: log file reopened")
+        self._notifier.ready()
 
     async def _load(self, leader: RoleLeader, lifecycle: Lifecycle) -> None:
         """Load the role's code as soon as the process stands by, then follow etcd for ever."""
@@ -193,42 +191,12 @@ class _Process:
         self._management_port = bound
         log.info("management port listens", port=bound)
 
-    async def _connect(self) -> EtcdClient:
-        """Reach etcd, however long it takes."""
-        settings = self._loaded.settings.etcd
-        endpoints = settings.endpoints
-        if settings.use_embed:
-            embedded = await attach(
-                EmbeddedSettings(
-                    data_dir=settings.data_dir,
-                    config_path=settings.config_path,
-                    log_level=settings.log_level,
-                    log_path=settings.log_path,
-                ),
-                self._clock,
-            )
-            self._opened.push_async_callback(embedded.close)
-            endpoints = (embedded.endpoint,)
-        client = EtcdClient(etcd_settings(self._loaded.settings, endpoints), self._clock)
-        self._opened.push_async_callback(client.close)
-        retry = Retry(self._clock, "reach etcd", on=(Unavailable,), cap_s=5.0)
-        give_up_s = self._start.etcd_timeout_s
-        attempt_s = CONNECT_S if give_up_s is None else min(CONNECT_S, max(give_up_s, 0.1))
-        await retry.run(lambda: client.connect(timeout_s=attempt_s), give_up_after_s=give_up_s)
-        log.info("Session connect to etcd success", endpoints=",".join(endpoints))
-        return client
-
     async def _overlaid(self, etcd: EtcdClient) -> Loaded:
         """The settings with what is stored in etcd over them. Raises ConfigError."""
-        prefix = f"{self._loaded.settings.etcd.meta_root}/config/".encode()
         retry = Retry(self._clock, "read the settings in etcd", on=(EtcdError,))
-        found = await retry.run(lambda: etcd.range(prefix))
-        if not found.kvs:
+        overlay = await retry.run(lambda: stored_settings(etcd, self._loaded.settings))
+        if not overlay:
             return self._loaded
-        overlay = {
-            kv.key[len(prefix) :].decode(errors="replace"): kv.value.decode(errors="replace")
-            for kv in found.kvs
-        }
         log.info("settings in etcd go before the environment and the file", keys=sorted(overlay))
         start = self._start
         loaded = load(start.role, config=start.config, environ=start.environ, overlay=overlay)
@@ -237,13 +205,17 @@ class _Process:
         return loaded
 
     def _leader(
-        self, settings: Settings, address: str, etcd: EtcdClient, lifecycle: Lifecycle
+        self,
+        settings: Settings,
+        address: str,
+        etcd: EtcdClient,
+        lifecycle: Lifecycle,
+        tls: ServerTls | None,
     ) -> RoleLeader:
         """Take hold of the port now, and load the role's code later. Raises PortTaken, OSError."""
         role = settings.role(self._shape.name)
         reserved = ReservedPort.bind("", role.port)
         self._opened.callback(reserved.close)
-        tls = _tls(settings)
         context = RoleContext(
             settings,
             address,
@@ -300,7 +272,9 @@ class _Process:
         lifecycle.observe(on)
 
 
-def _ha(shape: Shape, settings: Settings, management_port: int) -> HaSettings:
+def _ha(
+    shape: Shape, settings: Settings, management_port: int, tls: SSLContext | None
+) -> HaSettings:
     role = settings.role(shape.name)
     host = first_ipv4()
     if host is None and role.advertise is None:
@@ -320,56 +294,5 @@ def _ha(shape: Shape, settings: Settings, management_port: int) -> HaSettings:
         early_per_ten_minutes=settings.ha.early_replacements_per_ten_minutes,
         management=f"{address.rpartition(':')[0]}:{management_port}" if management_port else "",
         version=__version__,
-        tls=_active_tls(settings),
+        tls=tls,
     )
-
-
-def _active_tls(settings: Settings) -> SSLContext | None:
-    """How to reach the active of the pair, whose port is as ours; Raises TlsFileError."""
-    mode, files = settings.common.security.tls_mode, settings.tls
-    if mode == 0:
-        return None
-    ca = files.ca_pem_path if mode == 2 or Path(files.ca_pem_path).is_file() else None
-    return client_tls(files.server_pem_path, files.server_key_path, ca)
-
-
-def _tls(settings: Settings) -> ServerTls | None:
-    mode, files = settings.common.security.tls_mode, settings.tls
-    if mode == 0:
-        return None
-    return ServerTls(
-        files.server_pem_path, files.server_key_path, files.ca_pem_path, mutual=mode == 2
-    )
-
-
-def _log_to(settings: Settings, role: str, *, server_id: int | None) -> None:
-    """Log as configured; the file's name holds the server id, so it begins when that is known."""
-    wanted = settings.log
-    file = None
-    if wanted.file.root_path and server_id is not None:
-        file = LogFile(
-            root_path=wanted.file.root_path,
-            name=f"{role}-{server_id}.log",
-            max_size_mb=wanted.file.max_size_mb,
-            max_age_days=wanted.file.max_age_days,
-            max_backups=wanted.file.max_backups,
-        )
-    logsetup.configure(
-        LogSettings(
-            level=wanted.level,
-            format=wanted.format,
-            stdout=wanted.stdout or file is None,
-            file=file,
-        )
-    )
-
-
-def _reload(notifier: Notifier) -> None:
-    """SIGHUP: open the log file anew."""
-    notifier.reloading()
-    try:
-        logsetup.reopen()
-    except OSError as error:
-        log.warn("log file not reopened", error=str(error))
-    log.info("reloaded on SIGHUP: log file reopened")
-    notifier.ready()

@@ -65,12 +65,12 @@ def add_to(commands: Any, roles: Sequence[str]) -> None:
 
 def run(words: argparse.Namespace) -> int:
     """Check, print, and return the exit code."""
-    from milvus_coord.app.process import SHAPES
+    from milvus_coord.app.roles import ROLES
     from milvus_coord.config import ConfigError, load
     from milvus_coord.etcd.errors import EtcdError
 
-    roles = [words.role] if words.role else list(SHAPES)
-    if unknown := set(roles) - set(SHAPES):
+    roles = [words.role] if words.role else list(ROLES)
+    if unknown := set(roles) - set(ROLES):
         return _tell(f"{', '.join(unknown)} is not there yet, it has no mirror", MISTAKE)
     try:
         loaded = load(roles[0], config=words.config, environ=os.environ)
@@ -86,7 +86,7 @@ def run(words: argparse.Namespace) -> int:
 
 async def _check(loaded: Loaded, roles: Sequence[str]) -> list[RoleReport]:
     from milvus_coord.app.etcd import etcd_settings
-    from milvus_coord.app.process import SHAPES
+    from milvus_coord.app.roles import ROLES
     from milvus_coord.cli.mirror_members import members_of
     from milvus_coord.cli.mirror_verdict import Judge, among_each_other
     from milvus_coord.etcd.client.client import EtcdClient
@@ -100,7 +100,7 @@ async def _check(loaded: Loaded, roles: Sequence[str]) -> list[RoleReport]:
         await etcd.connect(timeout_s=_CONNECT_S)
         reports = []
         for role in roles:
-            judge = Judge(etcd, SHAPES[role].mirrored(root))
+            judge = Judge(etcd, ROLES[role].mirrored(root))
             members = await members_of(etcd, Keys(root, role))
             verdicts = tuple([await judge.judge(member) for member in members])
             reports.append(RoleReport(role, verdicts, among_each_other(verdicts)))

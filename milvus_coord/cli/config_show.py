@@ -9,7 +9,7 @@ from typing import NamedTuple
 from milvus_coord.config import Loaded, Origin, Settings
 from milvus_coord.config.kinds import Text
 from milvus_coord.config.section import Leaf, leaves, open_sections
-from milvus_coord.config.settings import ROLES
+from milvus_coord.model.roles import SECTIONS
 
 
 class _Row(NamedTuple):
@@ -29,7 +29,7 @@ def show(loaded: Loaded, *, as_json: bool = False) -> str:
 
 def _used(loaded: Loaded) -> Iterator[Leaf]:
     """The keys of this role, without other coordinators' sections and unset older spellings."""
-    others = set(ROLES.values()) - {ROLES[loaded.role]}
+    others = set(SECTIONS.values()) - {SECTIONS[loaded.role]}
     for leaf in leaves(Settings):
         section = leaf.aliases[0]
         unset = section == "msgChannel" and leaf.of(loaded.settings) is None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from milvus_coord.app.etcd import etcd_settings
+from milvus_coord.app.etcd import etcd_settings, stored_settings
 from milvus_coord.config import ConfigError, Settings, load
 from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.embedded.datadir import DataDir
@@ -81,13 +81,7 @@ async def _connected(config: Path | None, role: str) -> AsyncIterator[Connection
     etcd = EtcdClient(etcd_settings(settings, _embedded(settings)), clock)
     try:
         await etcd.connect(timeout_s=CONNECT_S)
-        prefix = f"{settings.etcd.meta_root}/config/".encode()
-        stored = (await etcd.range(prefix, timeout_s=CONNECT_S)).kvs
-        if stored:
-            overlay = {
-                kv.key[len(prefix) :].decode(errors="replace"): kv.value.decode(errors="replace")
-                for kv in stored
-            }
+        if overlay := await stored_settings(etcd, settings, timeout_s=CONNECT_S):
             loaded = load(role, config=config, environ=os.environ, overlay=overlay)
         yield Connection(etcd, clock, loaded.settings, settings.etcd.meta_root)
     finally:

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
+from milvus_coord.allocator import window
+from milvus_coord.app.roles import ROLES
 from milvus_coord.cli.connection import Connection
-from milvus_coord.coordinators.rootcoord.allocators.catalog import BoundKeys, load
 from milvus_coord.etcd.errors import EtcdError, Unavailable
 from milvus_coord.etcd.values import ClusterMember, KeyValue, MemberStatus
 from milvus_coord.model.errors import BadValue
@@ -54,7 +55,8 @@ class EtcdFacts:
 async def gather(connection: Connection) -> EtcdFacts:
     """Ask etcd. Raises etcd's errors where there is nothing to judge without an answer."""
     etcd, clock = connection.etcd, connection.clock
-    key = BoundKeys(connection.settings.etcd.kv_root).timestamps
+    kv_root = connection.settings.etcd.kv_root
+    (key,) = (role.timestamp_bound(kv_root) for role in ROLES.values() if role.timestamp_bound)
     members = await etcd.status()
     try:
         cluster = await etcd.members(timeout_s=_CALL_S)
@@ -111,6 +113,6 @@ async def _measured(clock: Clock, call: Callable[[], Awaitable[object]]) -> Late
 
 def _bound(key: bytes, stored: KeyValue | None) -> tuple[int, str]:
     try:
-        return load(key, stored), ""
+        return window.decode(key.decode(), stored.value if stored else None), ""
     except BadValue as error:
         return 0, str(error)

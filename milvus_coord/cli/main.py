@@ -11,17 +11,16 @@ from typing import Final
 
 from milvus_coord import __version__
 from milvus_coord.cli import check_mirror, verbs
+from milvus_coord.model.roles import SECTIONS
 
-COORDINATORS: Final = ("rootcoord", "datacoord", "querycoord", "indexcoord")
 MISTAKE: Final = 2
 """Exit code of what a person must mend: a wrong setting, a taken port, a wrong password."""
-
-GAVE_UP: Final = 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run, and return the exit code: 0 fine, 1 failed, 2 a mistake to mend."""
-    parser = _parser()
+    roles = tuple(SECTIONS)
+    parser = _parser(roles)
     words = parser.parse_args(arguments)
     if words.command is None:
         parser.print_help(sys.stderr)
@@ -35,11 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if words.command == "check":
         return check_mirror.run(words)
     if words.command in verbs.VERBS:
-        return verbs.run(words, COORDINATORS)
+        return verbs.run(words, roles)
     return _config_show(words)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(roles: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="milvus",
         description="The coordinators of Milvus 2.2 in active-standby pairs on etcd.",
@@ -52,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         help="run one coordinator until it is told to stop",
         description="Run one coordinator. It serves while it is active and stands by otherwise.",
     )
-    run.add_argument("role", metavar="ROLE", help=", ".join(COORDINATORS))
+    run.add_argument("role", metavar="ROLE", help=", ".join(roles))
     _add_config(run)
     run.add_argument(
         "--alias",
@@ -71,12 +70,12 @@ def _parser() -> argparse.ArgumentParser:
     config = commands.add_parser("config", help="look at the configuration")
     looks = config.add_subparsers(dest="look", metavar="COMMAND", required=True)
     show = looks.add_parser("show", help="print every effective value and where it came from")
-    show.add_argument("role", metavar="ROLE", choices=COORDINATORS, help=", ".join(COORDINATORS))
+    show.add_argument("role", metavar="ROLE", choices=roles, help=", ".join(roles))
     show.add_argument("--json", action="store_true", help="as JSON")
     _add_config(show)
 
-    verbs.add_to(commands, COORDINATORS)
-    check_mirror.add_to(commands, COORDINATORS)
+    verbs.add_to(commands, roles)
+    check_mirror.add_to(commands, roles)
 
     demo = commands.add_parser("demo", help="a pair of rootcoords, a kill and a takeover")
     demo.add_argument("--once", action="store_true", help="end by itself")
@@ -105,11 +104,14 @@ def _seconds(text: str) -> float:
 
 def _run(words: argparse.Namespace) -> int:
     role: str = words.role
-    if role not in COORDINATORS:
-        return _mistake(f"unknown role {role!r}: choose one of {', '.join(COORDINATORS)}")
-    if role != "rootcoord":
-        return _mistake(f"{role} is not there yet, this version runs rootcoord only")
+    if role not in SECTIONS:
+        return _mistake(f"unknown role {role!r}: choose one of {', '.join(SECTIONS)}")
+    from milvus_coord.app.roles import ROLES
     from milvus_coord.cli.run import run
+
+    if role not in ROLES:
+        there = " and ".join(ROLES)
+        return _mistake(f"{role} is not there yet, this version runs {there} only")
 
     return run(role, config=words.config, alias=words.alias, etcd_timeout_s=words.etcd_timeout)
 

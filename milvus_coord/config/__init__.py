@@ -5,7 +5,7 @@ from __future__ import annotations
 from milvus_coord.config.errors import ConfigError, Problem
 from milvus_coord.config.loading import Loaded, check_start, load
 from milvus_coord.config.origin import Origin
-from milvus_coord.config.roles import RoleSettings
+from milvus_coord.config.role import RoleSettings
 from milvus_coord.config.settings import Settings
 
 __all__ = [

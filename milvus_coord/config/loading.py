@@ -15,7 +15,7 @@ from milvus_coord.config.etcd import join_path
 from milvus_coord.config.origin import DEFAULT, Origin
 from milvus_coord.config.rules import Clash, clashes, unmet
 from milvus_coord.config.section import leaves, open_sections
-from milvus_coord.config.settings import ROLES, Settings
+from milvus_coord.config.settings import Settings
 from milvus_coord.config.sources import (
     EnvironmentSource,
     FileSource,
@@ -24,6 +24,7 @@ from milvus_coord.config.sources import (
     squash,
 )
 from milvus_coord.config.yaml_file import YamlFile, find, read
+from milvus_coord.model.roles import SECTIONS
 
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -60,7 +61,7 @@ def load(
     below `<meta root>/config/` in etcd, by what follows that prefix. `cwd` stands for "." in paths.
     Raises ConfigError with all problems at once, KeyError for an unknown role.
     """
-    if role not in ROLES:
+    if role not in SECTIONS:
         raise KeyError(role)
     here = cwd or Path.cwd()
     path = find(config, _directory(environ), here)
@@ -190,7 +191,7 @@ def _notes(
     sources: Iterable[TextSource], settings: Settings, origins: Mapping[str, Origin], role: str
 ) -> Iterator[str]:
     """What is ignored on purpose, other roles' sections left out."""
-    others = set(ROLES.values()) - {ROLES[role]}
+    others = set(SECTIONS.values()) - {SECTIONS[role]}
     for source in sources:
         for key, line in source.notes:
             if key.partition(".")[0] not in others:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from milvus_coord.config.origin import Origin
-from milvus_coord.config.settings import METRICS_PORT, ROLES, Settings
-
-NEED_QUEUE: Final = frozenset({"rootcoord"})
-"""Roles that send messages."""
+from milvus_coord.config.settings import METRICS_PORT, Settings
+from milvus_coord.model.roles import SECTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +35,7 @@ def clashes(
 
 def unmet(settings: Settings, role: str) -> Iterator[Clash]:
     """What `role` cannot run without; any source may still bring it while one is not read yet."""
-    if role not in NEED_QUEUE or settings.queue is not None:
+    if not settings.section(role).needs_queue or settings.queue is not None:
         return
     match settings.mq.type:
         case "kafka":
@@ -99,7 +96,8 @@ def _water_levels(settings: Settings) -> Iterator[Clash]:
 
 def _ports(settings: Settings, role: str) -> Iterator[Clash]:
     if settings.metrics_port == settings.role(role).port:
-        yield Clash(METRICS_PORT, "must differ from the role's own port", (f"{ROLES[role]}.port",))
+        own = f"{SECTIONS[role]}.port"
+        yield Clash(METRICS_PORT, "must differ from the role's own port", (own,))
 
 
 def _private_etcd(settings: Settings, origins: Mapping[str, Origin]) -> Iterator[Clash]:

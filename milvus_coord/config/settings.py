@@ -10,32 +10,19 @@ from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from milvus_coord.config.common import Common, MsgChannel, Tls
+from milvus_coord.config.datacoord import DataCoord
 from milvus_coord.config.etcd import Etcd
+from milvus_coord.config.indexcoord import IndexCoord
 from milvus_coord.config.kinds import Whole
 from milvus_coord.config.limits import QuotaAndLimits
 from milvus_coord.config.mq import Kafka, Mq, Pulsar, Which, which
 from milvus_coord.config.process import Ha, Log
-from milvus_coord.config.roles import (
-    AutoIndex,
-    Coordinator,
-    DataCoord,
-    Grpc,
-    IndexCoord,
-    Proxy,
-    QueryCoord,
-    RoleSettings,
-    RootCoord,
-    role_settings,
-)
+from milvus_coord.config.querycoord import QueryCoord
+from milvus_coord.config.role import Coordinator, Grpc, RoleSettings, role_settings
+from milvus_coord.config.rootcoord import AutoIndex, Proxy, RootCoord
 from milvus_coord.config.section import Only
+from milvus_coord.model.roles import SECTIONS
 
-#: Role name on the command line and in session keys -> its section in the file.
-ROLES: Final = {
-    "rootcoord": "rootCoord",
-    "datacoord": "dataCoord",
-    "querycoord": "queryCoord",
-    "indexcoord": "indexCoord",
-}
 METRICS_PORT: Final = "METRICS_PORT"
 _NOT_FROM_ETCD = Only(
     frozenset({"environment", "file"}), "it is needed to reach etcd, so it cannot come from there"
@@ -75,15 +62,15 @@ class Settings(BaseSettings):
         default=9091, alias=METRICS_PORT
     )
 
+    def section(self, role: str) -> Coordinator:
+        """The section of a role, named as in session keys. Raises KeyError for other names."""
+        names = {field.alias: name for name, field in type(self).model_fields.items()}
+        section: Coordinator = getattr(self, names[SECTIONS[role]])
+        return section
+
     def role(self, name: str) -> RoleSettings:
-        """The settings of one role, named as in session keys. Raises KeyError for other names."""
-        sections: dict[str, Coordinator] = {
-            "rootcoord": self.root_coord,
-            "datacoord": self.data_coord,
-            "querycoord": self.query_coord,
-            "indexcoord": self.index_coord,
-        }
-        return role_settings(name, sections[name], self.grpc)
+        """Its settings together with what all roles share. Raises the same."""
+        return role_settings(name, self.section(name), self.grpc)
 
     @property
     def queue(self) -> Which | None:

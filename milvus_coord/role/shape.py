@@ -60,9 +60,12 @@ class Shape:
     """`name` as in session keys ("rootcoord"), `title` as in log lines ("RootCoord").
 
     `build` loads the role's code, and `mirrored`, for a meta root, the part that reads metadata.
+    `timestamp_bound` is, for a kv root, the key where the role that hands out timestamps keeps how
+    far they may have gone.
     """
 
     name: str
     title: str
     build: Callable[[RoleContext], Coordinator]
     mirrored: Callable[[str], Mirrored[Any]]
+    timestamp_bound: Callable[[str], bytes] | None = None

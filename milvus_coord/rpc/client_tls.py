@@ -27,6 +27,17 @@ def client_tls(cert_file: str, key_file: str, ca_file: str | None = None) -> ssl
     context.set_alpn_protocols(["h2"])
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    read_files(context, cert_file, key_file, ca_file)
+    return context
+
+
+def read_files(
+    context: ssl.SSLContext, cert_file: str, key_file: str, ca_file: str | None = None
+) -> None:
+    """Read them into a context of `client_tls`; connections from now on use what they hold.
+
+    Servers with a certificate that was trusted before are taken as well. Raises TlsFileError.
+    """
     try:
         context.load_cert_chain(cert_file, key_file, password=_no_password)
         for file in (cert_file, ca_file):
@@ -35,7 +46,6 @@ def client_tls(cert_file: str, key_file: str, ca_file: str | None = None) -> ssl
     except (ssl.SSLError, OSError, ValueError) as error:
         files = ", ".join(file for file in (cert_file, key_file, ca_file) if file)
         raise TlsFileError(f"cannot call other coordinators with {files}: {error}") from error
-    return context
 
 
 def _no_password() -> str:

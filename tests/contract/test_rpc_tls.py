@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import datetime
 import logging
 import shutil
@@ -20,6 +19,7 @@ from grpclib.const import Status
 
 from milvus_coord.rpc.http2.channel import Channel, RpcError
 from milvus_coord.rpc.tls import ServerTls, TlsFileError
+from testing.certificates import served_serial
 from testing.rpc import SERVICE, CoreClient, RawCodec, Served, eventually, serving
 
 grpc: Any = untyped_grpc
@@ -144,32 +144,20 @@ async def test_our_own_channel_speaks_tls(files: Files) -> None:
         channel.close()
 
 
-async def _serial(port: int, ca: str) -> int:
-    context = ssl.create_default_context(cafile=ca)
-    context.set_alpn_protocols(["h2"])
-    _, writer = await asyncio.open_connection("localhost", port, ssl=context)
-    tls: ssl.SSLObject = writer.get_extra_info("ssl_object")
-    assert tls.selected_alpn_protocol() == "h2"
-    certificate = tls.getpeercert(binary_form=True)
-    writer.transport.abort()
-    assert certificate is not None
-    return x509.load_der_x509_certificate(certificate).serial_number
-
-
 async def test_a_renewed_certificate_is_shown_after_reload(tmp_path: Path) -> None:
     files = Files(tmp_path)
     tls = files.server()
     async with serving(tls=tls) as served:
-        before = await _serial(served.port, files.path("ca.pem"))
+        before = await served_serial(served.port, files.path("ca.pem"))
         renewed = _issue(tmp_path, "server", files.ca)
-        assert await _serial(served.port, files.path("ca.pem")) == before
+        assert await served_serial(served.port, files.path("ca.pem")) == before
         tls.reload()
-        after = await _serial(served.port, files.path("ca.pem"))
+        after = await served_serial(served.port, files.path("ca.pem"))
         assert after == renewed.certificate.serial_number
         shutil.copy(files.path("client.key"), files.path("server.key"))
         with pytest.raises(TlsFileError, match=r"server\.pem and private key .*server\.key"):
             tls.reload()
-        assert await _serial(served.port, files.path("ca.pem")) == after
+        assert await served_serial(served.port, files.path("ca.pem")) == after
 
 
 async def test_tls_below_1_2_is_refused(files: Files) -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from testing.certificates import TestAuthority
+from testing.certificates import TestAuthority, served_serial
 from testing.etcd import EtcdMember, EtcdOptions, EtcdTlsFiles
 from testing.hammer import Hammer
 from testing.ours import OurRole
@@ -221,6 +221,31 @@ async def test_sighup_reopens_the_log_and_changes_nothing_else(
             await asyncio.sleep(0.01)
     assert await role.standing() == 200
     assert role.running
+
+
+async def test_sighup_reads_a_renewed_certificate(
+    etcd: EtcdMember, rootcoord: StartRole, tmp_path: Path
+) -> None:
+    authority = TestAuthority(tmp_path / "tls")
+    server = authority.issue("server")
+    role: OurRole = rootcoord(
+        etcd.endpoints,
+        env={
+            "COMMON_SECURITY_TLSMODE": "1",
+            "TLS_SERVERPEMPATH": str(server.cert_file),
+            "TLS_SERVERKEYPATH": str(server.key_file),
+            "TLS_CAPEMPATH": str(authority.ca_file),
+        },
+    )
+    role.start()
+    await role.wait_active()
+    ca = str(authority.ca_file)
+    before = await served_serial(role.port, ca)
+    authority.issue("server")
+    os.kill(role.pid, signal.SIGHUP)
+    await role.wait_line("certificate read again")
+    assert await served_serial(role.port, ca) != before
+    assert await role.standing() == 200
 
 
 async def test_expired_certificate_is_named(rootcoord: StartRole, tmp_path: Path) -> None:

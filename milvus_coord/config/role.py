@@ -1,14 +1,14 @@
-"""The four coordinators' sections, `grpc.*`, and what a role gets out of both."""
+"""What all coordinators' sections have in common, `grpc.*`, and what a role gets out of both."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field
 
 from milvus_coord.config.address import join_address, split_address
-from milvus_coord.config.kinds import Advertise, Flag, Real, Whole, Word
+from milvus_coord.config.kinds import Advertise, Flag, Whole
 from milvus_coord.config.section import Only, Section
 
 Port = Annotated[int, Whole(1, 65535)]
@@ -40,66 +40,14 @@ class RoleGrpc(Section):
 class Coordinator(Section):
     """What all four coordinators' sections have in common."""
 
+    #: Whether the role cannot start without a message queue.
+    needs_queue: ClassVar[bool] = False
+
     # Go takes 19530 for every role whose port is not in the file; here it is the shipped port.
     port: Port
     enable_active_standby: Annotated[bool, Flag()] = False
     address: Annotated[str | None, Advertise(), NOT_FROM_FILE] = None
     grpc: RoleGrpc = RoleGrpc()
-
-
-class RootCoord(Coordinator):
-    """`rootCoord.*`."""
-
-    port: Port = 53100
-    # Go takes 256 where the key is not in the file; here it is the shipped value.
-    dml_channel_num: Annotated[int, Whole(1, 65536)] = 16
-    max_database_num: Annotated[int, Whole(0)] = 64
-    max_partition_num: Annotated[int, Whole(1)] = 4096
-    min_segment_size_to_enable_index: Annotated[int, Whole(0)] = 1024
-    import_task_expiration_s: Annotated[float, Real(above=0, high=1e9, unit="s")] = Field(
-        default=900.0, alias="importTaskExpiration"
-    )
-    import_task_retention_s: Annotated[float, Real(above=0, high=1e9, unit="s")] = Field(
-        default=86400.0, alias="importTaskRetention"
-    )
-    import_max_pending_task_count: Annotated[int, Whole(0)] = 65536
-    import_task_sub_path: Annotated[str, Word()] = "importtask"
-
-
-class Proxy(Section):
-    """`proxy.*`: what of the proxies' section RootCoord enforces or keeps pace with."""
-
-    time_tick_interval_ms: Annotated[int, Whole(10, 60_000, unit="ms")] = Field(
-        default=200, alias="timeTickInterval"
-    )
-    # Go takes 64 where the key is not in the file; here it is the shipped value.
-    max_shard_num: Annotated[int, Whole(1)] = 16
-    max_user_num: Annotated[int, Whole(1)] = 100
-    max_role_num: Annotated[int, Whole(1)] = 10
-
-
-class AutoIndex(Section):
-    """`autoIndex.*`: with it, no binary vector can be made."""
-
-    enable: Annotated[bool, Flag()] = False
-
-
-class DataCoord(Coordinator):
-    """`dataCoord.*`."""
-
-    port: Port = 13333
-
-
-class QueryCoord(Coordinator):
-    """`queryCoord.*`."""
-
-    port: Port = 19531
-
-
-class IndexCoord(Coordinator):
-    """`indexCoord.*`."""
-
-    port: Port = 31000
 
 
 @dataclass(frozen=True, slots=True)
