@@ -6,7 +6,6 @@ import enum
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from milvus_coord.etcd.prefix import range_end, range_start
 from milvus_coord.etcd.values import KeyValue, RangeResult
 
 MAX_OPS: Final = 128
@@ -38,11 +37,6 @@ class Compare:
 def version_is(key: bytes, version: int) -> Compare:
     """The key has been written `version` times since it was created; 0: it is absent."""
     return Compare(Target.VERSION, key, version)
-
-
-def create_revision_is(key: bytes, revision: int) -> Compare:
-    """The key was created at `revision`; 0: it is absent."""
-    return Compare(Target.CREATE_REVISION, key, revision)
 
 
 def mod_revision_is(key: bytes, revision: int) -> Compare:
@@ -98,19 +92,9 @@ def delete(key: bytes) -> Op:
     return Delete(key)
 
 
-def delete_prefix(prefix: bytes) -> Op:
-    """Delete all keys that begin with `prefix`."""
-    return Delete(range_start(prefix), range_end(prefix))
-
-
 def get(key: bytes) -> Op:
     """Read one key."""
     return Get(key)
-
-
-def get_prefix(prefix: bytes) -> Op:
-    """Read all keys that begin with `prefix`, in one message: for small prefixes only."""
-    return Get(range_start(prefix), range_end(prefix))
 
 
 @dataclass(frozen=True, slots=True)

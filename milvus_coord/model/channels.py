@@ -13,11 +13,6 @@ def virtual_channel(physical: str, collection_id: int, index: int) -> str:
     return f"{physical}_{collection_id}v{index}"
 
 
-def physical_of(virtual: str) -> str:
-    """The physical channel of a virtual one: what stands before the last underscore."""
-    return virtual.rpartition("_")[0]
-
-
 def channel_index(physical: str) -> int | None:
     """The number after the last underscore, None when there is none (Go 2.2.16 panics)."""
     digits = physical.rpartition("_")[2]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -83,22 +82,6 @@ class ProcessIdentity:
         )
 
 
-def is_dead(identity: ProcessIdentity) -> bool:
-    """Whether that process has certainly ended; False while it lives, or when it cannot be told.
-
-    A process that nobody has waited for (a zombie) is dead once its pidfd is readable, which is
-    when its last thread has exited. The state in /proc does not say that: it is Z as soon as the
-    first thread has, while others may still run.
-    """
-    if not identity.is_here():
-        return False
-    try:
-        with _pidfd(identity.pid) as descriptor:
-            return descriptor is None or _is_another(identity) or _has_ended(descriptor)
-    except CannotWatch:
-        return _is_another(identity) or not _exists(identity.pid)
-
-
 async def outlive(identity: ProcessIdentity) -> None:
     """Return when that process has certainly ended; at once if it has already.
 
@@ -171,22 +154,6 @@ def _open(pid: int) -> int | None:
         if error.errno == errno.EINVAL:  # a mere thread's number; newer kernels say ENOENT
             return None
         raise CannotWatch(f"no pidfd for process {pid}: {error.strerror}") from error
-
-
-def _has_ended(descriptor: int) -> bool:
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _is_another(identity: ProcessIdentity) -> bool:

@@ -10,13 +10,29 @@ from typing import Final
 
 from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.errors import Unavailable
+from milvus_coord.etcd.prefix import range_end, range_start
 from milvus_coord.etcd.protocol import Watch
 from milvus_coord.etcd.settings import EtcdSettings
-from milvus_coord.etcd.txn import Txn, get, mod_revision_is, put
+from milvus_coord.etcd.txn import Compare, Delete, Get, Op, Target, Txn, get, mod_revision_is, put
 from milvus_coord.runtime.clock import SystemClock
 from testing.etcd import EtcdMember
 
 SOON_S: Final = 15.0
+
+
+def create_revision_is(key: bytes, revision: int) -> Compare:
+    """The key was created at `revision`; 0: it is absent."""
+    return Compare(Target.CREATE_REVISION, key, revision)
+
+
+def delete_prefix(prefix: bytes) -> Op:
+    """Delete all keys that begin with `prefix`."""
+    return Delete(range_start(prefix), range_end(prefix))
+
+
+def get_prefix(prefix: bytes) -> Op:
+    """Read all keys that begin with `prefix`, in one message."""
+    return Get(range_start(prefix), range_end(prefix))
 
 
 @asynccontextmanager

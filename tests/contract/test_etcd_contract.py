@@ -26,11 +26,8 @@ from milvus_coord.etcd.txn import (
     DeleteResult,
     PutResult,
     Txn,
-    create_revision_is,
     delete,
-    delete_prefix,
     get,
-    get_prefix,
     lease_is,
     mod_revision_is,
     put,
@@ -40,6 +37,7 @@ from milvus_coord.etcd.txn import (
 from milvus_coord.etcd.values import Batch, Event, EventKind, Listing, RangeResult
 from milvus_coord.runtime.clock import ManualClock, SystemClock
 from testing.etcd import EtcdMember
+from tests.contract.etcd_helpers import create_revision_is, delete_prefix, get_prefix
 
 pytestmark = pytest.mark.etcd
 

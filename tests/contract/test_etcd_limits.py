@@ -8,10 +8,10 @@ import pytest
 
 from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.errors import AnswerTooLarge, NoSpace, RequestTooLarge
-from milvus_coord.etcd.txn import MAX_OPS, Txn, get_prefix, put
+from milvus_coord.etcd.txn import MAX_OPS, Txn, put
 from testing.etcd import EtcdMember, EtcdOptions
 from tests.conftest import StartEtcd
-from tests.contract.etcd_helpers import Writer, connected, write
+from tests.contract.etcd_helpers import Writer, connected, get_prefix, write
 
 pytestmark = pytest.mark.etcd
 

@@ -11,22 +11,11 @@ import pytest
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.protocol import Etcd
-from milvus_coord.etcd.txn import (
-    Compare,
-    Delete,
-    Get,
-    Op,
-    Put,
-    Target,
-    Txn,
-    TxnResult,
-    delete_prefix,
-    get_prefix,
-)
+from milvus_coord.etcd.txn import Compare, Delete, Get, Op, Put, Target, Txn, TxnResult
 from milvus_coord.etcd.values import Event
 from milvus_coord.runtime.clock import ManualClock
 from testing.etcd import EtcdMember
-from tests.contract.etcd_helpers import connected
+from tests.contract.etcd_helpers import connected, delete_prefix, get_prefix
 
 pytestmark = pytest.mark.etcd
 

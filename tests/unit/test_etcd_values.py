@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from milvus_coord.etcd.memory.store import within
 from milvus_coord.etcd.prefix import range_end, range_start
 from milvus_coord.etcd.settings import Endpoint, EtcdSettings, EtcdTls
-from milvus_coord.etcd.txn import Txn, get, get_prefix, lease_is, put
+from milvus_coord.etcd.txn import Get, Txn, get, lease_is, put
 
 few_bytes = st.binary(max_size=3) | st.text("a\xff", max_size=3).map(lambda t: t.encode("latin1"))
 
@@ -84,5 +84,5 @@ def test_a_comparison_reads_well() -> None:
 
 
 def test_only_reads_may_be_repeated() -> None:
-    assert Txn((), (get(b"k"),), (get_prefix(b"k"),)).reads_only
+    assert Txn((), (get(b"k"),), (Get(b"k", b"l"),)).reads_only
     assert not Txn((), (get(b"k"),), (put(b"k", b""),)).reads_only

@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Final
 
 from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog
-from milvus_coord.coordinators.rootcoord.allocators.catalog import BoundKeys, load, save
 from milvus_coord.coordinators.rootcoord.metadata import catalog_keys as keys
 from milvus_coord.coordinators.rootcoord.metadata import catalog_values as values
 from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import (
@@ -23,8 +22,6 @@ from milvus_coord.model.collection import Collection, CollectionState, Partition
 from milvus_coord.model.database import Alias, Database
 from milvus_coord.model.errors import BadValue
 from milvus_coord.model.timestamps import Timestamp
-
-__all__ = ["BoundKeys", "Catalog", "load", "save"]
 
 _AT_ONCE: Final = 60
 """So many keys are created in one transaction, of the 64 that fit: some are left for others."""

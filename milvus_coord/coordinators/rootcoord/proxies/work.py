@@ -150,26 +150,15 @@ class Proxies:
             ),
         )
 
-    async def invalidate_credential(self, username: str) -> None:
-        """Let all forget a user's password. Raises ProxyError, NotServing."""
-        await self._tell(
-            "InvalidateCredentialCache",
-            lambda client: client.invalidate_credential_cache(username),
-        )
-
-    async def refresh_policy(self, op_type: int, op_key: str) -> None:
-        """Let all take over a change of roles or privileges. Raises ProxyError, NotServing."""
-        await self._tell(
-            "RefreshPolicyInfoCache",
-            lambda client: client.refresh_policy_info_cache(op_type, op_key),
-        )
-
     def refresh_policy_later(self, op_type: int, op_key: str) -> None:
-        """As `refresh_policy`, in the background until it has succeeded; each proxy in order."""
+        """Let all take over a change of roles or privileges, in the background until each has.
+
+        Each proxy hears of changes in their order.
+        """
         self._enqueue(PolicyChange(op_type, op_key))
 
     def invalidate_credential_later(self, username: str) -> None:
-        """As `invalidate_credential`, in the background until it has succeeded."""
+        """Let all forget a user's password, in the background until each has."""
         self._enqueue(ForgetCredential(username))
 
     async def metrics(self, request_json: str) -> list[str]:
