@@ -15,7 +15,6 @@ from milvus_coord.coordinators.rootcoord.access.state import AccessState
 from milvus_coord.coordinators.rootcoord.access.work import Access, AccessLimits
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage, mirrored
-from milvus_coord.coordinators.rootcoord.metadata.metadata import Metadata
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.coordinators.rootcoord.rpcs import contract
 from milvus_coord.etcd.memory.memory import MemoryEtcd
@@ -98,8 +97,7 @@ class AccessTerm:
         self.serve = ServeLease(world.clock, LEASE_S, world.clock.boottime())
         self.mirror, self.proxies = mirror, FakeProxies()
         self._catalog = world.access_catalog
-        self.metadata = Metadata(mirror, fence, world.catalog)
-        self.store = Store(self.metadata, world.catalog, _NoTimestamps(), self.serve.require)
+        self.store = Store(mirror, fence, self.serve.require, world.catalog, _NoTimestamps())
         self.jobs = Jobs(tasks, name="rootcoord.access", limit=10240, noun="statements")
         self.access = Access(self.store, self._catalog, self.jobs, self.proxies, world.limits)
         self.methods = AccessRpcs(Answering(contract(), self.lifecycle), self.access).__mapping__()

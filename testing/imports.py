@@ -16,12 +16,12 @@ from milvus_coord.coordinators.rootcoord.imports.rules import (
     ImportTask,
     SegmentState,
 )
-from milvus_coord.coordinators.rootcoord.imports.store import ImportStore
 from milvus_coord.coordinators.rootcoord.imports.work import Imports
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.ha.election.fence import Fence
 from milvus_coord.ha.election.serve_lease import ServeLease
+from milvus_coord.role.metadata.keyed import KeyedStore
 from milvus_coord.runtime.clock import ManualClock
 
 ACTIVE = b"by-dev/meta/session/rootcoord"
@@ -112,14 +112,14 @@ class ImportBench:
         self.ids = Ids()
         self.settings = ImportSettings(**settings)
         self.serve = ServeLease(self.clock, 1e9, self.clock.boottime())
-        self.store: ImportStore
+        self.store: KeyedStore[int, ImportTask]
 
     async def lead(self, etcd: Any = None, *, recover: bool = True) -> Imports:
         """A new leader; writes of the one before it are fenced off. `etcd` is its link."""
         lease = (await self.etcd.lease_grant(9_000_000)).id
         epoch = (await self.etcd.txn(Txn((), (put(ACTIVE, b"me", lease),)))).revision
         link = etcd or self.etcd.peer()
-        self.store = ImportStore(link, Fence(link, ACTIVE, lease, epoch), self.catalog)
+        self.store = KeyedStore(link, Fence(link, ACTIVE, lease, epoch), self.catalog)
         imports = Imports(
             store=self.store,
             datacoord=self.datacoord,
@@ -135,8 +135,7 @@ class ImportBench:
     async def stored(self) -> dict[int, ImportTask]:
         """What etcd has."""
         found = await self.etcd.range(self.catalog.prefix)
-        tasks = [self.catalog.load(kv.key, kv.value) for kv in found.kvs]
-        return {task.id: task for task in tasks}
+        return dict(self.catalog.decode(kv.key, kv.value) for kv in found.kvs)
 
     async def states(self) -> list[ImportState]:
         """Of all stored tasks, by id."""

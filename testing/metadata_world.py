@@ -9,12 +9,13 @@ from typing import Final
 
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.image import mirrored
-from milvus_coord.coordinators.rootcoord.metadata.metadata import Metadata
+from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Op, Txn, put
 from milvus_coord.ha.election.fence import Fence
 from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.model.database import Database
+from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.runtime.race import cancel_and_wait
 from testing.metadata import META_ROOT, ts
@@ -29,6 +30,13 @@ async def turns(number: int = 50) -> None:
         await asyncio.sleep(0)
 
 
+class LateTimestamps:
+    """Later than all that tests give."""
+
+    async def take(self, count: int) -> Timestamp:
+        return ts(1000)
+
+
 class MetaWorld:
     """One leader: `etcd` is its own link, `other` somebody else's; `default` is there at ts(0)."""
 
@@ -40,7 +48,7 @@ class MetaWorld:
         self.catalog = Catalog(META_ROOT)
         self.mirror = Mirror(self.reader, self.clock, mirrored(META_ROOT))
         self.fence: Fence
-        self.metadata: Metadata
+        self.metadata: Store
 
     async def lead(self) -> None:
         """Begin a term: a former one is over."""
@@ -48,7 +56,7 @@ class MetaWorld:
         epoch = (await self.other.txn(Txn((), (put(ACTIVE, b"me", lease),)))).revision
         self.fence = Fence(self.etcd, ACTIVE, lease, epoch)
         await self.mirror.catch_up(self.fence)
-        self.metadata = Metadata(self.mirror, self.fence, self.catalog)
+        self.metadata = Store(self.mirror, self.fence, lambda: None, self.catalog, LateTimestamps())
 
     async def write(self, transactions: list[tuple[Op, ...]]) -> None:
         """As a former leader did."""

@@ -12,7 +12,7 @@ import pytest
 
 from milvus_coord.coordinators.rootcoord.metadata import events
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
-from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import TOMBSTONE, Transactions
+from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import TOMBSTONE
 from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.etcd.client.client import EtcdClient
@@ -21,6 +21,7 @@ from milvus_coord.model.collection import CollectionState
 from milvus_coord.model.database import Alias, Database
 from milvus_coord.model.schema import FLOAT_VECTOR, INT64, CollectionSchema, Field
 from milvus_coord.model.timestamps import Timestamp, compose
+from milvus_coord.role.metadata.transactions import Transactions
 from milvus_coord.wire.schema import encode_schema
 from testing.cluster import Troupe
 from testing.daemon import RoleDaemon

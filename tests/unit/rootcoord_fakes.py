@@ -16,8 +16,8 @@ from milvus_coord.coordinators.rootcoord.collections.effects import DdlEffects, 
 from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.image import mirrored
-from milvus_coord.coordinators.rootcoord.metadata.metadata import Metadata
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
+from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.memory.store import MemoryStore
@@ -217,7 +217,7 @@ class Term:
 
     world: World
     tasks: asyncio.TaskGroup
-    metadata: Metadata
+    metadata: Store
     ticks: FakeTicks
     ddl: Ddl
 
@@ -269,7 +269,7 @@ class World:
         following = asyncio.create_task(mirror.run(), name="mirror")
         try:
             await mirror.catch_up(fence)
-            metadata = Metadata(mirror, fence, self.catalog)
+            metadata = Store(mirror, fence, self.serve.require, self.catalog, self.timestamps)
             await self._default_database(metadata)
             async with asyncio.TaskGroup() as tasks:
                 term = self._term(tasks, metadata)
@@ -282,13 +282,13 @@ class World:
         finally:
             await cancel_and_wait(following)
 
-    async def _default_database(self, metadata: Metadata) -> None:
+    async def _default_database(self, metadata: Store) -> None:
         if metadata.state.database("") is None:
             default = Database(DEFAULT_DATABASE_ID, DEFAULT_DATABASE, self.clock.wall_ns())
             ts = await self.timestamps.take(1)
             await metadata.commit(self.catalog.put_database(default, ts))
 
-    def _term(self, tasks: asyncio.TaskGroup, metadata: Metadata) -> Term:
+    def _term(self, tasks: asyncio.TaskGroup, metadata: Store) -> Term:
         ticks = FakeTicks(self.timestamps, self.faults)
         effects = DdlEffects(
             serve=self.serve,
@@ -302,9 +302,7 @@ class World:
         )
         ddl = Ddl(
             tasks,
-            metadata=metadata,
-            catalog=self.catalog,
-            timestamps=self.timestamps,
+            store=metadata,
             ids=self.ids,
             ticks=ticks,
             effects=effects,

@@ -8,7 +8,8 @@ import pytest
 
 from milvus_coord.etcd.errors import NoSpace, Unavailable
 from milvus_coord.etcd.txn import MAX_OPS, Op, PutResult, TxnResult, put
-from milvus_coord.role.metadata.group_commit import BYTES_MAX, GroupCommit
+from milvus_coord.role.metadata.group_commit import GroupCommit
+from milvus_coord.role.metadata.transactions import BYTES_MAX
 
 
 class Store:

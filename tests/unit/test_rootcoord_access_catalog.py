@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from milvus_coord.coordinators.rootcoord.access import events
 from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog, new_grantee_id
 from milvus_coord.coordinators.rootcoord.access.state_records import Grant, Grantee, User
-from milvus_coord.etcd.txn import Delete, Put
+from milvus_coord.etcd.txn import MAX_OPS, Delete, Put
 from milvus_coord.model.errors import BadValue
 from testing.access import META, ROOM
 
@@ -148,10 +148,10 @@ def test_any_bytes_are_taken(rest: bytes, value: bytes | None) -> None:
             assert event is None or isinstance(event, events.AccessEvent)
 
 
-@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 200])
+@pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 300])
 def test_the_role_goes_last(count: int) -> None:
     transactions = CATALOG.drop_role("r", (f"u{n}" for n in range(count)))
-    assert max(map(len, transactions)) <= 64
+    assert max(map(len, transactions)) <= MAX_OPS
     ops = [op for transaction in transactions for op in transaction]
     assert len(set(ops)) == count + 1
     assert ops[-1] == Delete(f"{ROOM}roles/r".encode())

@@ -12,9 +12,7 @@ from milvus_coord.coordinators.rootcoord.access.events import UserPut
 from milvus_coord.coordinators.rootcoord.metadata import catalog_values as values
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import (
-    BYTES_PER_TXN,
     TOMBSTONE,
-    Transactions,
 )
 from milvus_coord.coordinators.rootcoord.metadata.events import AliasHome, AliasPut, Damaged
 from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
@@ -24,6 +22,7 @@ from milvus_coord.model.collection import Collection, CollectionState, Partition
 from milvus_coord.model.database import Alias, Database
 from milvus_coord.model.schema import INT64, Field
 from milvus_coord.model.timestamps import Timestamp
+from milvus_coord.role.metadata.transactions import BYTES_MAX, Transactions
 from testing.metadata import META_ROOT, collection, partition, ts
 from tests.unit.test_rootcoord_state_machine import view
 
@@ -38,7 +37,7 @@ def written(transactions: Transactions) -> dict[str, bytes]:
         assert 0 < len(ops) <= MAX_OPS
         puts = [op for op in ops if isinstance(op, Put)]
         assert len(puts) == len(ops) == len({op.key for op in puts})
-        assert sum(len(op.key) + len(op.value) for op in puts) <= 1.5 * BYTES_PER_TXN
+        assert sum(len(op.key) + len(op.value) for op in puts) <= 1.5 * BYTES_MAX
         found |= {op.key.decode().removeprefix(f"{META_ROOT}/"): op.value for op in puts}
     return found
 

@@ -197,7 +197,7 @@ async def test_datacoord_that_does_not_hear_of_an_alteration() -> None:
 async def test_etcd_that_cannot_even_be_asked_what_became_of_it(
     monkeypatch: pytest.MonkeyPatch, applied: bool
 ) -> None:
-    monkeypatch.setattr("milvus_coord.coordinators.rootcoord.metadata.store.SETTLE_S", 0.05)
+    monkeypatch.setattr("milvus_coord.role.metadata.store.SETTLE_S", 0.05)
     world = World()
     async with world.term() as term:
         await a_collection(term.ddl)

@@ -157,7 +157,7 @@ async def test_old_records_are_brought_to_todays_form(world: MetaWorld) -> None:
     assert world.metadata.state.resolve("", "a").id == 7
     assert world.metadata.state.resolve("", "z").id == 7
 
-    await world.metadata.modernize(ts(5))
+    await world.metadata.modernize()
 
     state = world.metadata.state
     assert (state.by_id(8), state.partitions(8)) == before
@@ -173,7 +173,7 @@ async def test_old_records_are_brought_to_todays_form(world: MetaWorld) -> None:
     assert not info.schema.fields
     assert not info.partitionIDs
     revision = world.etcd.store.revision
-    await world.metadata.modernize(ts(6))
+    await world.metadata.modernize()
     assert world.etcd.store.revision == revision, "once is enough"
 
 

@@ -49,7 +49,7 @@ def made(number: int) -> Any:
 
 @pytest.fixture
 def travel(world: MetaWorld) -> TimeTravel:
-    return TimeTravel(world.reader, world.metadata, world.catalog)
+    return TimeTravel(world.reader, world.metadata)
 
 
 @pytest.mark.parametrize("now", NOW)

@@ -18,7 +18,7 @@ from milvus_coord.coordinators.rootcoord.collections.rpcs_databases import Datab
 from milvus_coord.coordinators.rootcoord.collections.rpcs_partitions import PartitionRpcs
 from milvus_coord.coordinators.rootcoord.imports.rpcs import ImportRpcs
 from milvus_coord.coordinators.rootcoord.imports.work import Imports
-from milvus_coord.coordinators.rootcoord.metadata.metadata import Metadata
+from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.coordinators.rootcoord.metadata.time_travel import TimeTravel
 from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
 from milvus_coord.coordinators.rootcoord.proxies.work import Proxies
@@ -59,7 +59,7 @@ class Parts:
 
     timestamps: TimestampAllocator
     ids: IdAllocator
-    metadata: Metadata
+    store: Store
     ddl: Ddl
     history: TimeTravel
     access: Access
@@ -71,7 +71,7 @@ class Parts:
 
 def serving(context: RoleContext, term: Term, parts: Parts) -> tuple[Service, ...]:
     """During a term; calls about metadata are counted."""
-    settings, serve, metadata, ddl = context.settings, term.serve, parts.metadata, parts.ddl
+    settings, serve, store, ddl = context.settings, term.serve, parts.store, parts.ddl
     plain = Answering(contract(), context.lifecycle)
     counted = Answering(contract(), context.lifecycle, parts.metrics.call)
     shown = {
@@ -88,11 +88,11 @@ def serving(context: RoleContext, term: Term, parts: Parts) -> tuple[Service, ..
         ),
         InfoRpcs(plain, info, settings),
         AllocatorRpcs(plain, serve, parts.timestamps, parts.ids, parts.metrics),
-        CollectionRpcs(counted, serve, metadata, ddl, parts.history),
-        PartitionRpcs(counted, serve, metadata, ddl),
-        AliasRpcs(counted, serve, metadata, ddl),
-        DatabaseRpcs(counted, serve, metadata, ddl),
+        CollectionRpcs(counted, serve, store, ddl, parts.history),
+        PartitionRpcs(counted, serve, store, ddl),
+        AliasRpcs(counted, serve, store, ddl),
+        DatabaseRpcs(counted, serve, store, ddl),
         AccessRpcs(counted, parts.access),
-        ImportRpcs(counted, serve, metadata, parts.imports, settings.common.default_partition_name),
+        ImportRpcs(counted, serve, store, parts.imports, settings.common.default_partition_name),
         TickRpcs(plain, parts.ticks, parts.proxies),
     )

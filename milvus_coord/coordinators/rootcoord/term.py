@@ -14,11 +14,10 @@ from milvus_coord.coordinators.rootcoord.access.work import Access
 from milvus_coord.coordinators.rootcoord.allocators.work import Allocators
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
 from milvus_coord.coordinators.rootcoord.imports.catalog import ImportCatalog
-from milvus_coord.coordinators.rootcoord.imports.store import ImportStore
 from milvus_coord.coordinators.rootcoord.imports.work import Imports
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.defaults import write_default_database
-from milvus_coord.coordinators.rootcoord.metadata.metadata import Metadata, MetaMirror
+from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
 from milvus_coord.coordinators.rootcoord.metadata.snapshot_gc import SnapshotGc
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.coordinators.rootcoord.metadata.time_travel import TimeTravel
@@ -26,6 +25,8 @@ from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
 from milvus_coord.coordinators.rootcoord.outbound import Outbound
 from milvus_coord.coordinators.rootcoord.quota.work import QuotaCenter
 from milvus_coord.ha.election.term import Term
+from milvus_coord.ha.mirror.mirror import Mirror
+from milvus_coord.role.metadata.keyed import KeyedStore
 from milvus_coord.role.shape import RoleContext
 from milvus_coord.role.tasks.loop import Loop
 from milvus_coord.role.term import RoleTerm, Tasks
@@ -45,7 +46,7 @@ class RootCoordTerm(RoleTerm):
         self,
         context: RoleContext,
         term: Term,
-        mirror: MetaMirror,
+        mirror: Mirror[MetaImage],
         catalog: Catalog,
         metrics: RootCoordMetrics,
     ) -> None:
@@ -54,13 +55,12 @@ class RootCoordTerm(RoleTerm):
         self.access_catalog = AccessCatalog(context.settings.etcd.meta_root)
         self.allocators = Allocators(context, term.fence, metrics)
         timestamps = self.allocators.timestamps
-        self.metadata = Metadata(mirror, term.fence, catalog)
-        self.store = Store(self.metadata, catalog, timestamps, term.serve.require)
+        self.store = Store(mirror, term.fence, term.serve.require, catalog, timestamps)
         self.outbound = Outbound(context, term, timestamps, metrics)
         imports = settings.import_settings(context.settings)
         import_catalog = ImportCatalog(context.settings.etcd.kv_root, imports.sub_path)
         self.imports = Imports(
-            store=ImportStore(context.etcd, term.fence, import_catalog),
+            store=KeyedStore(context.etcd, term.fence, import_catalog),
             datacoord=self.outbound.datacoord,
             ids=self.allocators.ids,
             serve=term.serve,
@@ -80,7 +80,7 @@ class RootCoordTerm(RoleTerm):
         }
 
     async def write_missing(self) -> None:
-        await self.metadata.modernize(await self.allocators.timestamps.take(1))
+        await self.store.modernize()
         await write_default_database(self.store, self.context.clock)
         await write_defaults(self.store, self.access_catalog)
 
@@ -88,9 +88,7 @@ class RootCoordTerm(RoleTerm):
         context, outbound, allocators = self.context, self.outbound, self.allocators
         ddl = self.ddl = Ddl(
             tasks,
-            metadata=self.metadata,
-            catalog=self.catalog,
-            timestamps=allocators.timestamps,
+            store=self.store,
             ids=allocators.ids,
             ticks=outbound.ticks,
             effects=outbound.effects,
@@ -102,9 +100,9 @@ class RootCoordTerm(RoleTerm):
         parts = rpcs.Parts(
             timestamps=allocators.timestamps,
             ids=allocators.ids,
-            metadata=self.metadata,
+            store=self.store,
             ddl=ddl,
-            history=TimeTravel(context.etcd, self.metadata, self.catalog),
+            history=TimeTravel(context.etcd, self.store),
             access=Access(self.store, self.access_catalog, ddl.jobs, outbound.proxies, limits),
             imports=self.imports,
             ticks=outbound.ticks,
@@ -156,4 +154,4 @@ class RootCoordTerm(RoleTerm):
     async def _show_counts(self) -> None:
         channels = self.ddl.channels
         used, pool = len(channels.references), len(channels.pool)
-        self.metrics.counts(self.metadata.state, channels=used, pool=pool)
+        self.metrics.counts(self.store.state, channels=used, pool=pool)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from milvus_coord.etcd.errors import Unavailable
-from milvus_coord.etcd.txn import MAX_OPS, Op, Put, TxnResult
+from milvus_coord.etcd.txn import MAX_OPS, Op, TxnResult
+from milvus_coord.role.metadata.transactions import BYTES_MAX, size_of
 from milvus_coord.runtime.signal import Signal
-
-BYTES_MAX: Final = 1 << 20
-"""Of keys and values in one transaction; etcd takes 1.5 MiB by default."""
 
 Send: TypeAlias = Callable[[tuple[Op, ...]], Awaitable[TxnResult]]
 
@@ -28,8 +26,7 @@ class _Waiting:
 
     def __post_init__(self) -> None:
         self.keys = frozenset(op.key for op in self.ops)
-        self.size = sum(len(op.value) for op in self.ops if isinstance(op, Put))
-        self.size += sum(len(op.key) for op in self.ops)
+        self.size = size_of(self.ops)
 
 
 class GroupCommit:

@@ -16,19 +16,17 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable
-from typing import Final, TypeAlias
+from typing import Final
 
 from milvus_coord.coordinators.rootcoord.access import events
 from milvus_coord.coordinators.rootcoord.access.events import AccessEvent
 from milvus_coord.coordinators.rootcoord.access.state_records import Grantee, User
-from milvus_coord.etcd.txn import Op, delete, put
+from milvus_coord.etcd.txn import delete, put
 from milvus_coord.model.errors import BadValue
+from milvus_coord.role.metadata.transactions import Transactions, in_transactions
 
 _ROOM: Final = "root-coord/credential"
-_OPS_MAX: Final = 64
 _PASSWORD: Final = "encrypted_password"
-
-Transactions: TypeAlias = list[tuple[Op, ...]]
 
 
 class AccessCatalog:
@@ -172,9 +170,7 @@ def _grantee(grantee: Grantee, value: bytes | None) -> AccessEvent:
 
 
 def _deletions(keys: list[bytes]) -> Transactions:
-    """In batches that etcd takes, the last key in the last one."""
-    ops = [delete(key) for key in keys]
-    return [tuple(ops[start : start + _OPS_MAX]) for start in range(0, len(ops), _OPS_MAX)]
+    return in_transactions((delete(key),) for key in keys)
 
 
 def _user_record(password_hash: str) -> bytes:

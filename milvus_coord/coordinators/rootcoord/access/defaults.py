@@ -9,7 +9,6 @@ import bcrypt
 
 from milvus_coord.coordinators.rootcoord.access.catalog import (
     AccessCatalog,
-    Transactions,
     new_grantee_id,
     together,
 )
@@ -24,6 +23,7 @@ from milvus_coord.coordinators.rootcoord.access.state_records import (
 )
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
+from milvus_coord.role.metadata.transactions import Transactions
 from milvus_coord.telemetry.log import log
 
 _ROOT_PASSWORD: Final = b"Milvus"

@@ -10,7 +10,6 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias
 from milvus_coord.coordinators.rootcoord.access import rules_privileges as privileges
 from milvus_coord.coordinators.rootcoord.access.catalog import (
     AccessCatalog,
-    Transactions,
     new_grantee_id,
     together,
 )
@@ -32,6 +31,7 @@ from milvus_coord.coordinators.rootcoord.access.state_records import (
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.model.database import DEFAULT_DATABASE
 from milvus_coord.model.errors import CoordError, NotFound, Refused
+from milvus_coord.role.metadata.transactions import Transactions
 from milvus_coord.role.tasks.jobs import Jobs
 from milvus_coord.telemetry.log import log
 

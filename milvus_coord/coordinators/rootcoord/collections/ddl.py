@@ -17,8 +17,7 @@ from milvus_coord.coordinators.rootcoord.collections.effects import DdlEffects
 from milvus_coord.coordinators.rootcoord.collections.locks import DdlLocks
 from milvus_coord.coordinators.rootcoord.collections.partitions import PartitionStatements
 from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits, PendingCreates
-from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
-from milvus_coord.coordinators.rootcoord.metadata.store import Metadata, Store, Timestamps
+from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.model.schema import Pairs
 from milvus_coord.role.tasks.jobs import Jobs
 from milvus_coord.runtime.clock import Clock
@@ -34,7 +33,7 @@ class Ddl:
     same names or the same collection. Each is a task of the term; see `Jobs`. A database
     name "" means the default one.
 
-    To be made when `metadata` has caught up. From then on the channels of all stored collections
+    To be made when `store` has caught up. From then on the channels of all stored collections
     get ticks; call `resume_unfinished` once, when the other parts of the term work.
     """
 
@@ -42,9 +41,7 @@ class Ddl:
         self,
         tasks: asyncio.TaskGroup,
         *,
-        metadata: Metadata,
-        catalog: Catalog,
-        timestamps: Timestamps,
+        store: Store,
         ids: Ids,
         ticks: Ticks,
         effects: DdlEffects,
@@ -53,9 +50,8 @@ class Ddl:
         cleanup_times: CleanupTimes | None = None,
         jobs_max: int = JOBS_MAX,
     ) -> None:
-        store = Store(metadata, catalog, timestamps, effects.require)
         locks = DdlLocks(store)
-        self.channels = DmlChannels(ticks, limits, metadata.state.channels_in_use())
+        self.channels = DmlChannels(ticks, limits, store.state.channels_in_use())
         self.jobs = Jobs(tasks, name="rootcoord.ddl", limit=jobs_max, noun="statements")
         self.cleanup = Cleanup(
             self.jobs,

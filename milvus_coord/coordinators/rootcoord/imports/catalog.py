@@ -8,7 +8,6 @@ from typing import Any, Final
 from google.protobuf.message import DecodeError
 
 from milvus_coord.coordinators.rootcoord.imports.rules import ImportState, ImportTask
-from milvus_coord.etcd.txn import Op, delete, put
 from milvus_coord.model.errors import BadValue
 from milvus_coord.wire.descriptors import message_class
 from milvus_coord.wire.schema import fill_pairs, pairs_of
@@ -18,10 +17,19 @@ _TASK: Final = "milvus.proto.data.ImportTaskInfo"
 
 @dataclass(frozen=True, slots=True)
 class ImportCatalog:
-    """Keys below `kv_root` (`etcd.rootPath/etcd.kvSubPath`); `sub_path` is importTaskSubPath."""
+    """Keys below `kv_root` (`etcd.rootPath/etcd.kvSubPath`); `sub_path` is importTaskSubPath.
+
+    Implements `role.metadata.keyed.RecordCodec`. RootCoord's mirror cannot hold them: the smallest
+    range with these and `root-coord/` has nearly all that the other coordinators write.
+    """
 
     kv_root: str
     sub_path: str = "importtask"
+
+    @property
+    def kind(self) -> str:
+        """In logs."""
+        return "import task"
 
     @property
     def prefix(self) -> bytes:
@@ -32,23 +40,19 @@ class ImportCatalog:
         """Of one task."""
         return b"%s%d" % (self.prefix, task_id)
 
-    def put(self, task: ImportTask) -> Op:
-        """Write a task with all its fields.
+    def encode(self, task: ImportTask) -> bytes:
+        """The value of a task with all its fields.
 
         Go 2.2.16 loses the database's name and some old fields when it writes one again.
         """
-        return put(self.key(task.id), encode(task))
+        return encode(task)
 
-    def delete(self, task_id: int) -> Op:
-        """Forget a task."""
-        return delete(self.key(task_id))
-
-    def load(self, key: bytes, value: bytes) -> ImportTask:
-        """The task under `key`. Raises BadValue that names it."""
+    def decode(self, key: bytes, value: bytes) -> tuple[int, ImportTask]:
+        """The task under `key`, and its id. Raises BadValue that names it."""
         task = _decode(key, value)
         if key != self.key(task.id):
             raise BadValue(f"{key.decode(errors='replace')} holds import task {task.id}")
-        return task
+        return task.id, task
 
 
 def encode(task: ImportTask) -> bytes:

@@ -20,10 +20,10 @@ from milvus_coord.coordinators.rootcoord.imports.rules import (
     ImportState,
     ImportTask,
 )
-from milvus_coord.coordinators.rootcoord.imports.store import ImportStore
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import BadValue, NotServing
+from milvus_coord.role.metadata.keyed import KeyedStore
 from milvus_coord.role.tasks.loop import Loop, Turn
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.retry import Retry
@@ -42,7 +42,7 @@ class Imports:
     def __init__(
         self,
         *,
-        store: ImportStore,
+        store: KeyedStore[int, ImportTask],
         datacoord: DataCoord,
         ids: Ids,
         serve: ServeLease,
@@ -104,7 +104,7 @@ class Imports:
                 collection_name=job.collection_name,
                 partition_name=job.partition_name,
             )
-            await self._store.add(task)
+            await self._store.add(task.id, task)
         finally:
             self._being_added -= 1
         log.info("import task created", task=task.id, collection=job.collection_id)

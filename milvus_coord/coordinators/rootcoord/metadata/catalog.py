@@ -12,8 +12,6 @@ from milvus_coord.coordinators.rootcoord.metadata import catalog_values as value
 from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import (
     TOMBSTONE,
     SnapshotKeys,
-    Transactions,
-    in_transactions,
 )
 from milvus_coord.coordinators.rootcoord.metadata.events import AliasPut, Damaged
 from milvus_coord.coordinators.rootcoord.metadata.state_names import effective_database
@@ -22,6 +20,7 @@ from milvus_coord.model.collection import Collection, CollectionState, Partition
 from milvus_coord.model.database import Alias, Database
 from milvus_coord.model.errors import BadValue
 from milvus_coord.model.timestamps import Timestamp
+from milvus_coord.role.metadata.transactions import Transactions, in_transactions
 
 _AT_ONCE: Final = 60
 """So many keys are created in one transaction, of the 64 that fit: some are left for others."""

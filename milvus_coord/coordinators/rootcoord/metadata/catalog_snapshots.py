@@ -7,26 +7,18 @@ what it starts from. Neither is ever deleted by a statement: what is gone has th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
-from milvus_coord.etcd.txn import MAX_OPS, Op, Put
+from milvus_coord.etcd.txn import Op, Put
 from milvus_coord.etcd.values import KeyValue
 from milvus_coord.model.timestamps import Timestamp
 
 TOMBSTONE: Final = b"\xe2\x9b\xbc"
 
-KEYS_PER_TXN: Final = MAX_OPS // 2
-"""Each logical key is two puts."""
-
-BYTES_PER_TXN: Final = 1_000_000
-"""Well below the 1.5 MiB that etcd takes by default."""
-
 _TS: Final = b"_ts"
 _VERSION: Final = re.compile(rb"(.+)_ts(\d+)", re.DOTALL)
-
-Transactions: TypeAlias = list[tuple[Op, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,26 +85,3 @@ def at(versions: Iterable[Version], ts: Timestamp) -> Version | None:
     known = [version for version in versions if version.ts <= ts]
     latest = max(known, key=lambda version: version.ts, default=None)
     return None if latest is None or latest.dead else latest
-
-
-def in_transactions(writes: Iterable[tuple[Op, Op]]) -> Transactions:
-    """As few transactions as hold all writes in order, none above etcd's default limits."""
-    return list(_chunks(writes))
-
-
-def _chunks(writes: Iterable[tuple[Op, Op]]) -> Iterator[tuple[Op, ...]]:
-    chunk: list[Op] = []
-    size = 0
-    for write in writes:
-        more = sum(_bytes(op) for op in write)
-        if chunk and (len(chunk) >= 2 * KEYS_PER_TXN or size + more > BYTES_PER_TXN):
-            yield tuple(chunk)
-            chunk, size = [], 0
-        chunk += write
-        size += more
-    if chunk:
-        yield tuple(chunk)
-
-
-def _bytes(op: Op) -> int:
-    return len(op.key) + len(op.value) if isinstance(op, Put) else len(op.key)

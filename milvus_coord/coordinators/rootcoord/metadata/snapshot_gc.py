@@ -15,13 +15,13 @@ from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import delete, mod_revision_is
 from milvus_coord.ha.election.fence import ConditionFailed, Fence
 from milvus_coord.model.timestamps import physical_ms
+from milvus_coord.role.metadata.transactions import in_transactions
 from milvus_coord.role.tasks.loop import Loop
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.telemetry.log import log
 
 EVERY_S: Final = 3600.0
 
-_KEYS_PER_TXN: Final = 100
 _SLICE: Final = 200
 
 
@@ -103,10 +103,9 @@ class SnapshotGc:
         unchanged = mod_revision_is(plain, stored.mod_revision if stored else 0)
         doomed = (*grave.expired, plain) if grave.whole else grave.expired
         deleted = 0
-        for start in range(0, len(doomed), _KEYS_PER_TXN):
-            part = doomed[start : start + _KEYS_PER_TXN]
+        for part in in_transactions((delete(key),) for key in doomed):
             try:
-                await self._fence.commit(*map(delete, part), when=(unchanged,))
+                await self._fence.commit(*part, when=(unchanged,))
             except ConditionFailed:
                 break
             deleted += len(part)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 
 from milvus_coord.coordinators.rootcoord.metadata import catalog_keys as keys
-from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import Version, at
 from milvus_coord.coordinators.rootcoord.metadata.events import (
     CollectionPut,
@@ -16,8 +15,8 @@ from milvus_coord.coordinators.rootcoord.metadata.events import (
     FieldPut,
     PartitionPut,
 )
-from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.coordinators.rootcoord.metadata.state_collection import field_order
+from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.model.collection import Collection, Partition
 from milvus_coord.model.database import DEFAULT_DATABASE_ID, NO_DATABASE_ID, Database
@@ -44,14 +43,6 @@ class CollectionAt:
     partitions: tuple[Partition, ...]
 
 
-class Latest(Protocol):
-    """Who holds the metadata of this term."""
-
-    @property
-    def state(self) -> MetaState:
-        """What is stored right now."""
-
-
 class TimeTravel:
     """Lookups at a timestamp; `is_now` ones are answered from the state, without etcd.
 
@@ -60,13 +51,13 @@ class TimeTravel:
     raise CollectionNotFound or DatabaseNotFound, BadValue for a damaged record, and etcd's errors.
     """
 
-    def __init__(self, etcd: Etcd, latest: Latest, catalog: Catalog) -> None:
-        self._etcd, self._latest, self._catalog = etcd, latest, catalog
-        self._snapshots = catalog.snapshots
+    def __init__(self, etcd: Etcd, store: Store) -> None:
+        self._etcd, self._store = etcd, store
+        self._snapshots = store.catalog.snapshots
 
     async def collection_named(self, db_name: str, name: str, ts: Timestamp) -> CollectionAt:
         """By alias or name. Aliases are those of today."""
-        state = self._latest.state
+        state = self._store.state
         if is_now(ts):
             return self._as_it_is(state.resolve(db_name, name))
         database = state.require_database(db_name)
@@ -86,7 +77,7 @@ class TimeTravel:
         self, db_name: str, collection_id: int, ts: Timestamp, *, any_state: bool = False
     ) -> CollectionAt:
         """By id; with `any_state` also what users do not see, partitions included."""
-        state = self._latest.state
+        state = self._store.state
         if not is_now(ts):
             database = state.require_database(db_name)
             return await self._by_id(database, collection_id, ts, any_state=any_state)
@@ -99,7 +90,7 @@ class TimeTravel:
 
     async def collections_at(self, db_name: str, ts: Timestamp) -> tuple[Collection, ...]:
         """All that users could see, by id; at a finite timestamp without their fields."""
-        state = self._latest.state
+        state = self._store.state
         database = state.require_database(db_name)
         if is_now(ts):
             return tuple(sorted(state.collections(database.id), key=lambda each: each.id))
@@ -107,13 +98,13 @@ class TimeTravel:
         return tuple(replace(each, fields=()) for each in records if each.available)
 
     def _as_it_is(self, collection: Collection, *, any_state: bool = False) -> CollectionAt:
-        partitions = self._latest.state.partitions(collection.id)
+        partitions = self._store.state.partitions(collection.id)
         return CollectionAt(collection, _seen(partitions, any_state=any_state))
 
     async def _by_id(
         self, database: Database, collection_id: int, ts: Timestamp, *, any_state: bool = False
     ) -> CollectionAt:
-        today = self._latest.state.collection(collection_id)
+        today = self._store.state.collection(collection_id)
         if today is not None and today.available and today.created_at <= ts:
             return self._as_it_is(today, any_state=any_state)
         record = await self._record(database, collection_id, ts)
@@ -177,13 +168,13 @@ class TimeTravel:
                 await asyncio.sleep(0)
         for index, (key, known) in enumerate(versions.items()):
             if version := at(known, ts):
-                yield self._catalog.event(self._snapshots.plain(key), version.kv.value)
+                yield self._store.catalog.event(self._snapshots.plain(key), version.kv.value)
             if index % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
 
     def _read(self, key: bytes, value: bytes | None) -> object:
         """Raises BadValue."""
-        event = self._catalog.event(self._snapshots.plain(key), value)
+        event = self._store.catalog.event(self._snapshots.plain(key), value)
         return _sound(event)
 
 
