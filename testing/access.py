@@ -33,6 +33,7 @@ from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.wire.codec import WireCodec
 from testing import messages
+from testing.limits import ACCESS_LIMITS
 
 META: Final = "by-dev/meta"
 ROOM: Final = f"{META}/root-coord/credential/"
@@ -158,7 +159,7 @@ class AccessWorld:
         self.link = link or self.etcd
         self.meta_root = meta_root
         self.catalog, self.access_catalog = Catalog(meta_root), AccessCatalog(meta_root)
-        self.limits = limits or AccessLimits()
+        self.limits = limits or ACCESS_LIMITS
         self._active = f"{meta_root}/session/rootcoord".encode()
 
     @asynccontextmanager

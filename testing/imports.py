@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from milvus_coord.clients.datacoord import ImportOrder
 from milvus_coord.clients.errors import CallError, CallRefused
 from milvus_coord.coordinators.rootcoord.imports.catalog import ImportCatalog
-from milvus_coord.coordinators.rootcoord.imports.ports import ImportJob, ImportSettings
+from milvus_coord.coordinators.rootcoord.imports.ports import ImportJob
 from milvus_coord.coordinators.rootcoord.imports.rules import (
     ImportReport,
     ImportState,
@@ -23,6 +24,7 @@ from milvus_coord.ha.election.fence import Fence
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.role.metadata.keyed import KeyedStore
 from milvus_coord.runtime.clock import ManualClock
+from testing.limits import IMPORT_SETTINGS
 
 ACTIVE = b"by-dev/meta/session/rootcoord"
 FLUSHED = 4
@@ -110,7 +112,7 @@ class ImportBench:
         self.catalog = ImportCatalog("by-dev/kv")
         self.datacoord = FakeDataCoord()
         self.ids = Ids()
-        self.settings = ImportSettings(**settings)
+        self.settings = replace(IMPORT_SETTINGS, **settings)
         self.serve = ServeLease(self.clock, 1e9, self.clock.boottime())
         self.store: KeyedStore[int, ImportTask]
 

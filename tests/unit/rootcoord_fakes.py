@@ -32,6 +32,7 @@ from milvus_coord.model.schema import FLOAT_VECTOR, INT64, CollectionSchema, Fie
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.runtime.race import cancel_and_wait
+from testing.limits import DDL_LIMITS
 
 META: Final = "by-dev/meta"
 ACTIVE: Final = f"{META}/session/rootcoord".encode()
@@ -246,7 +247,7 @@ class Term:
 class World:
     """What outlives a term: etcd, the clock, the others, and the trouble that they make."""
 
-    limits: DdlLimits = field(default_factory=DdlLimits)
+    limits: DdlLimits = DDL_LIMITS
     deadlines: Deadlines = field(default_factory=Deadlines)
     times: CleanupTimes = field(default_factory=CleanupTimes)
     jobs_max: int = 10240

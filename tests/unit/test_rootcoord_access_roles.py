@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.access.work import AccessLimits
 from testing.access import AccessTerm, AccessWorld, grant_entity, status_of
+from testing.limits import ACCESS_LIMITS
 
 NO_ROLE = "not found the role, maybe the role isn't existed or internal system error"
 NO_USER = "not found the user, maybe the user isn't existed or internal system error"
@@ -52,7 +53,7 @@ async def test_a_hundred_callers_do_not_break_the_limit(term: AccessTerm) -> Non
 
 
 async def test_the_number_of_roles_is_looked_at_first() -> None:
-    async with AccessWorld(AccessLimits(max_roles=1)).term() as term:
+    async with AccessWorld(replace(ACCESS_LIMITS, max_roles=1)).term() as term:
         await term.role("r")
         for name in ("r", "s"):
             assert await term.refused("CreateRole", entity={"name": name}) == (

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.access.work import AccessLimits
 from milvus_coord.model.errors import CoordError
 from testing.access import AccessTerm, AccessWorld, status_of
+from testing.limits import ACCESS_LIMITS
 
 HASH = "$2a$04$ycOF8hv1kRaed8tJay10q.KxUVPFXXMgfwTlr0qgL2tOiVh0m0xjO"
 
@@ -82,7 +83,7 @@ async def test_names_that_cannot_be(world: AccessWorld, term: AccessTerm) -> Non
 
 
 async def test_the_number_of_users_is_limited() -> None:
-    async with AccessWorld(AccessLimits(max_users=2)).term() as term:
+    async with AccessWorld(replace(ACCESS_LIMITS, max_users=2)).term() as term:
         await term.user("ann")
         await term.user("bob")
         limit = "unable to add user because the number of users has reached the limit"

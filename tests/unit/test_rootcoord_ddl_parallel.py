@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 import pytest
 
-from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits
 from milvus_coord.model.errors import CoordError, NotServing, Refused
+from testing.limits import DDL_LIMITS
 from tests.unit.rootcoord_fakes import Broken, Term, World, wanted
 
 
@@ -59,7 +60,7 @@ async def test_when_the_first_of_many_fails_the_next_one_makes_it() -> None:
 
 
 async def test_limits_count_what_is_being_made() -> None:
-    world = World(limits=DdlLimits(max_collections_per_db=10, max_databases=4))
+    world = World(limits=replace(DDL_LIMITS, max_collections_per_db=10, max_databases=4))
     async with world.term() as term:
         results = await outcomes(*(term.ddl.create_collection(wanted(f"c{i}")) for i in range(50)))
         assert results.count("") == 10 == term.state.count()

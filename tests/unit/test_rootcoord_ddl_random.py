@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from random import Random
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
-from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.etcd.errors import EtcdError, NoSpace, Unavailable
 from milvus_coord.etcd.txn import Txn
 from milvus_coord.model.collection import CollectionState
 from milvus_coord.model.errors import CoordError
 from testing.forms import examples
+from testing.limits import DDL_LIMITS
 from tests.unit.rootcoord_fakes import META, Broken, Term, World, wanted
 
 NAMES = "abc"
 DATABASES = ("", "d")
-LIMITS = DdlLimits(dml_channel_num=4, max_collections=6, max_partitions=3, max_databases=2)
+LIMITS = replace(
+    DDL_LIMITS, dml_channel_num=4, max_collections=6, max_partitions=3, max_databases=2
+)
 
 
 class Trouble:

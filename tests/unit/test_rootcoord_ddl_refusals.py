@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 import pytest
 
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
-from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.schema import BINARY_VECTOR, INT64, Field
+from testing.limits import DDL_LIMITS
 from tests.unit.rootcoord_fakes import FIELDS, Term, World, wanted
 
 TTL: Final = (("collection.ttl.seconds", "60"),)
@@ -18,7 +19,8 @@ KEY: Final = (*FIELDS, Field(0, "k", INT64, is_partition_key=True))
 BINARY: Final = (*FIELDS, Field(0, "b", BINARY_VECTOR))
 META_FIELD: Final = (*FIELDS, Field(0, "$meta", INT64))
 
-LIMITS: Final = DdlLimits(
+LIMITS: Final = replace(
+    DDL_LIMITS,
     dml_channel_num=4,
     max_shard_num=3,
     max_collections_per_db=5,

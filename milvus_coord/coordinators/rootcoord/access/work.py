@@ -53,10 +53,10 @@ class Proxies(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class AccessLimits:
-    """Keys of Milvus' configuration, with the defaults of its milvus.yaml 2.2.16."""
+    """How many users and roles there may be, by the keys of Milvus' configuration."""
 
-    max_users: int = 100  # proxy.maxUserNum
-    max_roles: int = 10  # proxy.maxRoleNum, `admin` and `public` count
+    max_users: int  # proxy.maxUserNum
+    max_roles: int  # proxy.maxRoleNum, `admin` and `public` count
 
 
 Method: TypeAlias = "Callable[Concatenate[Access, P], Coroutine[Any, Any, None]]"

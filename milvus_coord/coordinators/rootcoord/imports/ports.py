@@ -14,10 +14,10 @@ from milvus_coord.model.schema import Pairs
 class ImportSettings:
     """`rootCoord.import*`; the intervals are fixed in Go 2.2.16."""
 
-    expiration_s: float = 900.0
-    retention_s: float = 86400.0
-    max_pending: int = 65536
-    sub_path: str = "importtask"
+    expiration_s: float
+    retention_s: float
+    max_pending: int
+    sub_path: str
     send_every_s: float = 60.0
     flip_every_s: float = 2.0
     clean_every_s: float = 300.0
