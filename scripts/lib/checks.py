@@ -1,6 +1,6 @@
 """Runs every check of the project, or pytest alone; tells at the end what failed or was skipped.
 
-    scripts/check                  ruff, mypy, the generated code, the tests without daemons
+    scripts/check                  ruff, mypy, what is generated, the tests without daemons
     scripts/test                   the same and all other tests
     scripts/test unit -k oracle    pytest alone; folders of tests/ first, by their names,
                                    then what pytest takes
@@ -45,6 +45,7 @@ STATIC = {
     "ruff format": [*PYTHON, "ruff", "format", "--check"],
     "mypy": [*PYTHON, "mypy"],
     "generated code": ["scripts/gen-protos", "--check"],
+    "architecture": ["scripts/draw-architecture", "--check"],
     "locks": [sys.executable, "scripts/lib/check_locks.py"],
 }
 
