@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
+from milvus_coord.allocator.sources import Ids
 from milvus_coord.coordinators.rootcoord.collections.channels import DmlChannels, Ticks
 from milvus_coord.coordinators.rootcoord.collections.cleanup import Cleanup
 from milvus_coord.coordinators.rootcoord.collections.effects import DdlEffects
@@ -32,13 +32,6 @@ class NewCollection:
     consistency_level: int
     properties: Pairs = ()
     num_partitions: int = 0
-
-
-class Ids(Protocol):
-    """Where ids come from."""
-
-    async def take(self, count: int) -> int:
-        """The first of `count` consecutive ids. Raises CoordError."""
 
 
 @dataclass(frozen=True, slots=True)

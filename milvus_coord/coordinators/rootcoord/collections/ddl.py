@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from milvus_coord.allocator.sources import Ids
 from milvus_coord.coordinators.rootcoord.collections.aliases import AliasStatements
 from milvus_coord.coordinators.rootcoord.collections.change_collection import CollectionStatements
 from milvus_coord.coordinators.rootcoord.collections.channels import DmlChannels, Ticks
 from milvus_coord.coordinators.rootcoord.collections.cleanup import Cleanup
 from milvus_coord.coordinators.rootcoord.collections.cleanup_steps import CleanupTimes
-from milvus_coord.coordinators.rootcoord.collections.context import DdlContext, Ids, NewCollection
+from milvus_coord.coordinators.rootcoord.collections.context import DdlContext, NewCollection
 from milvus_coord.coordinators.rootcoord.collections.create_collection import CreateCollection
 from milvus_coord.coordinators.rootcoord.collections.databases import DatabaseStatements
 from milvus_coord.coordinators.rootcoord.collections.effects import DdlEffects

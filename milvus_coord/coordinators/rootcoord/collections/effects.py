@@ -12,6 +12,7 @@ from milvus_coord.model.collection import Collection, StartPosition
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.schema import Pairs
 from milvus_coord.model.timestamps import Timestamp
+from milvus_coord.mq.queue import Sender
 from milvus_coord.runtime.race import gather_all
 
 T = TypeVar("T")
@@ -22,13 +23,6 @@ ALL_PARTITIONS: Final = -1
 
 class TooLate(CoordError):
     """Somebody else did not answer in time; what was asked for may have been done."""
-
-
-class Queue(Protocol):
-    """Appends messages to channels."""
-
-    async def send(self, channel: str, payload: bytes) -> bytes:
-        """Append one message; the position where it lies. Raises QueueError."""
 
 
 class Proxies(Protocol):
@@ -92,7 +86,7 @@ class DdlEffects:
         self,
         *,
         serve: ServeLease,
-        queue: Queue,
+        queue: Sender,
         proxies: Proxies,
         datacoord: DataCoord,
         querycoord: QueryCoord,

@@ -47,10 +47,3 @@ class DataCoord(Protocol):
     async def segment_states(self, segment_ids: Sequence[int]) -> tuple[int, ...]: ...
 
     async def unset_importing(self, segment_ids: Sequence[int]) -> None: ...
-
-
-class Ids(Protocol):
-    """Who hands out ids."""
-
-    async def take(self, count: int) -> int:
-        """The first of `count` ids. Raises CoordError."""

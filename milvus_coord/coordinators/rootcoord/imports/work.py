@@ -6,12 +6,12 @@ import asyncio
 from functools import partial
 from typing import Final
 
+from milvus_coord.allocator.sources import Ids
 from milvus_coord.clients.datacoord import ImportOrder
 from milvus_coord.clients.errors import CallError
 from milvus_coord.coordinators.rootcoord.imports import rules
 from milvus_coord.coordinators.rootcoord.imports.ports import (
     DataCoord,
-    Ids,
     ImportJob,
     ImportSettings,
 )

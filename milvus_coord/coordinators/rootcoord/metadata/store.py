@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
+from milvus_coord.allocator.sources import Timestamps
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
@@ -15,12 +15,6 @@ from milvus_coord.model.errors import CollectionNotFound
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.role.metadata.store import MetadataStore
 from milvus_coord.telemetry.log import log
-
-
-class Timestamps(Protocol):
-    """Where timestamps come from; each is larger than all before."""
-
-    async def take(self, count: int) -> Timestamp: ...
 
 
 class Store(MetadataStore[MetaState]):

@@ -9,10 +9,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from milvus_coord.allocator.sources import Timestamps
 from milvus_coord.coordinators.rootcoord.ticks.rules import NONE, TickBoard
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import CoordError, NotServing
 from milvus_coord.model.timestamps import Timestamp, physical_ms
+from milvus_coord.mq.queue import Sender
 from milvus_coord.role.tasks.loop import Loop
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.overdue import Overdue
@@ -21,20 +23,6 @@ from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log
 
 PATIENCE_S: Final = 5.0
-
-
-class Timestamps(Protocol):
-    """Where timestamps come from; each is larger than all before."""
-
-    async def take(self, count: int) -> Timestamp:
-        """Raises CoordError when there is none to be had."""
-
-
-class Sender(Protocol):
-    """The queue, as far as ticks need it."""
-
-    async def send(self, channel: str, payload: bytes) -> bytes:
-        """Raises CoordError (QueueError) within a bounded time."""
 
 
 class TickObserver(Protocol):
