@@ -134,7 +134,13 @@ class Node:
             session_ttl_s=TTL_S,
             serve_lease_s=SERVE_S,
             beat_s=BEAT_S,
-            **{"active_standby": True, **settings},
+            challenge_s=0.3,
+            **{
+                "active_standby": True,
+                "early_per_minute": 1,
+                "early_per_ten_minutes": 3,
+                **settings,
+            },
         )
         self.runner = HaRunner(
             etcd,

@@ -77,7 +77,7 @@ async def _open(opened: AsyncExitStack) -> Show:
     """A folder, an etcd in it, and a pair that is still to be started."""
     prefix = "milvus-demo-"
     folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix=prefix)))
-    own_log = LogFile(root_path=str(folder), name="demo.log")
+    own_log = LogFile(str(folder), "demo.log", max_size_mb=300, max_age_days=0, max_backups=0)
     logsetup.configure(LogSettings(stdout=False, file=own_log))
     clock = SystemClock()
     settings = EmbeddedSettings(str(folder / "etcd"), launcher=tether(signal.SIGKILL))

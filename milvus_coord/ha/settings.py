@@ -35,10 +35,10 @@ class HaSettings:
     active_standby: bool
     session_ttl_s: int
     serve_lease_s: float
-    beat_s: float = 0.1
-    challenge_s: float = 0.3
-    early_per_minute: int = 1
-    early_per_ten_minutes: int = 3
+    beat_s: float
+    challenge_s: float
+    early_per_minute: int
+    early_per_ten_minutes: int
     management: str = ""
     version: str = ""
     tls: SSLContext | None = None

@@ -23,9 +23,9 @@ class LogFile:
 
     root_path: str
     name: str
-    max_size_mb: int = 300
-    max_age_days: int = 10
-    max_backups: int = 20
+    max_size_mb: int
+    max_age_days: int
+    max_backups: int
 
     def __post_init__(self) -> None:
         if not self.root_path or not self.name or "/" in self.name:

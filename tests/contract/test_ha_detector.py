@@ -49,6 +49,9 @@ SETTINGS = HaSettings(
     session_ttl_s=10,
     serve_lease_s=1.0,
     beat_s=BEAT_S,
+    challenge_s=0.3,
+    early_per_minute=1,
+    early_per_ten_minutes=3,
 )
 CALM = replace(SETTINGS, beat_s=0.1)
 """Beats that a busy machine does not delay until they look like silence."""

@@ -119,7 +119,7 @@ def test_a_full_disk_loses_lines_of_a_file_and_mends_the_torn_one(tmp_path: Path
 import resource, signal
 from milvus_coord.telemetry.logfile import LogFile, RotatingFile
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-sink = RotatingFile(LogFile({str(tmp_path)!r}, "a.log"))
+sink = RotatingFile(LogFile({str(tmp_path)!r}, "a.log", 1, 0, 0))
 soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 resource.setrlimit(resource.RLIMIT_FSIZE, (6, hard))
 print([sink.write("one\\n"), sink.write("two\\n"), sink.write("three\\n")])

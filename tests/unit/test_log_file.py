@@ -10,7 +10,8 @@ from typing import Any, Final
 
 import pytest
 
-from milvus_coord.telemetry.logfile import LogFile, RotatingFile
+from milvus_coord.telemetry.logfile import RotatingFile
+from testing.logs import log_file
 
 MIB: Final = 1024 * 1024
 HALF: Final = "x" * (MIB // 2 - 1) + "\n"
@@ -33,7 +34,7 @@ def names(folder: Path) -> list[str]:
 def test_makes_its_folder_and_appends(tmp_path: Path) -> None:
     folder = tmp_path / "a" / "b"
     for line in ("one\n", "zwei ö\n"):
-        sink = RotatingFile(LogFile(str(folder), "rootcoord-19.log"))
+        sink = RotatingFile(log_file(folder, "rootcoord-19.log"))
         assert sink.write(line)
         sink.close()
     assert (folder / "rootcoord-19.log").read_text("utf-8") == "one\nzwei ö\n"
@@ -41,7 +42,7 @@ def test_makes_its_folder_and_appends(tmp_path: Path) -> None:
 
 def test_rotates_before_the_line_that_would_not_fit(tmp_path: Path) -> None:
     wall = Wall()
-    sink = RotatingFile(LogFile(str(tmp_path), "rootcoord-19.log", max_size_mb=1), now=wall)
+    sink = RotatingFile(log_file(tmp_path, "rootcoord-19.log", max_size_mb=1), now=wall)
     for _ in range(2):
         assert sink.write(HALF)
     assert names(tmp_path) == ["rootcoord-19.log"]
@@ -54,7 +55,7 @@ def test_rotates_before_the_line_that_would_not_fit(tmp_path: Path) -> None:
 
 
 def test_backups_of_the_same_moment_do_not_replace_each_other(tmp_path: Path) -> None:
-    sink = RotatingFile(LogFile(str(tmp_path), "a.log", max_size_mb=1), now=Wall())
+    sink = RotatingFile(log_file(tmp_path, "a.log", max_size_mb=1), now=Wall())
     for _ in range(6):
         assert sink.write(HALF)
     sink.close()
@@ -67,7 +68,7 @@ def test_backups_of_the_same_moment_do_not_replace_each_other(tmp_path: Path) ->
 
 def test_a_file_already_full_is_rotated_at_the_first_line(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text(HALF * 2)
-    sink = RotatingFile(LogFile(str(tmp_path), "a.log", max_size_mb=1), now=Wall())
+    sink = RotatingFile(log_file(tmp_path, "a.log", max_size_mb=1), now=Wall())
     assert sink.write("new\n")
     sink.close()
     assert (tmp_path / "a.log").read_text() == "new\n"
@@ -79,7 +80,7 @@ def test_keeps_the_newest_backups_and_nothing_of_others(tmp_path: Path) -> None:
     for each in foreign:
         (tmp_path / each).touch()
     wall = Wall()
-    file = LogFile(str(tmp_path), "a.log", max_size_mb=1, max_backups=2, max_age_days=0)
+    file = log_file(tmp_path, "a.log", max_size_mb=1, max_backups=2, max_age_days=0)
     sink = RotatingFile(file, now=wall)
     for _ in range(8):
         wall.time += timedelta(hours=1)
@@ -97,12 +98,12 @@ def test_keeps_the_newest_backups_and_nothing_of_others(tmp_path: Path) -> None:
 def test_prunes_what_is_too_old(tmp_path: Path) -> None:
     for stamp in ("2026-11-13T05-38-37.300", "2026-11-13T05-38-37.302"):
         (tmp_path / f"a-{stamp}.log").touch()
-    RotatingFile(LogFile(str(tmp_path), "a.log", max_age_days=10), now=Wall()).close()
+    RotatingFile(log_file(tmp_path, "a.log", max_age_days=10), now=Wall()).close()
     assert names(tmp_path) == ["a-2026-11-13T05-38-37.302.log", "a.log"]
 
 
 def test_moved_away_it_is_written_on_until_reopened(tmp_path: Path) -> None:
-    sink = RotatingFile(LogFile(str(tmp_path), "a.log"))
+    sink = RotatingFile(log_file(tmp_path, "a.log"))
     assert sink.write("one\n")
     (tmp_path / "a.log").rename(tmp_path / "a.log.1")
     assert sink.write("two\n")
@@ -114,7 +115,7 @@ def test_moved_away_it_is_written_on_until_reopened(tmp_path: Path) -> None:
 
 
 def test_moved_away_and_full_it_starts_anew_and_leaves_the_moved_one(tmp_path: Path) -> None:
-    sink = RotatingFile(LogFile(str(tmp_path), "a.log", max_size_mb=1))
+    sink = RotatingFile(log_file(tmp_path, "a.log", max_size_mb=1))
     for _ in range(2):
         assert sink.write(HALF)
     (tmp_path / "a.log").rename(tmp_path / "mine")
@@ -126,7 +127,7 @@ def test_moved_away_and_full_it_starts_anew_and_leaves_the_moved_one(tmp_path: P
 
 def test_a_folder_that_vanished_is_made_again_by_reopen(tmp_path: Path) -> None:
     folder = tmp_path / "logs"
-    sink = RotatingFile(LogFile(str(folder), "a.log"))
+    sink = RotatingFile(log_file(folder, "a.log"))
     (folder / "a.log").unlink()
     folder.rmdir()
     assert sink.write("into nothing\n")
@@ -138,7 +139,7 @@ def test_a_folder_that_vanished_is_made_again_by_reopen(tmp_path: Path) -> None:
 
 def test_a_rotation_that_fails_writes_on(tmp_path: Path) -> None:
     folder = tmp_path / "logs"
-    sink = RotatingFile(LogFile(str(folder), "a.log", max_size_mb=1))
+    sink = RotatingFile(log_file(folder, "a.log", max_size_mb=1))
     for _ in range(2):
         assert sink.write(HALF)
     folder.rename(tmp_path / "elsewhere")
@@ -151,9 +152,9 @@ def test_a_rotation_that_fails_writes_on(tmp_path: Path) -> None:
 def test_the_error_names_what_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "plain").touch()
     with pytest.raises(OSError, match=r"cannot write the log file: .*plain/sub/a\.log"):
-        RotatingFile(LogFile(str(tmp_path / "plain" / "sub"), "a.log"))
+        RotatingFile(log_file(tmp_path / "plain" / "sub", "a.log"))
     with pytest.raises(OSError, match=r"cannot write the log file: .*/proc/nowhere/a\.log"):
-        RotatingFile(LogFile("/proc/nowhere", "a.log"))
+        RotatingFile(log_file("/proc/nowhere", "a.log"))
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,7 @@ def test_the_error_names_what_cannot_be_written(tmp_path: Path) -> None:
 )
 def test_settings_that_make_no_sense(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="log file"):
-        replace(LogFile("/var/log", "a.log"), **wrong)
+        replace(log_file("/var/log", "a.log"), **wrong)
 
 
 def test_no_descriptor_is_left_behind(tmp_path: Path) -> None:
@@ -170,7 +171,7 @@ def test_no_descriptor_is_left_behind(tmp_path: Path) -> None:
         return len(os.listdir("/proc/self/fd"))
 
     before = count()
-    sink = RotatingFile(LogFile(str(tmp_path), "a.log", max_size_mb=1))
+    sink = RotatingFile(log_file(tmp_path, "a.log", max_size_mb=1))
     for _ in range(10):
         assert sink.write(HALF)
         sink.reopen()

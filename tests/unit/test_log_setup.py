@@ -13,10 +13,10 @@ import pytest
 
 from milvus_coord.telemetry import logsetup
 from milvus_coord.telemetry.log import DEBUG, log, pipeline
-from milvus_coord.telemetry.logfile import LogFile
 from milvus_coord.telemetry.logformat import encode_text
 from milvus_coord.telemetry.logsetup import LogSettings
 from milvus_coord.telemetry.logsinks import StdoutSink
+from testing.logs import log_file
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +33,7 @@ def _as_before() -> Iterator[None]:
 
 
 def to_file(folder: Path, **settings: Any) -> Path:
-    file = LogFile(str(folder), "rootcoord-19.log")
+    file = log_file(folder, "rootcoord-19.log")
     logsetup.configure(replace(LogSettings(stdout=False, file=file), **settings))
     return folder / "rootcoord-19.log"
 
@@ -100,7 +100,7 @@ def test_a_folder_that_cannot_be_written_changes_nothing(tmp_path: Path) -> None
     path = to_file(tmp_path, level="warn")
     (tmp_path / "plain").touch()
     with pytest.raises(OSError, match=r"plain/a\.log"):
-        logsetup.configure(LogSettings(file=LogFile(str(tmp_path / "plain"), "a.log")))
+        logsetup.configure(LogSettings(file=log_file(tmp_path / "plain", "a.log")))
     log.warn("still here")
     assert "still here" in path.read_text()
     assert logsetup.level() == "warn"
