@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-from milvus_coord.rpc.heartbeat.service import Beat, BeatService
+from milvus_coord.rpc.heartbeat.message import Beat
+from milvus_coord.rpc.heartbeat.service import BeatService
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server.dispatcher import Service
 from milvus_coord.rpc.server.guards import Guards

@@ -19,8 +19,8 @@ from milvus_coord.wire.status import ok
 from testing.ddl_callers import FIELD_IDS, Book, Callers
 from testing.ddl_client import Outcome, RootClient, active_in, always
 from testing.ddl_stored import Stored
+from testing.fake_proxies import FakeProxy, proxy_servers, register
 from testing.fake_services import Fake, Recorder, fake
-from testing.proxies import FakeProxy, proxy_servers, register
 
 PROXY_ID: Final = 90
 _SERVER_IDS: Final = {"datacoord": 91, "querycoord": 92, "indexcoord": 93}

@@ -19,7 +19,8 @@ from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.takeover import Takeover
 from milvus_coord.ha.settings import HaSettings
 from milvus_coord.model.states import Phase
-from milvus_coord.rpc.heartbeat.service import Beat, BeatService
+from milvus_coord.rpc.heartbeat.message import Beat
+from milvus_coord.rpc.heartbeat.service import BeatService
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server.guards import Guards
 from milvus_coord.rpc.server.limits import Limits

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 from milvus_coord.clients.codec import ClientCodec
 from milvus_coord.model.errors import CoordError, NotServing
-from milvus_coord.rpc.http2.channel import Channel, peer_metadata
+from milvus_coord.rpc.http2.channel import Channel, member_metadata
 from milvus_coord.telemetry.log import log
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ class ActiveChannel:
     def _turn_to(self, active: Endpoint) -> None:
         log.info("turning to", role=self._role, address=active.address, server_id=active.server_id)
         self._hang_up()
-        metadata = peer_metadata(self._cluster, active.server_id)
+        metadata = member_metadata(self._cluster, active.server_id)
         self._open = (active, Channel(active.address, codec=self._codec, metadata=metadata))
 
     def _hang_up(self) -> None:

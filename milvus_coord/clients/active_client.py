@@ -13,7 +13,7 @@ from milvus_coord.clients.active_channel import ActiveChannel, Endpoint, LookUpT
 from milvus_coord.clients.errors import CallError
 from milvus_coord.clients.service_client import ASK_S, ServiceClient
 from milvus_coord.model.errors import CoordError, NotServing
-from milvus_coord.rpc.http2.channel import RpcError
+from milvus_coord.rpc.http2.unary import RpcError
 from milvus_coord.runtime.backoff import Backoff
 from milvus_coord.telemetry.log import log
 

@@ -20,7 +20,8 @@ from milvus_coord.pb.milvus.proto.milvus import (
     GetMetricsRequest,
     GetMetricsResponse,
 )
-from milvus_coord.rpc.http2.channel import Channel, RpcError, peer_metadata
+from milvus_coord.rpc.http2.channel import Channel, member_metadata
+from milvus_coord.rpc.http2.unary import RpcError
 from milvus_coord.wire.descriptors import message_class
 
 Reply = TypeVar("Reply")
@@ -123,7 +124,7 @@ class NodeClient(ServiceClient):
         super().__init__(source_id, ask_timeout_s, target_id=server_id or 0)
         self.address = address
         self._channel = Channel(
-            address, codec=ClientCodec(), metadata=peer_metadata(cluster, server_id)
+            address, codec=ClientCodec(), metadata=member_metadata(cluster, server_id)
         )
 
     def close(self) -> None:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from milvus_coord.ha.election.term import Term
 from milvus_coord.role.shape import Coordinator
 from milvus_coord.role.warmup import warm_up_calls, warm_up_messages
-from milvus_coord.rpc.heartbeat.service import Beat, BeatService
+from milvus_coord.rpc.heartbeat.message import Beat
+from milvus_coord.rpc.heartbeat.service import BeatService
 from milvus_coord.rpc.server.dispatcher import Service
 from milvus_coord.rpc.server.guards import Guards
 from milvus_coord.rpc.server.limits import Limits

@@ -26,8 +26,8 @@ class ReservedPort:
     """A bound TCP socket that does not listen: connecting is refused, other servers cannot bind.
 
     SO_REUSEADDR is set, so that connections of a predecessor in TIME_WAIT do not stand in the
-    way. On Linux two such reservations of one port therefore do not see each other; whoever
-    listens second is told so by `listen`.
+    way. On Linux two such reservations of one port therefore do not see each other; the
+    one that listens second is told so by `listen`.
     """
 
     def __init__(self, sock: socket.socket) -> None:

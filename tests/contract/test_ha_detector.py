@@ -24,7 +24,7 @@ from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.pair.takeover import Cause, Takeover
 from milvus_coord.ha.settings import HaSettings
-from milvus_coord.rpc.heartbeat.service import Beat
+from milvus_coord.rpc.heartbeat.message import Beat
 from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.runtime.processes import ProcessIdentity
 from milvus_coord.telemetry.metrics import Metrics

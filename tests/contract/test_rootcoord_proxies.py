@@ -17,7 +17,7 @@ from milvus_coord.model.errors import NotServing
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.pb.milvus.proto import common, proxy
 from milvus_coord.runtime.clock import ManualClock, SystemClock
-from testing.proxies import (
+from testing.fake_proxies import (
     CLUSTER,
     META_ROOT,
     FakeProxy,
@@ -70,7 +70,7 @@ class Cluster:
             meta_root=META_ROOT,
             cluster=CLUSTER,
             server_id=OWN_ID,
-            listener=self.roll,
+            on_change=self.roll.proxies_changed,
             count_changed=self.roll.count_changed,
             tell_s=tell_s,
             ask_s=ask_s,

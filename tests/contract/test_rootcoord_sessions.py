@@ -15,8 +15,8 @@ from milvus_coord.model.errors import BadValue
 from milvus_coord.role.nodes.sessions import NodeChanges, NodeSession, NodeSessions
 from milvus_coord.runtime.clock import SystemClock
 from testing.etcd import EtcdMember, EtcdOptions
+from testing.fake_proxies import META_ROOT, FakeProxy, register, session_key, unregister
 from testing.link import Link
-from testing.proxies import META_ROOT, FakeProxy, register, session_key, unregister
 from testing.rpc import eventually
 from tests.conftest import StartEtcd
 from tests.contract.etcd_helpers import SOON_S, connected, write

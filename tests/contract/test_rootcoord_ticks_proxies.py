@@ -17,7 +17,7 @@ from milvus_coord.model.timestamps import Timestamp, compose
 from milvus_coord.pb.milvus.proto import internal
 from milvus_coord.runtime.clock import SystemClock
 from testing.etcd import EtcdMember
-from testing.proxies import CLUSTER, META_ROOT, FakeProxy, proxy_servers, register, unregister
+from testing.fake_proxies import CLUSTER, META_ROOT, FakeProxy, proxy_servers, register, unregister
 from testing.rpc import eventually
 from tests.contract.etcd_helpers import SOON_S, connected
 
@@ -78,7 +78,7 @@ class Scene:
             meta_root=META_ROOT,
             cluster=CLUSTER,
             server_id=OWN_ID,
-            listener=self.ticks,
+            on_change=self.ticks.proxies_changed,
             count_changed=lambda _: None,
         )
         self.ticks.use([CHANNEL])

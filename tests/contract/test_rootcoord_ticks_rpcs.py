@@ -17,7 +17,8 @@ from milvus_coord.model.states import Phase
 from milvus_coord.pb.milvus.proto import common, internal, milvus, proxy
 from milvus_coord.role.rpcs.family import Answering, RpcFamily
 from milvus_coord.role.rpcs.info import ComponentRpcs
-from milvus_coord.rpc.http2.channel import Channel, RpcError, peer_metadata
+from milvus_coord.rpc.http2.channel import Channel, member_metadata
+from milvus_coord.rpc.http2.unary import RpcError
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server.guards import Guards
 from milvus_coord.rpc.server.limits import Limits
@@ -90,7 +91,7 @@ async def serving(*phases: Phase) -> AsyncIterator[Served]:
     with ReservedPort.bind("127.0.0.1", 0) as reserved:
         await server.listen(reserved)
         address = f"127.0.0.1:{reserved.address[1]}"
-        channel = Channel(address, codec=WireCodec(), metadata=peer_metadata("", 1))
+        channel = Channel(address, codec=WireCodec(), metadata=member_metadata("", 1))
         try:
             yield Served(behind, lifecycle, channel)
         finally:

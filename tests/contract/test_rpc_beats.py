@@ -13,13 +13,9 @@ import pytest
 
 from milvus_coord.model.errors import NotServing
 from milvus_coord.pb.coord.health import HealthBase
-from milvus_coord.rpc.heartbeat.service import Beat, BeatService
-from milvus_coord.rpc.heartbeat.subscription import (
-    BeatsEnded,
-    BeatsRefused,
-    BeatStream,
-    BeatsUnreachable,
-)
+from milvus_coord.rpc.heartbeat.message import Beat, BeatsEnded, BeatsRefused, BeatsUnreachable
+from milvus_coord.rpc.heartbeat.service import BeatService
+from milvus_coord.rpc.heartbeat.subscription import BeatStream
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server.server import RpcServer
 from milvus_coord.runtime.clock import ManualClock, SystemClock

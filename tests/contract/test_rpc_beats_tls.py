@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from milvus_coord.rpc.client_tls import client_tls
-from milvus_coord.rpc.heartbeat.subscription import BeatStream, BeatsUnreachable
+from milvus_coord.rpc.heartbeat.message import BeatsUnreachable
+from milvus_coord.rpc.heartbeat.subscription import BeatStream
 from milvus_coord.rpc.tls import ServerTls, TlsFileError
 from testing.beats import Heart, serving_beats
 from testing.certificates import Issued, TestAuthority

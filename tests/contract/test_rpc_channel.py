@@ -18,7 +18,8 @@ from milvus_coord.pb.milvus.proto.milvus import (
     StringResponse,
 )
 from milvus_coord.pb.milvus.proto.rootcoord import RootCoordBase
-from milvus_coord.rpc.http2.channel import Channel, RpcError, peer_metadata
+from milvus_coord.rpc.http2.channel import Channel, member_metadata
+from milvus_coord.rpc.http2.unary import RpcError
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server.guards import Guards
 from milvus_coord.rpc.server.limits import Limits
@@ -35,7 +36,7 @@ async def served() -> AsyncIterator[Served]:
 
 @contextlib.contextmanager
 def _channel(address: str, *, cluster: str = "by-dev", server_id: int = 1) -> Iterator[Channel]:
-    channel = Channel(address, codec=RawCodec(), metadata=peer_metadata(cluster, server_id))
+    channel = Channel(address, codec=RawCodec(), metadata=member_metadata(cluster, server_id))
     try:
         yield channel
     finally:
@@ -122,7 +123,7 @@ async def test_generated_messages_and_bases_work_on_both_ends() -> None:
         channel = Channel(
             f"127.0.0.1:{reserved.address[1]}",
             codec=WireCodec(on_damage=Status.INTERNAL),
-            metadata=peer_metadata("by-dev", 1),
+            metadata=member_metadata("by-dev", 1),
         )
         try:
             reply = await channel.unary(

@@ -11,7 +11,8 @@ import grpc as untyped_grpc
 import pytest
 from grpclib.const import Status
 
-from milvus_coord.rpc.http2.channel import Channel, RpcError, peer_metadata
+from milvus_coord.rpc.http2.channel import Channel, member_metadata
+from milvus_coord.rpc.http2.unary import RpcError
 from testing.rpc import RawCodec
 
 grpc: Any = untyped_grpc
@@ -49,7 +50,7 @@ def address() -> Iterator[str]:
 
 
 async def test_calls_of_all_kinds(address: str) -> None:
-    channel = Channel(address, codec=RawCodec(), metadata=peer_metadata("by-dev", 7))
+    channel = Channel(address, codec=RawCodec(), metadata=member_metadata("by-dev", 7))
     try:
         for size in (0, 1, 70_000, 5_000_000):
             payload = b"x" * size

@@ -12,8 +12,9 @@ import pytest
 from grpclib.const import Status
 from h2.errors import ErrorCodes
 
-from milvus_coord.rpc.http2.channel import Channel, RpcError
+from milvus_coord.rpc.http2.channel import Channel
 from milvus_coord.rpc.http2.client_connection import KeepAlive
+from milvus_coord.rpc.http2.unary import RpcError
 from testing.raw_http2 import RawConnection, raw_server
 from testing.rpc import SERVICE, RawCodec, eventually
 

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from grpclib.const import Status
 
-from milvus_coord.rpc.http2.channel import Channel, RpcError
+from milvus_coord.rpc.http2.channel import Channel
+from milvus_coord.rpc.http2.unary import RpcError
 from milvus_coord.rpc.tls import ServerTls, TlsFileError
 from testing.certificates import served_serial
 from testing.rpc import SERVICE, CoreClient, RawCodec, Served, eventually, serving

@@ -13,7 +13,8 @@ from grpclib.const import Status
 from milvus_coord.model.timestamps import LOGICAL_MAX, physical_ms
 from milvus_coord.pb.milvus.proto import internal, milvus, rootcoord
 from milvus_coord.pb.milvus.proto.common import ErrorCode, StateCode
-from milvus_coord.rpc.http2.channel import Channel, RpcError
+from milvus_coord.rpc.http2.channel import Channel
+from milvus_coord.rpc.http2.unary import RpcError
 from milvus_coord.wire.codec import WireCodec
 from testing.certificates import TestAuthority
 from testing.etcd import EtcdMember

@@ -236,7 +236,7 @@ async def test_each_answers_or_fails_for_itself_and_those_that_leave_are_left_ou
         await eventually(lambda: clients[8].calls == 1)
         await scene.unregister(8)
         answers = await asked
-        assert answers.of == {5: "10.0.0.9:1"}
+        assert answers.replies == {5: "10.0.0.9:1"}
         assert sorted(answers.failures) == [6, 7]
         assert answers.first_failure == (6, answers.failures[6])
 

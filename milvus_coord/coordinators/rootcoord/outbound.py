@@ -59,7 +59,7 @@ class Outbound:
             meta_root=meta_root,
             server_id=term.server_id,
             cluster=cluster,
-            listener=self.ticks,
+            on_change=self.ticks.proxies_changed,
             count_changed=metrics.proxies.set,
             predecessor_stopped_at=term.predecessor_stopped_at,
         )

@@ -15,12 +15,8 @@ from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.ha.settings import HaSettings
-from milvus_coord.rpc.heartbeat.subscription import (
-    BeatsEnded,
-    BeatsRefused,
-    BeatStream,
-    BeatsUnreachable,
-)
+from milvus_coord.rpc.heartbeat.message import BeatsEnded, BeatsRefused, BeatsUnreachable
+from milvus_coord.rpc.heartbeat.subscription import BeatStream
 from milvus_coord.rpc.port_holder import listener_of, listens
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.processes import CannotWatch, outlive, outlive_pid

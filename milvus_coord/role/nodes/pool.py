@@ -117,7 +117,7 @@ class Node(Generic[Client]):
 class Answers(Generic[T]):
     """What nodes have answered to one call, and how it failed at the others, by server id."""
 
-    of: dict[int, T] = field(default_factory=dict)
+    replies: dict[int, T] = field(default_factory=dict)
     failures: dict[int, CoordError] = field(default_factory=dict)
 
     @property
@@ -202,7 +202,7 @@ class NodePool(Generic[Client]):
 
         async def one(node: Node[Client]) -> None:
             try:
-                answers.of[node.server_id] = await call(node)
+                answers.replies[node.server_id] = await call(node)
             except NodeGone:
                 pass
             except CoordError as error:

@@ -13,8 +13,6 @@ from milvus_coord.rpc.heartbeat.message import Beat
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.telemetry.log import log
 
-__all__ = ["Beat", "BeatService"]
-
 _FOLLOW: Final = "/coord.health.Health/Follow"
 _EVERY_S_MIN: Final = 0.01
 
@@ -22,7 +20,7 @@ _EVERY_S_MIN: Final = 0.01
 class BeatService:
     """Sends each follower a beat at once, and then one every `every_s`, until it goes away.
 
-    Implements `rpc.edge.Service`. A follower may ask for a rhythm of its own. Beats come from the
+    A follower may ask for a rhythm of its own. Beats come from the
     main loop, so that they stop with it. Followers are few, and each has a call of its own.
 
     Args:

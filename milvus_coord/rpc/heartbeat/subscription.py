@@ -13,9 +13,6 @@ from milvus_coord.rpc.heartbeat.message import Beat, BeatsEnded, BeatsRefused, B
 from milvus_coord.rpc.heartbeat.reader import BeatReader
 from milvus_coord.rpc.http2.client_connection import ClientConnection
 
-__all__ = ["BeatStream", "BeatsEnded", "BeatsRefused", "BeatsUnreachable"]
-
-
 _PORT_DIGITS_MAX: Final = 5
 
 
@@ -80,7 +77,7 @@ class BeatStream:
             self._reader.close()
 
     async def next(self) -> Beat:
-        """The next beat, however long it takes. Raises BeatsEnded, and then ever again."""
+        """The next beat, however long it takes. Raises BeatsEnded, also each time after that."""
         if self._reader is None:
             raise RuntimeError("a BeatStream is read inside its `async with` block")
         return await self._reader.next()

@@ -24,15 +24,13 @@ from milvus_coord.rpc.http2.unary import (
 )
 from milvus_coord.rpc.server.guards import CLUSTER_KEY, SERVER_ID_KEY, SOURCE_ID_KEY
 
-__all__ = ["Channel", "RpcError", "peer_metadata"]
-
 # base64 of "@@milvus-member@@": how a member of the cluster passes a proxy's authorization.
 _MEMBER: Final = "QEBtaWx2dXMtbWVtYmVyQEA="
 
 Reply = TypeVar("Reply")
 
 
-def peer_metadata(cluster: str, server_id: int | None) -> dict[str, str]:
+def member_metadata(cluster: str, server_id: int | None) -> dict[str, str]:
     """What every request to a Milvus process carries; `server_id` is the one we mean to reach."""
     metadata = {SOURCE_ID_KEY: _MEMBER}
     if cluster:
@@ -50,7 +48,7 @@ class Channel:
 
     Args:
         address: `ip:port`, or `[ip]:port` for IPv6.
-        metadata: added to each request, see `peer_metadata`.
+        metadata: added to each request, see `member_metadata`.
         connect_timeout_s: Go 2.2.16 gives a dial 200 ms (`grpc.client.dialTimeout`).
         keep_alive: when to give a silent peer up.
     """

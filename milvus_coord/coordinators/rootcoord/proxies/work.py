@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from milvus_coord.clients.errors import CallError, NodeGone
 from milvus_coord.clients.proxy import ProxyClient
@@ -39,13 +39,6 @@ class ProxyError(CoordError):
     """A proxy could not be reached or has refused; the text is what users read."""
 
 
-class ProxyListener(Protocol):
-    """The time ticks: they must know which proxies there are before calls to them begin."""
-
-    def proxies_changed(self, proxies: Collection[int]) -> None:
-        """Called with the server ids of all, after the first listing and after each change."""
-
-
 class Proxies:
     """Every proxy that has a session.
 
@@ -57,7 +50,8 @@ class Proxies:
         meta_root: `etcd.rootPath/etcd.metaSubPath`.
         cluster: our `common.chanNamePrefix.cluster`.
         server_id: our own.
-        listener: told who is there before the first call.
+        on_change: called with the server ids of all, after the first listing and after each change,
+            before anything is sent to one that has joined.
         count_changed: told how many there are, after each change; for metrics.
         predecessor_stopped_at: boot time (s) from which the leader before us has certainly stopped;
             pending updates are sent from then on.
@@ -72,13 +66,13 @@ class Proxies:
         meta_root: str,
         server_id: int,
         cluster: str,
-        listener: ProxyListener,
+        on_change: Callable[[Collection[int]], None],
         count_changed: Callable[[int], object],
         predecessor_stopped_at: float = 0.0,
         tell_s: float = TELL_S,
         ask_s: float = ASK_S,
     ) -> None:
-        self._clock, self._server_id, self._listener = clock, server_id, listener
+        self._clock, self._server_id, self._tell_change = clock, server_id, on_change
         self._count_changed, self._predecessor_stopped_at = count_changed, predecessor_stopped_at
         self._tell_s, self._ask_s = tell_s, ask_s
         self._pending: dict[int, PendingUpdates] = {}
@@ -209,14 +203,14 @@ class Proxies:
             if isinstance(error, CallError):
                 raise ProxyError(f"{rpc} failed, proxyID = {server_id}, err = {error}") from error
             raise error
-        return answers.of
+        return answers.replies
 
     def _enqueue(self, update: PendingUpdate) -> None:
         for pending in self._pending.values():
             pending.enqueue(update)
 
     def _on_change(self, changes: NodeChanges) -> None:
-        self._listener.proxies_changed(changes.nodes.keys())
+        self._tell_change(changes.nodes.keys())
         for session in changes.left:
             del self._pending[session.server_id]
         for session in changes.joined:
