@@ -16,7 +16,7 @@ from testing.messages import message_class
 ROOT: Final = "by-dev/meta/"
 CREATED, CREATING, DROPPING = 0, 1, 2
 _TOMBSTONE: Final = b"\xe2\x9b\xbc"
-_UNVERSIONED: Final = "root-coord/credential/"
+_UNVERSIONED: Final = ("root-coord/credential/", "root-coord/ha/")  # marks of former versions
 _VERSION: Final = re.compile(r"snapshots/(.+)_ts(\d+)", re.DOTALL)
 _CLEAN_S: Final = 20.0
 
