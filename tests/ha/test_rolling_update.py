@@ -39,15 +39,15 @@ def old_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
     git = shutil.which("git")
     if git is None:
         pytest.skip("there is no git")
-    asking = [git, "-C", _ROOT, "cat-file", "-e", f"{BEFORE}^{{commit}}"]
+    asking = [git, "-C", str(_ROOT), "cat-file", "-e", f"{BEFORE}^{{commit}}"]
     known = subprocess.run(asking, check=False, capture_output=True)
     if known.returncode != 0:
         pytest.skip(f"commit {BEFORE} is not in the history of this clone")
     folder = tmp_path_factory.mktemp("before")
     archive = folder / "before.tar"
-    words = [git, "-C", _ROOT, "archive", "-o", archive, BEFORE, "milvus_coord", "config"]
+    words = [git, "-C", str(_ROOT), "archive", "-o", str(archive), BEFORE, "milvus_coord", "config"]
     subprocess.run(words, check=True)
-    subprocess.run(["tar", "-xf", archive, "-C", folder], check=True)
+    shutil.unpack_archive(archive, folder)
     return folder
 
 
