@@ -26,14 +26,14 @@ _SLICE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Grave:
+class ExpiredKey:
     """A key that is gone and some of its versions, oldest first, that are past their time.
 
     With `whole` these are all versions, and the plain key goes with them.
     """
 
     key: bytes
-    expired: tuple[bytes, ...]
+    versions: tuple[bytes, ...]
     whole: bool
 
 
@@ -74,11 +74,11 @@ class SnapshotGc:
         """One round; how many keys of etcd it deleted. Raises FencedOff and etcd's errors."""
         deleted = 0
         for room in keys.VERSIONED:
-            for grave in await self._graves(room):
-                deleted += await self._clear(grave)
+            for expired in await self._expired(room):
+                deleted += await self._delete(expired)
         return deleted
 
-    async def _graves(self, room: str) -> list[Grave]:
+    async def _expired(self, room: str) -> list[ExpiredKey]:
         """The dead keys of a room that have expired versions."""
         found = await self._etcd.range(self._snapshots.below(f"{room}/".encode()))
         groups: dict[bytes, list[Version]] = {}
@@ -88,22 +88,22 @@ class SnapshotGc:
             if index % _SLICE == _SLICE - 1:
                 await asyncio.sleep(0)
         dead_before_ms = self._clock.wall_ns() / 1e6 - self._retention_s() * 1000
-        graves = (_grave(key, versions, dead_before_ms) for key, versions in groups.items())
-        return [grave for grave in graves if grave]
+        looked_at = (_expired_of(*group, dead_before_ms) for group in groups.items())
+        return [expired for expired in looked_at if expired]
 
-    async def _clear(self, grave: Grave) -> int:
+    async def _delete(self, expired: ExpiredKey) -> int:
         """Delete the expired versions in order, and with the last of all of them the plain key.
 
         In this order the tombstone outlives what it hides, whenever we are stopped.
         """
-        plain = self._snapshots.plain(grave.key)
+        plain = self._snapshots.plain(expired.key)
         stored = (await self._etcd.get(plain)).kv
         if stored is not None and stored.value != TOMBSTONE:
             return 0
         unchanged = mod_revision_is(plain, stored.mod_revision if stored else 0)
-        doomed = (*grave.expired, plain) if grave.whole else grave.expired
+        gone = (*expired.versions, plain) if expired.whole else expired.versions
         deleted = 0
-        for part in in_transactions((delete(key),) for key in doomed):
+        for part in in_transactions((delete(key),) for key in gone):
             try:
                 await self._fence.commit(*part, when=(unchanged,))
             except ConditionFailed:
@@ -112,12 +112,12 @@ class SnapshotGc:
         return deleted
 
 
-def _grave(key: bytes, versions: list[Version], dead_before_ms: float) -> Grave | None:
+def _expired_of(key: bytes, versions: list[Version], dead_before_ms: float) -> ExpiredKey | None:
     versions.sort(key=lambda version: version.ts)
     if not versions[-1].dead:
         return None
     expired = [version for version in versions if physical_ms(version.ts) < dead_before_ms]
     if not expired:
         return None
-    doomed = tuple(version.kv.key for version in expired)
-    return Grave(key, doomed, whole=len(expired) == len(versions))
+    gone = tuple(version.kv.key for version in expired)
+    return ExpiredKey(key, gone, whole=len(expired) == len(versions))
