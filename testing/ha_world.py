@@ -78,8 +78,8 @@ class Role:
         self.has_port = True
         self.mirror: Mirror[Any] | None = None
 
-    async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
-        self.calls.append("activate")
+    async def listen(self, term: Term) -> None:
+        self.calls.append("listen")
         if self.trouble is not None:
             raise self.trouble
         self.term = term
@@ -87,6 +87,9 @@ class Role:
         guards = Guards("by-dev", lambda: term.server_id)
         self._server = RpcServer((beats,), codec=WireCodec(), limits=Limits(), guards=guards)
         await self._server.listen(self._reserved)
+
+    async def recover(self, term: Term, tasks: asyncio.TaskGroup) -> None:
+        self.calls.append("recover")
         await self._clock.sleep(term.predecessor_stopped_at - self._clock.boottime())
 
     async def admit(self) -> None:

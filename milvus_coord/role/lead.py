@@ -97,20 +97,25 @@ class RoleLeader:
             self._port.check()
         return not self._loaded.done() or self._port.is_ours
 
-    async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
-        """Listen, let the role recover, and return when it could serve."""
-        coordinator, servers = await asyncio.shield(self._loaded)
+    async def listen(self, term: Term) -> None:
+        """Listen once the role is loaded; who connects waits."""
+        _, servers = await asyncio.shield(self._loaded)
         reserved = self._port.reserve()
         self._server = server = servers.of(term)
         await server.rpc.listen(reserved, accept=False)
         self._port.taken()
         await failpoint("after_listen")
-        serving = asyncio.Event()
+
+    async def recover(self, term: Term, tasks: asyncio.TaskGroup) -> None:
+        """Run the role's term in `tasks`, and return when it could serve."""
+        server, serving = self._server, asyncio.Event()
+        assert server is not None, "nobody listens"
 
         def serve(services: Sequence[Service]) -> None:
             server.serve(services)
             serving.set()
 
+        coordinator, _ = self._loaded.result()
         self._term = coordinator.new_term(term)
         self._working = tasks.create_task(self._term.run(serve), name="role.term")
         with suppress(TimeoutError):

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from milvus_coord.etcd.values import KeyValue
-from milvus_coord.ha.detection.challenge import Outcome, Reply
+from milvus_coord.ha.detection.decisions import Outcome, Reply
 from milvus_coord.ha.detection.detector import Detector
 from milvus_coord.ha.detection.replacement import ReplacementOrder
 from milvus_coord.ha.metrics import HaMetrics

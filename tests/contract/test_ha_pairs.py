@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from milvus_coord.etcd.txn import put
-from milvus_coord.ha.election.standby import HEAD_START_S
+from milvus_coord.ha.election.decisions import HEAD_START_S
 from milvus_coord.ha.pair.operator_records import Pause, RequestState, SwitchoverRequest
 from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.model.errors import FencedOff, NotServing
@@ -226,7 +226,7 @@ async def test_switching_over_there_and_back(world: World) -> None:
         await switched(world, active, heir)
     causes = [entry.cause for entry in world.history()]
     assert causes == [Cause.FIRST, Cause.SWITCHOVER, Cause.SWITCHOVER]
-    assert first.role.calls == ["activate", "finish", "abandon", "activate"]
+    assert first.role.calls == ["listen", "recover", "finish", "abandon", "listen", "recover"]
 
 
 async def test_who_hands_over_keeps_quiet_until_the_heir_serves(world: World) -> None:

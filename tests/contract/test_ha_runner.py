@@ -58,7 +58,7 @@ async def test_hand_over_waits_for_nothing_and_names_the_heir(world: World) -> N
     first.stop.set()
     await world.until(lambda: second.active)
     assert world.clock.boottime() - asked_s < 0.2
-    assert first.role.calls == ["activate", "finish", "abandon"]
+    assert first.role.calls == ["listen", "recover", "finish", "abandon"]
     assert second.term.epoch > first.term.epoch
     with pytest.raises(FencedOff):
         await first.term.fence.commit(put(b"late", b"write"))

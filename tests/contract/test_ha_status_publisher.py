@@ -84,7 +84,7 @@ async def test_who_rests_after_a_failed_activation_says_so(world: World) -> None
     first, second = await pair(world)
     second.role.trouble = CoordError("no luck")
     first.stop.set()
-    await world.until(lambda: "activate" in second.role.calls)
+    await world.until(lambda: "listen" in second.role.calls)
     await world.until(lambda: bool(world.status(second) and said(world, second).why))
     (why,) = said(world, second).why
     assert why.startswith("resting 0.")

@@ -10,9 +10,10 @@ import pytest
 
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import Txn, put
-from milvus_coord.ha.election.standby import HEAD_START_S
+from milvus_coord.ha.election.decisions import HEAD_START_S
+from milvus_coord.ha.election.handover import revoke_predecessor_lease
 from milvus_coord.ha.pair.takeover import Cause, Takeover
-from milvus_coord.ha.pair.takeover_history import KEPT, revoke_predecessor_lease
+from milvus_coord.ha.pair.takeover_history import KEPT
 from milvus_coord.model.errors import CoordError
 from testing.ha_world import KEYS, World, a_world, pair
 
@@ -119,7 +120,7 @@ async def test_but_not_for_ever(world: World) -> None:
     first.etcd.partition()
     await world.delete(KEYS.active)
     freed_s = world.clock.boottime()
-    await world.until(lambda: "activate" in unready.role.calls)
+    await world.until(lambda: "listen" in unready.role.calls)
     assert HEAD_START_S <= world.clock.boottime() - freed_s <= HEAD_START_S + 0.3
 
 

@@ -94,7 +94,12 @@ async def activating(
     await leader.load()
     address = f"127.0.0.1:{reserved.address[1]}"
     async with TaskGroup() as tasks:
-        active = tasks.create_task(leader.activate(scene.term, tasks))
+
+        async def activate() -> None:
+            await leader.listen(scene.term)
+            await leader.recover(scene.term, tasks)
+
+        active = tasks.create_task(activate())
         connection = await dialled(address)
         try:
             yield leader, active, connection.send(METHOD, b"")

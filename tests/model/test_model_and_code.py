@@ -9,9 +9,15 @@ from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Compare, lease_is, mod_revision_is
 from milvus_coord.etcd.values import KeyValue
 from milvus_coord.ha.detection.replacement import ReplacementOrder
-from milvus_coord.ha.election.claim import Claim, decide_claim, replacement_claim
+from milvus_coord.ha.election.decisions import (
+    ClaimActiveKey,
+    Decision,
+    decide_claim,
+    decide_replacement,
+)
 from milvus_coord.ha.election.fence import Fence
 from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.role_snapshot import RoleSnapshot
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.runtime.clock import SystemClock
@@ -47,6 +53,12 @@ def key_value(k: Key) -> KeyValue:
     )
 
 
+def decided(active: KeyValue | None, own_lease: int) -> Decision:
+    holder = SessionRecord.of(active.key, active.value) if active else None
+    pair = RoleSnapshot("rootcoord", active=active, holder=holder, leadership_revision=1)
+    return decide_claim(KEYS, pair, own_lease)
+
+
 def holds(compare: Compare, world: World, asker: int) -> bool:
     """Whether etcd, as the model has it, would say yes; the answer key's revision is its count."""
     if compare.key == KEYS.answer(asker):
@@ -69,9 +81,9 @@ def test_claims_are_judged_alike() -> None:
             claim = claim_of(world, i)
             claimed = claim is not None and claim.kind != "bury"
             active = key_value(k) if k else None
-            verdict = decide_claim(KEYS, active, own_lease=node.lease, leadership_revision=1)
-            assert isinstance(verdict, Claim) == claimed, (k, node)
-            if isinstance(verdict, Claim):
+            verdict = decided(active, node.lease)
+            assert isinstance(verdict, ClaimActiveKey) == claimed, (k, node)
+            if isinstance(verdict, ClaimActiveKey):
                 assert all(holds(each, world, i) for each in verdict.conditions), verdict
             kinds.add(claim.kind if claim else "")
     assert kinds >= {"claim absent key", "claim own key", "claim junk", ""}
@@ -83,8 +95,8 @@ def test_our_own_k_is_claimed_by_what_the_model_compares() -> None:
     written_again = Key(lease=10, mod=3, holder=10)
     for seen in (2, 3):
         k = Key(lease=10, mod=seen, holder=10)
-        verdict = decide_claim(KEYS, key_value(k), own_lease=10, leadership_revision=1)
-        assert isinstance(verdict, Claim)
+        verdict = decided(key_value(k), 10)
+        assert isinstance(verdict, ClaimActiveKey)
         assert verdict.cause is Cause.REGAINED
         world = beginning(HANDED_OVER)._replace(etcd=etcd._replace(active=written_again))
         late = Request("claim own key", 0, 10, mod=seen, process=10)
@@ -119,7 +131,7 @@ def compared(world: World, i: int, request: Request) -> Iterator[tuple[bool, ...
     order = ReplacementOrder(
         key_value(old), Cause.SILENT, since_s=0.0, answer_revision=request.to - 1
     )
-    conditions = replacement_claim(KEYS, order, i).conditions
+    conditions = decide_replacement(KEYS, order, i).conditions
     for k in (world.etcd.active, None, old._replace(mod=old.mod + 1), old._replace(lease=0)):
         after = world._replace(etcd=world.etcd._replace(active=k))
         held = tuple(holds(each, after, i) for each in conditions)

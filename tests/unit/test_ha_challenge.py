@@ -9,7 +9,8 @@ import pytest
 
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import Txn, TxnResult
-from milvus_coord.ha.detection.challenge import WAIT_S_MAX, Answerer, Challenger, Outcome, Reply
+from milvus_coord.ha.detection.challenge import Answerer, Challenger
+from milvus_coord.ha.detection.decisions import WAIT_S_MAX, Outcome, Reply
 from milvus_coord.ha.detection.etcd_latency import EtcdLatency
 from milvus_coord.ha.pair.challenge_record import Challenge
 from milvus_coord.model.errors import FencedOff

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from milvus_coord.etcd.errors import Unavailable
-from milvus_coord.ha.election.switchover import SwitchoverHandler, first_of
+from milvus_coord.ha.election.switchover import SwitchoverHandler
 from milvus_coord.ha.pair.operator_records import Pause, RequestState, SwitchoverRequest
 from milvus_coord.model.errors import FencedOff
 from testing.fake_pair import status_of
@@ -176,12 +176,13 @@ async def test_who_leads_no_more_promises_nothing(scene: Scene) -> None:
         running.result()
 
 
-async def test_first_of_prefers_the_stop_request(scene: Scene) -> None:
-    async def accepted() -> SwitchoverRequest:
-        return request(scene)
-
+async def test_a_stop_request_goes_before_a_switchover(scene: Scene) -> None:
+    await heir(scene)
     stop = asyncio.Event()
-    task = asyncio.create_task(accepted())
-    assert await first_of(stop, task) == request(scene)
+    handler = SwitchoverHandler(scene.clock, KEYS, scene.pair)
+    running = scene.run(handler.wait(scene.term, stop), "waiting")
+    await ask(scene, request(scene))
+    assert await running == request(scene, state=RequestState.ACCEPTED)
+    await ask(scene, request(scene, nonce="n2"))
     stop.set()
-    assert await first_of(stop, task) is None
+    assert await handler.wait(scene.term, stop) is None

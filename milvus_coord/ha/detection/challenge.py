@@ -2,52 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
 from typing import Final
 
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Txn, mod_revision_is, put
-from milvus_coord.etcd.values import KeyValue
+from milvus_coord.ha.detection.decisions import Outcome, Reply, answer_wait_s, reply_of, unanswered
 from milvus_coord.ha.detection.etcd_latency import EtcdLatency
 from milvus_coord.ha.election.session import Session
 from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.pair.challenge_record import Challenge
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.pair_state import PairState
-from milvus_coord.model.errors import BadValue
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.failpoints import failpoint
+from milvus_coord.runtime.race import first_of
 from milvus_coord.telemetry.log import log
 
-WAIT_S_MAX: Final = 2.0
-"""However slow etcd is, it lends an active no more: one that cannot write for so long is no use."""
-
-_PACES_BORNE: Final = 2
-_OVERSLEPT_S: Final = 0.2
 _ASK_S: Final = 1.0
 _ANSWER_S: Final = 1.0
 _AGAIN_S: Final = 0.1
-
-
-class Outcome(Enum):
-    """`VOID` proves nothing: etcd or our loop was too slow, or the active key has changed."""
-
-    ANSWERED = "answered"
-    UNANSWERED = "unanswered"
-    VOID = "void"
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """How a challenge ended; while the answer key is at `answer_revision` it is unanswered."""
-
-    outcome: Outcome
-    answer_revision: int = 0
 
 
 class Challenger:
@@ -93,27 +69,14 @@ class Challenger:
         except EtcdError as error:
             log.debug("challenge not put to the active", error=str(error))
             return Reply(Outcome.VOID)
-        if answer is not None and _decoded(answer) == challenge:
-            return Reply(Outcome.ANSWERED, answer.mod_revision)
-        if overslept_s > _OVERSLEPT_S:
-            return Reply(Outcome.VOID)
-        return Reply(Outcome.UNANSWERED, answer.mod_revision if answer else 0)
+        return reply_of(challenge, answer, overslept_s)
 
     async def _wait(self, challenge: Challenge) -> float:
         """Until the answer is heard, or the time is up; by how much more we slept, in seconds."""
-        pace_s = max(
-            self._etcd_latency.typical_s, self._etcd_latency.last_s
-        )  # the last was the asking
-        wait_s = max(self._wait_s, min(_PACES_BORNE * pace_s, WAIT_S_MAX))
+        latency = self._etcd_latency  # the last call was the asking
+        wait_s = answer_wait_s(self._wait_s, latency.typical_s, latency.last_s)
         until_s = self._clock.boottime() + wait_s
-        waiting = asyncio.create_task(self._heard(challenge), name="ha.challenge.heard")
-        sleeping = asyncio.create_task(self._clock.sleep(wait_s), name="ha.challenge.time")
-        try:
-            await asyncio.wait((waiting, sleeping), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            waiting.cancel()
-            sleeping.cancel()
-            await asyncio.wait((waiting, sleeping))
+        await first_of(self._heard(challenge), self._clock.sleep(wait_s), name="ha.challenge")
         return self._clock.boottime() - until_s
 
     async def _heard(self, challenge: Challenge) -> None:
@@ -133,16 +96,12 @@ class Answerer:
         answered: dict[int, Challenge] = {}
         while True:
             seen = self._pair.changed.version()
-            open_ones = [
-                (server_id, challenge)
-                for server_id, challenge in self._pair.snapshot.challenges.items()
-                if challenge.epoch == term.epoch and answered.get(server_id) != challenge
-            ]
-            for server_id, challenge in open_ones:
+            asked = unanswered(self._pair.snapshot.challenges, term.epoch, answered)
+            for server_id, challenge in asked:
                 if await self._answer(term, server_id, challenge, lease):
                     answered[server_id] = challenge
                     told()
-            if all(answered.get(server_id) == challenge for server_id, challenge in open_ones):
+            if all(answered.get(server_id) == challenge for server_id, challenge in asked):
                 await self._pair.changed.wait(since=seen)
             else:
                 await self._clock.sleep(_AGAIN_S)
@@ -156,10 +115,3 @@ class Answerer:
             return False
         log.info("answered a challenge", by=server_id)
         return True
-
-
-def _decoded(kv: KeyValue) -> Challenge | None:
-    try:
-        return Challenge.decode(kv.key, kv.value)
-    except BadValue:
-        return None

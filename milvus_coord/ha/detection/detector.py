@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, Never, Protocol
+from collections.abc import Callable
+from typing import Final, Never
 
 from milvus_coord.etcd.values import KeyValue
-from milvus_coord.ha.detection.challenge import Challenger, Outcome, Reply
+from milvus_coord.ha.detection.challenge import Challenger
+from milvus_coord.ha.detection.decisions import (
+    Next,
+    Reply,
+    after_challenge,
+    why_held_back,
+    why_not_allowed,
+)
 from milvus_coord.ha.detection.replacement import ReplacementOrder
 from milvus_coord.ha.detection.replacement_limits import ReplacementLimits
 from milvus_coord.ha.detection.suspicion import Sign, Suspicion
@@ -20,7 +28,8 @@ from milvus_coord.rpc.heartbeat.subscription import BeatStream
 from milvus_coord.rpc.port_holder import listener_of, listens
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.processes import CannotWatch, outlive, outlive_pid
-from milvus_coord.runtime.race import cancel_and_wait
+from milvus_coord.runtime.race import first_of
+from milvus_coord.runtime.say_once import SayOnce
 from milvus_coord.runtime.signal import Signal
 from milvus_coord.telemetry.log import log
 
@@ -31,17 +40,12 @@ _HELD_BACK_S: Final = 0.1
 _READY_WITHIN_S: Final = 1.0
 
 
-class Obstacles(Protocol):
-    """Why we could not take over now; empty when we could."""
-
-    def __call__(self) -> tuple[str, ...]: ...
-
-
 class Detector:
     """Watches the holder of the active key as it was at one revision.
 
     Of a Go coordinator it sees the end of the process alone: its writes are unguarded, so while
-    it may live it is left alone. So is one of ours where no pair is wanted.
+    it may live it is left alone. So is one of ours where no pair is wanted. `obstacles` says why
+    we could not take over now.
     """
 
     def __init__(
@@ -51,16 +55,16 @@ class Detector:
         pair: PairState,
         challenger: Challenger,
         metrics: HaMetrics,
-        obstacles: Obstacles,
+        obstacles: Callable[[], tuple[str, ...]],
         active: KeyValue,
         holder: SessionRecord,
     ) -> None:
         self._clock, self._settings, self._pair = clock, settings, pair
         self._challenger, self._metrics, self._obstacles = challenger, metrics, obstacles
         self._active, self._holder = active, holder
-        self._damping = ReplacementLimits(settings.early_per_minute, settings.early_per_ten_minutes)
+        self._limits = ReplacementLimits(settings.early_per_minute, settings.early_per_ten_minutes)
         self._changed = Signal()
-        self._held_back = ""
+        self._held_back = SayOnce("")
         self._suspicion = Suspicion(
             beat_s=settings.beat_s,
             serve_lease_s=settings.serve_lease_s,
@@ -69,26 +73,12 @@ class Detector:
 
     async def wait_for_failure(self) -> ReplacementOrder:
         """Return when the active may be replaced; for as long as it does well, never."""
-        watching: list[asyncio.Task[ReplacementOrder | None]]
-        watching = [asyncio.create_task(self._death(), name="ha.detect.death")]
-        if self._holder.fenced and self._settings.active_standby:
-            watching.append(asyncio.create_task(self._judge(), name="ha.detect.judge"))
-            watching.append(asyncio.create_task(self._listen(), name="ha.detect.beats"))
-        try:
-            while True:
-                done, _ = await asyncio.wait(watching, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
-                    order = task.result()
-                    if order is not None:
-                        return order
-                    watching.remove(task)
-                if not watching:
-                    await asyncio.Event().wait()
-        finally:
-            await cancel_and_wait(*watching)
+        if not self._holder.fenced or not self._settings.active_standby:
+            return await self._death()
+        return await first_of(self._death(), self._suspect(), self._listen(), name="ha.detect")
 
-    async def _death(self) -> ReplacementOrder | None:
-        """The process has ended; None when it cannot be watched from here."""
+    async def _death(self) -> ReplacementOrder:
+        """The process has ended; where it cannot be watched from here this never returns."""
         try:
             if self._holder.process is not None:
                 await outlive(self._holder.process)
@@ -96,15 +86,15 @@ class Detector:
                 address = self._holder.address
                 await outlive_pid(pid, lambda: listens(pid, address))
             else:
-                return None
+                await asyncio.Event().wait()
         except CannotWatch as error:
             log.debug("the active's process cannot be watched", error=str(error))
-            return None
+            await asyncio.Event().wait()
         died_s = self._clock.boottime()
         log.warn("the active's process has ended", holder=self._holder.address)
         self._metrics.suspected(Cause.PROCESS_DIED)
         await self._until_ready(died_s + _READY_WITHIN_S)
-        while why := self._not_allowed():
+        while why := why_not_allowed(self._pair.snapshot):
             self._hold_back(why)
             await self._clock.sleep(_HELD_BACK_S)
         return ReplacementOrder(self._active, Cause.PROCESS_DIED, died_s)
@@ -122,67 +112,60 @@ class Detector:
 
     async def _listen(self) -> Never:
         """Follow the beats for ever, and connect again whenever they end."""
-        suspicion = self._suspicion
         while True:
             try:
                 async with self._beats() as beats:
-                    while True:
-                        beat = await beats.next()
-                        if beat.epoch != self._active.mod_revision:
-                            break  # another term than the one we watch
-                        suspicion.beat(
-                            self._clock.boottime(),
-                            lag_s=beat.worst_lag_s,
-                            unproven_s=beat.unproven_s,
-                        )
-                        self._changed.notify()
+                    await self._hear(beats)
             except BeatsRefused:
-                suspicion.refused()
+                self._suspicion.refused()
                 self._changed.notify()
             except BeatsEnded:
-                suspicion.ended()
+                self._suspicion.ended()
                 continue  # at once: is anybody still listening?
             except BeatsUnreachable as error:
-                suspicion.ended()
+                self._suspicion.ended()
                 log.debug("no beats from the active", error=str(error))
             await self._clock.sleep(_RECONNECT_S)
+
+    async def _hear(self, beats: BeatStream) -> None:
+        """Return when a beat is of another term than the one we watch."""
+        while (beat := await beats.next()).epoch == self._active.mod_revision:
+            now_s = self._clock.boottime()
+            self._suspicion.beat(now_s, lag_s=beat.worst_lag_s, unproven_s=beat.unproven_s)
+            self._changed.notify()
 
     def _beats(self) -> BeatStream:
         wanted = self._settings
         return BeatStream(self._holder.address, wanted.tls, _CONNECT_S, every_s=wanted.beat_s)
 
-    async def _judge(self) -> ReplacementOrder:
+    async def _suspect(self) -> ReplacementOrder:
         """Challenge the active while a sign lasts; return when it did not answer."""
         while True:
-            seen = self._changed.version()
+            version = self._changed.version()
             sign = self._suspicion.sign(self._clock.boottime())
             if sign is None:
-                self._held_back = ""
-                await self._next_look(seen)
+                self._held_back.is_news("")
+                await self._next_look(version)
                 continue
             if self._is_held_back():
                 await self._clock.sleep(_HELD_BACK_S)
                 continue
             asked_s = self._clock.boottime()
             reply = await self._challenge(sign)
-            if reply.outcome is Outcome.ANSWERED:
+            step = after_challenge(
+                reply,
+                self._suspicion.sign(self._clock.boottime()),
+                asked_s=asked_s,
+                heard_s=self._suspicion.heard_s,
+            )
+            if step is Next.LEAVE_ALONE:
                 self._suspicion.answered(self._clock.boottime())
-            elif reply.outcome is Outcome.VOID:
+            elif step is Next.ASK_LATER:
                 await self._clock.sleep(_HELD_BACK_S)
-            elif self._still_suspected(asked_s) and not self._is_held_back():
+            elif step is Next.REPLACE and not self._is_held_back():
                 return ReplacementOrder(
                     self._active, sign.cause, sign.since_s, reply.answer_revision
                 )
-
-    def _still_suspected(self, asked_s: float) -> bool:
-        """Whether there is a sign that is no older than the challenge.
-
-        A row of short stops can hide a challenge whole, and what was said before it.
-        """
-        sign = self._suspicion.sign(self._clock.boottime())
-        if sign is None:
-            return False
-        return sign.cause is not Cause.UNPROVEN or self._suspicion.heard_s >= asked_s
 
     async def _challenge(self, sign: Sign) -> Reply:
         log.warn("the active is suspected, asking it through etcd", sign=str(sign))
@@ -192,36 +175,20 @@ class Detector:
         log.info("the challenge ended", sign=str(sign), outcome=reply.outcome.value)
         return reply
 
-    async def _next_look(self, seen: int) -> None:
+    async def _next_look(self, version: int) -> None:
         """Until something is heard, or has not been heard for too long."""
-        ringing = asyncio.create_task(self._changed.wait(since=seen), name="ha.detect.heard")
         wait_s = self._suspicion.next_look_s(self._clock.boottime())
-        sleeping = asyncio.create_task(self._clock.sleep(wait_s), name="ha.detect.silence")
-        try:
-            await asyncio.wait((ringing, sleeping), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await cancel_and_wait(ringing, sleeping)
+        heard = self._changed.wait(since=version)
+        await first_of(heard, self._clock.sleep(wait_s), name="ha.detect.next_look")
 
     def _is_held_back(self) -> bool:
-        """Whether we must leave even an active that cannot work to the backstop."""
-        if why := self._not_allowed():
-            return self._hold_back(why)
-        if obstacles := self._obstacles():
-            return self._hold_back("not ready: " + "; ".join(obstacles))
         now_ms = self._clock.wall_ns() // 1_000_000
-        wait_ms = self._damping.wait_ms(self._pair.snapshot.history, now_ms)
-        if wait_ms:
-            return self._hold_back("damped: replaced early too often of late")
-        self._held_back = ""
-        return False
-
-    def _not_allowed(self) -> str:
-        if not self._pair.snapshot.listed:
-            return "etcd has not said whether we may"
-        return "paused" if self._pair.snapshot.pause is not None else ""
+        return self._hold_back(
+            why_held_back(self._pair.snapshot, self._obstacles(), self._limits, now_ms)
+        )
 
     def _hold_back(self, why: str) -> bool:
-        if why != self._held_back:
+        """Whether there is a reason to leave the active to its lease; it is logged once."""
+        if self._held_back.is_news(why) and why:
             log.warn("the active is suspected, but it is left to its lease", why=why)
-            self._held_back = why
-        return True
+        return bool(why)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from enum import Enum
 
 from milvus_coord.etcd.protocol import Etcd
-from milvus_coord.etcd.txn import Compare, Op, Txn, TxnResult, get, lease_is, mod_revision_is
-from milvus_coord.etcd.values import KeyValue
+from milvus_coord.etcd.txn import Compare, Op, Txn, TxnResult, get
+from milvus_coord.ha.election.decisions import guards, is_ours
 from milvus_coord.ha.settings import WRITE_S
 from milvus_coord.model.errors import CoordError, FencedOff
 
@@ -29,7 +29,7 @@ def _nobody(by: RefusedBy) -> None:
 
 
 class Fence:
-    """The comparisons that every write of one term carries.
+    """The comparisons that every write of one term carries: see `decisions.guards`.
 
     The active key must still hang on our lease, and must not have been written since we won it. The
     second also stops what an earlier term of this same process may have left in the network.
@@ -46,7 +46,7 @@ class Fence:
     ) -> None:
         self._etcd, self._key, self._refused = etcd, active_key, refused
         self.epoch = epoch
-        self.compares = (lease_is(active_key, lease), mod_revision_is(active_key, epoch))
+        self.compares = guards(active_key, lease, epoch)
         self.broken = asyncio.Event()
 
     async def commit(
@@ -64,11 +64,8 @@ class Fence:
         result = await self._etcd.txn(guarded, timeout_s=timeout_s)
         if result.succeeded:
             return result
-        if result.kv(0) is not None and self._is_ours(result.kv(0)):
+        if is_ours(result.kv(0), self.epoch):
             raise ConditionFailed(f"not written: one of {when} does not hold")
         self.broken.set()
         self._refused(RefusedBy.ETCD)
         raise FencedOff(f"epoch {self.epoch} is over: {self._key.decode()} is no longer ours")
-
-    def _is_ours(self, active: KeyValue | None) -> bool:
-        return active is not None and active.mod_revision == self.epoch

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import Final
 
-from milvus_coord.etcd.errors import EtcdError
+from milvus_coord.etcd.errors import EtcdError, LeaseNotFound
 from milvus_coord.etcd.protocol import Etcd
-from milvus_coord.etcd.txn import Op, Txn, delete, mod_revision_is, put
+from milvus_coord.etcd.txn import Op, Txn, delete, put
 from milvus_coord.etcd.values import KeyValue
+from milvus_coord.ha.election.decisions import ended_state, take_back
 from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
+from milvus_coord.ha.pair.leadership_record import LeadershipRecord
 from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.ha.settings import HaSettings
 from milvus_coord.model.errors import FencedOff
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.race import within
+from milvus_coord.runtime.retry import Retry
 from milvus_coord.telemetry.log import log
 
 ACCEPT_S: Final = 0.5
@@ -86,11 +89,10 @@ class HandOver:
 
     def _note(self, term: Term, why: Cause) -> Op:
         """That we have stopped; but while the leader before us may serve, it is not said."""
-        clear = self._clock.boottime() >= term.predecessor_stopped_at
         over = LeadershipRecord(
             server_id=term.server_id,
             address=self._settings.address,
-            state=TermState.RELEASED if clear else TermState.HELD,
+            state=ended_state(self._clock.boottime(), term.predecessor_stopped_at),
             serve_lease_ms=round(self._settings.serve_lease_s * 1000),
             why=why.value,
         )
@@ -103,9 +105,7 @@ class HandOver:
             await within(ACCEPT_S, taken, clock=self._clock, name="ha.heir_takes")
         except TimeoutError:
             log.warn("the heir did not take over, releasing the ACTIVE key", heir=heir.key.decode())
-            back = Txn(
-                (mod_revision_is(self._keys.active, given_at),), (delete(self._keys.active),)
-            )
+            back = Txn(take_back(self._keys, given_at), (delete(self._keys.active),))
             try:
                 await self._etcd.txn(back, timeout_s=RELEASE_S)
             except EtcdError as error:
@@ -119,3 +119,23 @@ class HandOver:
 async def _serving_after(epoch: int, pair: PairState) -> None:
     while not any(later.served and later.epoch > epoch for later in pair.snapshot.history):
         await pair.changed.wait()
+
+
+async def revoke_predecessor_lease(
+    etcd: Etcd, clock: Clock, lease: int, first_answers_done: asyncio.Event
+) -> None:
+    """End the session lease of one who was replaced, so that its instance key goes.
+
+    Once the first answers are done: until then clients wait, and a term that fails leaves it to the
+    lease's own end.
+    """
+    await first_answers_done.wait()
+    retry = Retry(clock, "end the lease of the one before us", on=(EtcdError,))
+
+    async def revoke() -> None:
+        try:
+            await etcd.lease_revoke(lease, timeout_s=1.0)
+        except LeaseNotFound:
+            return
+
+    await retry.run(revoke)

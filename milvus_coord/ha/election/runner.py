@@ -11,7 +11,7 @@ from milvus_coord.ha.election.leading import Leading, leaves
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.server_id import allocate
 from milvus_coord.ha.election.session import InstanceTaken, Session, SessionLost
-from milvus_coord.ha.election.standby import HaContext, Standby
+from milvus_coord.ha.election.standby import HaContext
 from milvus_coord.ha.election.term import Leader
 from milvus_coord.ha.metrics import HaMetrics
 from milvus_coord.ha.pair.keys import Keys
@@ -184,16 +184,12 @@ class HaRunner:
         """Stand by and lead in turn until `stop`. Raises SessionLost."""
         while not stop.is_set():
             self._enter_standby()
-            standby = Standby(self._context, session)
             try:
                 await run_until(stop, self._clock.sleep(self.publisher.rest_s), name="ha.rest")
                 self.publisher.rest_s = 0.0
-                won = await run_until(stop, standby.win(), name="ha.standby")
+                served = await Leading(self._context, self._lifecycle, session).run(stop, hurry)
             except Interrupted:
                 return
-            with log.context(epoch=won.epoch):
-                leading = Leading(self._context, self._lifecycle, session, won)
-                served = await leading.run(stop, hurry)
             if served:
                 self._failed.reset()
             else:

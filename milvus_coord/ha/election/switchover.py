@@ -9,12 +9,14 @@ from typing import Final
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.etcd.txn import mod_revision_is, put
 from milvus_coord.etcd.values import KeyValue
+from milvus_coord.ha.election.decisions import why_refused
 from milvus_coord.ha.election.fence import ConditionFailed
 from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.operator_records import RequestState, SwitchoverRequest
 from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.race import first_of
 from milvus_coord.telemetry.log import log
 
 _ANSWER_S: Final = 2.0
@@ -25,6 +27,10 @@ class SwitchoverHandler:
 
     def __init__(self, clock: Clock, keys: Keys, pair: PairState) -> None:
         self._clock, self._keys, self._pair = clock, keys, pair
+
+    async def wait(self, term: Term, stop: asyncio.Event) -> SwitchoverRequest | None:
+        """Wait for a request that is accepted, or for `stop`, which goes first: None then."""
+        return await first_of(_set(stop), self.accepted(term), name="ha.switchover")
 
     async def accepted(self, term: Term) -> SwitchoverRequest:
         """Return the request that we have promised to follow. Raises FencedOff."""
@@ -44,7 +50,8 @@ class SwitchoverHandler:
         self, term: Term, kv: KeyValue, request: SwitchoverRequest
     ) -> SwitchoverRequest | None:
         """Write what becomes of the request; None when that failed."""
-        why = self._against(term, request)
+        ready = self._pair.ready(besides=term.server_id)
+        why = why_refused(request, self._pair.snapshot, term.server_id, term.epoch, ready)
         state = RequestState.REFUSED if why else RequestState.ACCEPTED
         outcome = replace(request, state=state, why=why)
         writing = put(kv.key, outcome.encode(), kv.lease)
@@ -64,28 +71,7 @@ class SwitchoverHandler:
             log.info("switching over", by=request.by, to=request.to or "any")
         return outcome
 
-    def _against(self, term: Term, request: SwitchoverRequest) -> str:
-        """Why the request cannot be followed; empty when it can."""
-        if request.epoch != term.epoch:
-            return f"server {term.server_id} leads by now, in epoch {term.epoch}"
-        if self._pair.snapshot.pause is not None:
-            return f"paused by {self._pair.snapshot.pause.by}"
-        ready = self._pair.ready(besides=term.server_id)
-        if request.to and request.to not in ready:
-            return f"server {request.to} is no standby that is ready"
-        if not ready:
-            return "no standby is ready"
-        return ""
 
-
-async def first_of(
-    stop: asyncio.Event, request: asyncio.Task[SwitchoverRequest]
-) -> SwitchoverRequest | None:
-    """Wait for either; None when it is the stop request."""
-    stopped = asyncio.create_task(stop.wait(), name="ha.told.stop")
-    try:
-        await asyncio.wait((stopped, request), return_when=asyncio.FIRST_COMPLETED)
-        return None if stop.is_set() else request.result()
-    finally:
-        stopped.cancel()
-        await asyncio.wait((stopped,))
+async def _set(stop: asyncio.Event) -> SwitchoverRequest | None:
+    await stop.wait()
+    return None

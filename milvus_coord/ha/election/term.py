@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.etcd.protocol import Etcd
+from milvus_coord.ha.election.decisions import is_ours, why_deposed
 from milvus_coord.ha.election.fence import Fence
 from milvus_coord.ha.election.phases import Phases
 from milvus_coord.ha.election.serve_lease import ServeLease
@@ -48,7 +49,7 @@ class Leader(Protocol):
 
     @property
     def obstacles(self) -> tuple[str, ...]:
-        """Why `activate` could not begin at once; empty when it could."""
+        """Why a term could not begin at once; empty when it could."""
 
     @property
     def has_port(self) -> bool:
@@ -58,8 +59,11 @@ class Leader(Protocol):
     def mirror(self) -> Mirror[Any] | None:
         """What the role keeps of etcd; None until it is loaded."""
 
-    async def activate(self, term: Term, tasks: asyncio.TaskGroup) -> None:
-        """Listen, recover, and start the role's loops in `tasks`; return when it could serve."""
+    async def listen(self, term: Term) -> None:
+        """Listen on the port, and let those who connect wait."""
+
+    async def recover(self, term: Term, tasks: asyncio.TaskGroup) -> None:
+        """Catch up with etcd, run the parts of a term in `tasks`, return when it could serve."""
 
     async def admit(self) -> None:
         """Answer those who have connected meanwhile, and all who will."""
@@ -68,7 +72,7 @@ class Leader(Protocol):
         """Refuse new work, and return when what runs has ended: nothing unfenced happens after."""
 
     async def abandon(self) -> None:
-        """Close the port and drop what is left, at once; also after a failed `activate`."""
+        """Close the port and drop what is left, at once; also after a failed `recover`."""
 
 
 class Guards:
@@ -89,10 +93,9 @@ class Guards:
 
     async def _key(self, term: Term) -> None:
         """The key was changed since: by hand, by its lease's end, by a successor."""
-        while (now := self._pair.snapshot).active_revision <= term.epoch:
+        while (why := why_deposed(self._keys, self._pair.snapshot, term.epoch)) is None:
             await self._pair.changed.wait()
-        what = "was deleted" if now.active is None else "was written by another"
-        raise Deposed(f"{self._keys.active.decode()} {what} at revision {now.active_revision}")
+        raise Deposed(why)
 
     async def _fence(self, term: Term) -> None:
         await term.fence.broken.wait()
@@ -119,7 +122,7 @@ class Guards:
                     lapsed = True
                     log.warn("serve lease lapsed, refusing requests", error=str(error))
                 continue
-            if active is None or active.mod_revision != term.epoch:
+            if not is_ours(active, term.epoch):
                 raise Deposed(f"{self._keys.active.decode()} is no longer ours")
             serve.prove(sent_at)
             if lapsed:

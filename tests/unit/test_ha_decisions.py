@@ -7,8 +7,16 @@ import pytest
 from milvus_coord.etcd.txn import Compare, lease_is, mod_revision_is, version_is
 from milvus_coord.etcd.values import KeyValue
 from milvus_coord.ha.detection.replacement import ReplacementOrder
-from milvus_coord.ha.election.claim import Claim, Held, decide_claim, replacement_claim
+from milvus_coord.ha.election.decisions import (
+    ClaimActiveKey,
+    Decision,
+    DetectFailure,
+    Wait,
+    decide_claim,
+    decide_replacement,
+)
 from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.role_snapshot import RoleSnapshot
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.pair.takeover import Cause
 
@@ -24,12 +32,22 @@ def k(
     return KeyValue(KEYS.active, value, lease, version, created, at)
 
 
-def verdict(active: KeyValue | None, leadership_revision: int = 0) -> Claim | Held:
-    return decide_claim(KEYS, active, own_lease=OWN, leadership_revision=leadership_revision)
+def verdict(active: KeyValue | None, leadership_revision: int = 0) -> Decision:
+    holder = SessionRecord.of(active.key, active.value) if active else None
+    pair = RoleSnapshot(
+        "rootcoord",
+        listed=True,
+        active=active,
+        holder=holder,
+        leadership_revision=leadership_revision,
+    )
+    return decide_claim(KEYS, pair, OWN)
 
 
-def claimed(cause: Cause, *conditions: Compare) -> Claim:
-    return Claim(conditions, cause)
+def claimed(
+    cause: Cause, *conditions: Compare, order: ReplacementOrder | None = None
+) -> ClaimActiveKey:
+    return ClaimActiveKey(conditions, cause, order)
 
 
 def test_absent_is_claimed_by_creating_it() -> None:
@@ -45,11 +63,12 @@ def test_on_our_own_lease_is_claimed_as_it_was_last_written(value: bytes) -> Non
 
 
 def test_a_session_on_another_lease_is_held() -> None:
-    assert verdict(k()) == Held("server 7 at h:1", HOLDER)
+    assert verdict(k()) == DetectFailure(k(), HOLDER)
+    assert DetectFailure(k(), HOLDER).why == "server 7 at h:1"
 
 
 def test_junk_on_another_lease_waits_for_that_lease() -> None:
-    assert verdict(k(b"{junk")) == Held("junk on lease b, until that lease ends")
+    assert verdict(k(b"{junk")) == Wait("junk on lease b, until that lease ends")
 
 
 @pytest.mark.parametrize("value", [b"{junk", OURS])
@@ -69,21 +88,23 @@ def test_off_any_lease_and_never_a_session_is_claimed_by_revision() -> None:
 def test_off_any_lease_where_go_may_have_been_is_left_alone(leadership_revision: int) -> None:
     over_go = k(b"{junk", lease=0, version=2, created=30, at=31)
     held = verdict(over_go, leadership_revision)
-    assert isinstance(held, Held)
-    assert "Go coordinator that may still be active" in held.by
+    assert isinstance(held, Wait)
+    assert "Go coordinator that may still be active" in held.why
 
 
-K_AS_IT_WAS = lease_is(KEYS.active, OTHER), mod_revision_is(KEYS.active, 12)
+AS_IT_WAS = lease_is(KEYS.active, OTHER), mod_revision_is(KEYS.active, 12)
 
 
 @pytest.mark.parametrize("answered_at", [0, 11])
 def test_who_did_not_answer_is_replaced_unless_it_moves_or_answers(answered_at: int) -> None:
     silent = ReplacementOrder(k(at=12), Cause.SILENT, since_s=1.0, answer_revision=answered_at)
     unanswered = mod_revision_is(KEYS.answer(3), answered_at)
-    assert replacement_claim(KEYS, silent, 3) == claimed(Cause.SILENT, *K_AS_IT_WAS, unanswered)
+    expected = claimed(Cause.SILENT, *AS_IT_WAS, unanswered, order=silent)
+    assert decide_replacement(KEYS, silent, 3) == expected
 
 
 def test_who_is_dead_is_replaced_unless_k_has_moved() -> None:
     dead = ReplacementOrder(k(at=12), Cause.PROCESS_DIED, since_s=1.0)
     assert dead.proven_dead
-    assert replacement_claim(KEYS, dead, 3) == claimed(Cause.PROCESS_DIED, *K_AS_IT_WAS)
+    expected = claimed(Cause.PROCESS_DIED, *AS_IT_WAS, order=dead)
+    assert decide_replacement(KEYS, dead, 3) == expected
