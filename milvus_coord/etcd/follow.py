@@ -88,32 +88,28 @@ class PrefixFollow:
 
     def _taken(self, batch: Batch) -> Batch:
         assert self._delivered is not None
-        events = tuple(_remember(self._delivered, batch.events))
-        return Batch(events, batch.revision)
+        _remember(self._delivered, batch.events)
+        return batch
 
     def _caught_up(self, delivered: dict[bytes, KeyValue], listing: Listing) -> Batch | None:
         """The difference as one batch, in the order of keys; None when there is none."""
         changes = _difference(delivered, listing)
-        if not changes:
-            return None
-        return Batch(tuple(_remember(delivered, changes)), listing.revision)
+        _remember(delivered, changes)
+        return Batch(tuple(changes), listing.revision) if changes else None
 
 
 def _difference(delivered: dict[bytes, KeyValue], listing: Listing) -> list[Event]:
     there = {kv.key: kv for kv in listing.kvs}
     gone = (KeyValue(key, b"", 0, 0, 0, listing.revision) for key in delivered if key not in there)
     changed = (kv for kv in listing.kvs if delivered.get(kv.key) != kv)
-    events = [Event(EventKind.DELETE, kv, None) for kv in gone]
-    events += [Event(EventKind.PUT, kv, None) for kv in changed]
+    events = [Event(EventKind.DELETE, kv) for kv in gone]
+    events += [Event(EventKind.PUT, kv) for kv in changed]
     return sorted(events, key=lambda event: event.kv.key)
 
 
-def _remember(delivered: dict[bytes, KeyValue], events: Iterable[Event]) -> Iterable[Event]:
-    """Fill in `previous` from memory, which compaction does not touch, and keep up with events."""
+def _remember(delivered: dict[bytes, KeyValue], events: Iterable[Event]) -> None:
     for event in events:
-        key = event.kv.key
         if event.kind is EventKind.DELETE:
-            previous = delivered.pop(key, None)
+            delivered.pop(event.kv.key, None)
         else:
-            previous, delivered[key] = delivered.get(key), event.kv
-        yield Event(event.kind, event.kv, previous)
+            delivered[event.kv.key] = event.kv

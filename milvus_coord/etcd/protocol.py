@@ -140,5 +140,5 @@ class Etcd(Protocol):
 
         The first item is a Listing. After a compaction overtook us the next Batch is the
         difference between what was delivered and what is there: puts, and deletes whose
-        `mod_revision` is that of the new reading. `previous` is always filled in.
+        `mod_revision` is that of the new reading.
         """

@@ -30,12 +30,11 @@ class Event:
     """One change of one key.
 
     In a DELETE, `kv` has the key and, as `mod_revision`, the revision of the deletion; the rest is
-    empty. `previous` is the key before the change, None when there was none or it is compacted.
+    empty.
     """
 
     kind: EventKind
     kv: KeyValue
-    previous: KeyValue | None
 
 
 @dataclass(frozen=True, slots=True)

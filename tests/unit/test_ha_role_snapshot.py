@@ -30,11 +30,11 @@ def take(reducer: SnapshotReducer, prefix: bytes, *events: Event) -> None:
 
 
 def put(kv: KeyValue) -> Event:
-    return Event(EventKind.PUT, kv, None)
+    return Event(EventKind.PUT, kv)
 
 
 def gone(key: bytes, revision: int) -> Event:
-    return Event(EventKind.DELETE, KeyValue(key, b"", 0, 0, 0, revision), None)
+    return Event(EventKind.DELETE, KeyValue(key, b"", 0, 0, 0, revision))
 
 
 def test_the_last_readable_holder_is_remembered() -> None:

@@ -46,8 +46,7 @@ def key_values(kvs: Iterable[Any]) -> tuple[KeyValue, ...]:
 def event(message: Any) -> Event:
     """A `mvccpb.Event`."""
     kind = EventKind.DELETE if message.type == pb.Event.DELETE else EventKind.PUT
-    previous = key_value(message.prev_kv) if message.HasField("prev_kv") else None
-    return Event(kind, key_value(message.kv), previous)
+    return Event(kind, key_value(message.kv))
 
 
 def txn_request(txn: Txn) -> Any:

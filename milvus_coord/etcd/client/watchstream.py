@@ -32,7 +32,6 @@ class WatchStream:
             key=key,
             range_end=end,
             start_revision=start_revision,
-            prev_kv=True,
             progress_notify=True,
         )
         self._call = self.member.watchstub.Watch(metadata=self.member.metadata)

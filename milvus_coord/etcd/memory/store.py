@@ -175,12 +175,13 @@ class MemoryStore:
         version, created = (before.version, before.create_revision) if before else (0, revision)
         after = KeyValue(op.key, op.value, op.lease, version + 1, created, revision)
         self._kvs[op.key] = after
-        events.append(Event(EventKind.PUT, after, before))
+        events.append(Event(EventKind.PUT, after))
         return PutResult()
 
     def _delete(self, key: bytes, events: list[Event]) -> None:
+        del self._kvs[key]
         gone = KeyValue(key, b"", 0, 0, 0, self.revision + 1)
-        events.append(Event(EventKind.DELETE, gone, self._kvs.pop(key)))
+        events.append(Event(EventKind.DELETE, gone))
 
     def _holds(self, compare: Compare) -> bool:
         kv = self._kvs.get(compare.key)
