@@ -26,11 +26,14 @@ class Said:
 
 
 async def start_milvus(
-    *words: str, etcd: Sequence[str], env: Mapping[str, str] | None = None
+    *words: str,
+    etcd: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    module: str = "milvus_coord",
 ) -> asyncio.subprocess.Process:
-    """Start `milvus WORDS`; its output is piped, and it dies with the tests."""
+    """Start `milvus WORDS`, the main of `module`; its output is piped, it dies with the tests."""
     return await asyncio.create_subprocess_exec(
-        *tethered([sys.executable, "-m", "milvus_coord", *words]),
+        *tethered([sys.executable, "-m", module, *words]),
         env={
             "PATH": os.environ.get("PATH", ""),
             "PYTHONPATH": str(_ROOT),
@@ -43,9 +46,14 @@ async def start_milvus(
     )
 
 
-async def milvus(*words: str, etcd: Sequence[str], env: Mapping[str, str] | None = None) -> Said:
+async def milvus(
+    *words: str,
+    etcd: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    module: str = "milvus_coord",
+) -> Said:
     """Run `milvus WORDS` to its end."""
-    process = await start_milvus(*words, etcd=etcd, env=env)
+    process = await start_milvus(*words, etcd=etcd, env=env, module=module)
     try:
         async with asyncio.timeout(_WITHIN_S):
             out, err = await process.communicate()

@@ -22,6 +22,7 @@ _PREFIXES: Final = {
     "datacoord": "DATA_COORD",
     "querycoord": "QUERY_COORD",
     "indexcoord": "INDEX_COORD",
+    "tinycoord": "INDEX_COORD",
 }
 
 
@@ -39,6 +40,7 @@ class OurRole(RoleDaemon):
         etcd_endpoints: `host:port` of each etcd member.
         port, metrics_port: free ones are taken when 0.
         session_ttl_s: `common.session.ttl`.
+        module: whose `main` is the command.
         env: more environment, over what is set here; without an address of a queue in it, the
             queue is in memory.
     """
@@ -52,6 +54,7 @@ class OurRole(RoleDaemon):
         port: int = 0,
         metrics_port: int = 0,
         session_ttl_s: int = 5,
+        module: str = "milvus_coord",
         env: Mapping[str, str] | None = None,
     ) -> None:
         free = free_ports(2)
@@ -62,7 +65,7 @@ class OurRole(RoleDaemon):
         queue = {} if env and not _QUEUES.isdisjoint(env) else {"MQ_TYPE": "memory"}
         super().__init__(
             f"our-{role}-{self.port}",
-            [sys.executable, "-m", "milvus_coord", "run", role],
+            [sys.executable, "-m", module, "run", role],
             folder=folder,
             env={
                 "PATH": os.environ.get("PATH", ""),

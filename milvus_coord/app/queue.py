@@ -13,8 +13,10 @@ from milvus_coord.mq.settings import (
 )
 
 
-def queue_settings(settings: Settings) -> QueueSettings:
-    """How to reach the queue in use. Raises ValueError when none is; `check_start` refuses that."""
+def queue_settings(settings: Settings) -> QueueSettings | None:
+    """How to reach the queue in use; None when none is, which `check_start` refuses for roles
+    that need one.
+    """
     match settings.queue:
         case "kafka":
             return _kafka(settings.kafka)
@@ -22,7 +24,7 @@ def queue_settings(settings: Settings) -> QueueSettings:
             return _pulsar(settings.pulsar)
         case "memory":
             return MemorySettings()
-    raise ValueError("no message queue is configured")
+    return None
 
 
 def _kafka(kafka: Kafka) -> KafkaSettings:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class RoleContext:
     """What every role is built from; all of it outlives each term.
 
-    `address` is what clients dial, `host:port`.
+    `address` is what clients dial, `host:port`. `queue` is never None for a role whose section
+    says that it needs one.
     """
 
     settings: Settings
@@ -35,7 +36,7 @@ class RoleContext:
     clock: Clock
     metrics: Metrics
     lifecycle: Lifecycle
-    queue: QueueSettings
+    queue: QueueSettings | None
 
 
 @dataclass(frozen=True, slots=True)

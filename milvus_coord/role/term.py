@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -72,6 +73,13 @@ class RoleTerm:
 
     async def close(self) -> None:
         """Let go of what the term holds; also after a term that never came to serve."""
+
+    async def wake_on(self, prefix: bytes, wake: asyncio.Event) -> None:
+        """Set `wake` whenever keys below `prefix` change in the mirror; a task for `work`."""
+        with self.mirror.changes(prefix) as changes:
+            while True:
+                await changes.take()
+                wake.set()
 
     async def _recover(self) -> None:
         async with TaskGroup() as tasks:

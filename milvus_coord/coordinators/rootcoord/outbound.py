@@ -39,6 +39,7 @@ class Outbound:
         caller = Caller(cluster, term.server_id, permit=serve.require)
         whereabouts = partial(SessionResolver, context.etcd, meta_root)
         self._clock = context.clock
+        assert context.queue is not None
         self.queue = LazyQueue(partial(connect, context.queue))
         self.datacoord = DataCoordClient(whereabouts("datacoord"), caller)
         self.querycoord = QueryCoordClient(whereabouts("querycoord"), caller)

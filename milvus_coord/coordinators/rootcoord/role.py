@@ -15,6 +15,7 @@ from milvus_coord.role.shape import Coordinator, RoleContext
 
 def build(context: RoleContext) -> Coordinator:
     """Make the role. Raises QueueUnusable when the client of the message queue is missing."""
+    assert context.queue is not None, "its section says that it needs one"
     load_client(context.queue)
     metrics = RootCoordMetrics(context.metrics)
     catalog = Catalog(context.settings.etcd.meta_root)

@@ -34,8 +34,8 @@ class ComponentRpcs(RpcFamily):
         self,
         answering: Answering,
         *,
-        time_tick_channel: str,
-        statistics_channel: str,
+        time_tick_channel: str = "",
+        statistics_channel: str = "",
         problems: Callable[[], Awaitable[Sequence[str]]] = _no_problems,
     ) -> None:
         super().__init__(answering)
