@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from milvus_coord.etcd.follow import follow_prefix
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.values import Batch, EventKind, KeyValue, Listing
+from milvus_coord.ha.pair.keys import Keys, number_after
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.model.errors import BadValue
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.telemetry.log import log
-
-_ID_DIGITS_MAX: Final = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ class NodeSessions:
     ) -> None:
         self._etcd, self._clock = etcd, clock
         self._kind, self._on_change = kind, on_change
-        self._prefix = f"{meta_root}/session/{kind}-".encode()
+        self._prefix = Keys(meta_root, kind).instances
         self._nodes: dict[int, NodeSession] = {}
         self._listed = False
 
@@ -106,7 +104,7 @@ class NodeSessions:
     def _take(self, news: Listing | Batch) -> None:
         before, self._nodes = self._nodes, dict(self._nodes)
         if isinstance(news, Listing):
-            listed = {self._id_of(kv.key) for kv in news.kvs}
+            listed = {number_after(self._prefix, kv.key) for kv in news.kvs}
             for server_id in self._nodes.keys() - listed:
                 del self._nodes[server_id]
             for kv in news.kvs:
@@ -115,7 +113,7 @@ class NodeSessions:
             for event in news.events:
                 if event.kind is EventKind.PUT:
                     self._put(event.kv)
-                elif (id_ := self._id_of(event.kv.key)) is not None:
+                elif (id_ := number_after(self._prefix, event.kv.key)) is not None:
                     self._nodes.pop(id_, None)
         changes = NodeChanges.between(before, self._nodes)
         self._log(changes)
@@ -125,7 +123,7 @@ class NodeSessions:
 
     def _put(self, kv: KeyValue) -> None:
         """A new value that cannot be read leaves a known node as it is: it may still write."""
-        if self._id_of(kv.key) is None:
+        if number_after(self._prefix, kv.key) is None:
             return
         try:
             session = NodeSession.decode(kv.key, kv.value)
@@ -134,15 +132,9 @@ class NodeSessions:
             return
         self._nodes[session.server_id] = session
 
-    def _id_of(self, key: bytes) -> int | None:
-        """The server id in the key of a session of this kind; None when it is only alike."""
-        rest = key.removeprefix(self._prefix)
-        if not rest.isdigit() or len(rest) > _ID_DIGITS_MAX or rest != b"%d" % int(rest):
-            return None
-        return int(rest)
-
     def _log(self, changes: NodeChanges) -> None:
         for each in (*changes.joined, *changes.changed):
-            log.info("node is there", kind=self._kind, id=each.server_id, addr=each.address)
+            how = "node is stopping" if each.stopping else "node is there"
+            log.info(how, kind=self._kind, id=each.server_id, addr=each.address)
         for each in changes.left:
             log.info("node is gone", kind=self._kind, id=each.server_id)
