@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from milvus_coord.clients.demo_rootcoord import DemoRootCoord
 from milvus_coord.clients.errors import CallError
+from milvus_coord.role.tasks.loop import Loop
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.signal import Signal
 
@@ -38,24 +40,27 @@ class TimestampClient:
         self.count = 0
         self.flaws: list[str] = []
         self.takeovers: list[Takeover] = []
-        self._bell = Signal()
+        self._changed = Signal()
         self._highest = 0
         self._answered: tuple[str, float] | None = None
 
     async def run(self) -> None:
-        """Ask until cancelled."""
+        """Ask until cancelled, and after a failure the other one."""
         rootcoords = [DemoRootCoord(address, timeout_s=_TIMEOUT_S) for address in self._addresses]
-        turn = 0
+        asked = itertools.cycle(rootcoords)
+        rootcoord = next(asked)
+
+        async def ask() -> None:
+            nonlocal rootcoord
+            try:
+                timestamp = await rootcoord.alloc_timestamp()
+            except CallError:
+                rootcoord = next(asked)
+            else:
+                self._note(rootcoord.address, timestamp)
+
         try:
-            while True:
-                rootcoord = rootcoords[turn % len(rootcoords)]
-                try:
-                    timestamp = await rootcoord.alloc_timestamp()
-                except CallError:
-                    turn += 1
-                else:
-                    self._note(rootcoord.address, timestamp)
-                await self._clock.sleep(EVERY_MS / 1000)
+            await Loop("demo.client", EVERY_MS / 1000, ask).run(self._clock)
         finally:
             for rootcoord in rootcoords:
                 rootcoord.close()
@@ -64,12 +69,12 @@ class TimestampClient:
         """Wait for `count` more timestamps."""
         goal = self.count + count
         while self.count < goal:
-            await self._bell.wait()
+            await self._changed.wait()
 
     async def sees_takeover(self, after: int) -> Takeover:
         """The takeover that follows the first `after` ones."""
         while len(self.takeovers) <= after:
-            await self._bell.wait()
+            await self._changed.wait()
         return self.takeovers[after]
 
     def _note(self, address: str, timestamp: int) -> None:
@@ -81,4 +86,4 @@ class TimestampClient:
             self.takeovers.append(Takeover(address, now_s - self._answered[1]))
         self._answered = (address, now_s)
         self.count += 1
-        self._bell.notify()
+        self._changed.notify()

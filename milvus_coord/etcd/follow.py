@@ -24,14 +24,15 @@ async def follow_prefix(
     After some errors `take` gets a Listing anew: what is not in it has gone.
     """
     retry = Retry(clock, f"follow the {what}", on=(EtcdError,))
-    while True:
-        try:
-            async with aclosing(etcd.follow(prefix, prefix=True)) as follow:
-                async for news in follow:
-                    retry.succeeded()
-                    take(news)
-        except EtcdError as error:
-            await retry.wait(error)
+
+    async def follow() -> Never:
+        async with aclosing(etcd.follow(prefix, prefix=True)) as changes:
+            async for news in changes:
+                retry.succeeded()
+                take(news)
+        raise AssertionError("following a prefix does not end")
+
+    await retry.run(follow)
 
 
 class PrefixFollow:

@@ -6,6 +6,7 @@ from collections import deque
 
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.notify import Notifier
+from milvus_coord.runtime.say_once import SayOnce
 from milvus_coord.telemetry.log import log
 
 
@@ -69,15 +70,14 @@ async def watch_progress(notifier: Notifier, pulse: Pulse) -> None:
     if notifier.watchdog_s is None:
         return
     every_s = notifier.watchdog_s / 2
-    fed = True
+    fed = SayOnce(True)
     while True:
         age_s = pulse.age_s()
         progress = age_s < every_s
         if progress:
             notifier.watchdog()
-        if progress != fed:
+        if fed.is_news(progress):
             _tell(progress, age_s)
-            fed = progress
         # A late recovery must still be told before the whole period is over.
         await pulse.clock.sleep(every_s if progress else every_s / 10)
 

@@ -114,12 +114,13 @@ class RotatingFile:
 
     def _free_backup(self) -> Path:
         now = self._now()
-        while True:
-            stamp = f"{now.strftime(_STAMP)}.{now.microsecond // 1000:03}"
-            backup = self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}")
-            if not backup.exists():
-                return backup
+        while (backup := self._backup_of(now)).exists():
             now += timedelta(milliseconds=1)
+        return backup
+
+    def _backup_of(self, taken: datetime) -> Path:
+        stamp = f"{taken.strftime(_STAMP)}.{taken.microsecond // 1000:03}"
+        return self._path.with_name(f"{self._path.stem}-{stamp}{self._path.suffix}")
 
     def _prune(self) -> None:
         oldest = self._now() - self._max_age if self._max_age else datetime.min

@@ -127,7 +127,7 @@ def test_late_reports_change_nothing() -> None:
 
 
 def aged(task: ImportTask, now_s: int) -> ImportTask | None:
-    return policy.aged(task, now_s, expiration_s=900, retention_s=86400)
+    return policy.expired(task, now_s, expiration_s=900, retention_s=86400)
 
 
 def test_time_passes() -> None:
@@ -273,7 +273,7 @@ class Life(RuleBasedStateMachine):
     @rule(seconds=st.integers(0, 1000))
     def wait(self, seconds: int) -> None:
         self.now_s += seconds
-        aged = policy.aged(self.task, self.now_s, expiration_s=900, retention_s=10**9)
+        aged = policy.expired(self.task, self.now_s, expiration_s=900, retention_s=10**9)
         assert aged is not None
         self.become(aged)
 
@@ -310,7 +310,7 @@ TestLife.settings = settings(max_examples=60, stateful_step_count=25, deadline=N
 
 def test_what_is_not_there_or_has_moved_on_is_left_as_it_is() -> None:
     assert policy.recovered(None) is None
-    assert policy.aged(None, 10**9, expiration_s=900, retention_s=86400) is None
+    assert policy.expired(None, 10**9, expiration_s=900, retention_s=86400) is None
     assert policy.offered(None, 3, 2000) is policy.flipped(None, ImportState.COMPLETED) is None
     assert policy.offered(STARTED, 4, 2000) is STARTED
     assert policy.flipped(STARTED, ImportState.COMPLETED) is STARTED

@@ -216,7 +216,7 @@ def flipped(task: ImportTask | None, to: ImportState) -> ImportTask | None:
     return completed(task) if to is ImportState.COMPLETED else failed(task, SEGMENTS_GONE)
 
 
-def aged(
+def expired(
     task: ImportTask | None, now_s: int, *, expiration_s: float, retention_s: float
 ) -> ImportTask | None:
     """Time passed: work that takes too long fails, failures are put away, old records go.

@@ -170,14 +170,14 @@ class Imports:
         Raises EtcdError, FencedOff.
         """
         settings = self._settings
-        aged = partial(
-            rules.aged,
+        expired = partial(
+            rules.expired,
             now_s=self._now_s(),
             expiration_s=settings.expiration_s,
             retention_s=settings.retention_s,
         )
         for task in self._store:
-            left = await self._store.change(task.id, aged)
+            left = await self._store.change(task.id, expired)
             if left is None or not left.working:
                 self._unflushed.discard(task.id)
             if task.working and not (left and left.working):
