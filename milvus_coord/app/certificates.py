@@ -8,8 +8,7 @@ from typing import Final
 
 from milvus_coord.config import Settings
 from milvus_coord.role.tasks.loop import Loop
-from milvus_coord.rpc.client_tls import client_tls, read_files
-from milvus_coord.rpc.tls import ServerTls, TlsFileError
+from milvus_coord.rpc.tls import ClientTls, ServerTls, TlsFileError
 from milvus_coord.telemetry.log import log
 
 _LOOK_EVERY_S: Final = 60.0
@@ -25,33 +24,39 @@ class Certificates:
 
     def __init__(self, settings: Settings) -> None:
         mode, files = settings.common.security.tls_mode, settings.tls
-        self.server: ServerTls | None = None
-        self.client: SSLContext | None = None
-        self._cert_file, self._key_file = files.server_pem_path, files.server_key_path
-        use_ca = mode == 2 or Path(files.ca_pem_path).is_file()
-        self._ca_file = files.ca_pem_path if use_ca else None
+        self._files = (files.server_pem_path, files.server_key_path)
+        self._sides: tuple[ServerTls, ClientTls] | None = None
         if mode:
-            self.server = ServerTls(
-                self._cert_file, self._key_file, files.ca_pem_path, mutual=mode == 2
+            use_ca = mode == 2 or Path(files.ca_pem_path).is_file()
+            self._sides = (
+                ServerTls(*self._files, files.ca_pem_path, mutual=mode == 2),
+                ClientTls(*self._files, files.ca_pem_path if use_ca else None),
             )
-            self.client = client_tls(self._cert_file, self._key_file, self._ca_file)
         self._read = self._stamp()
+
+    @property
+    def server(self) -> ServerTls | None:
+        return self._sides[0] if self._sides else None
+
+    @property
+    def client(self) -> SSLContext | None:
+        return self._sides[1].context if self._sides else None
 
     def reload(self) -> None:
         """Read certificate and key again; connections from now on get them.
 
         When they cannot be used, that is logged and the pair before stays in use.
         """
-        if self.server is None or self.client is None:
+        if self._sides is None:
             return
         self._read = self._stamp()
         try:
-            self.server.reload()
-            read_files(self.client, self._cert_file, self._key_file, self._ca_file)
+            for side in self._sides:
+                side.reload()
         except TlsFileError as error:
             log.warn("certificate not read again, the one before stays in use", error=str(error))
         else:
-            log.info("certificate read again", file=self._cert_file)
+            log.info("certificate read again", file=self._files[0])
 
     def loop(self) -> Loop:
         """Read them again when their files have changed, as a renewal does it."""
@@ -65,7 +70,7 @@ class Certificates:
     def _stamp(self) -> _Stamp:
         """What tells one version of the files from another; None while one of them is missing."""
         try:
-            found = [Path(name).stat() for name in (self._cert_file, self._key_file)]
+            found = [Path(name).stat() for name in self._files]
         except OSError:
             return None
         return tuple((each.st_ino, each.st_mtime_ns, each.st_size) for each in found)

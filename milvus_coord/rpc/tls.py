@@ -1,8 +1,9 @@
-"""TLS of the server side: certificate files to an ssl context that can take a new certificate."""
+"""TLS of the coordinators' port: of its server, and of the pair's other half as its client."""
 
 from __future__ import annotations
 
 import ssl
+from abc import ABC, abstractmethod
 from pathlib import Path
 
 
@@ -10,8 +11,53 @@ class TlsFileError(Exception):
     """A certificate, key or authority file cannot be used; the text names it."""
 
 
-class ServerTls:
-    """Certificate and policy of a listening port: TLS 1.2 or newer, HTTP/2 by ALPN.
+class _Tls(ABC):
+    """A certificate with its key in an ssl context: TLS 1.2 or newer, HTTP/2 by ALPN."""
+
+    def __init__(self, cert_file: str, key_file: str, ca_file: str | None) -> None:
+        self._cert_file, self._key_file, self._ca_file = cert_file, key_file, ca_file
+        self.context = self._new()
+
+    def reload(self) -> None:
+        """Read certificate and key again; connections from now on get the new ones.
+
+        Raises TlsFileError and keeps the old pair when the files do not fit together.
+        """
+        self._new()
+        self._fill(self.context)
+
+    def _new(self) -> ssl.SSLContext:
+        """A context with what the files hold now. Raises TlsFileError."""
+        context = self._empty()
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(["h2"])
+        self._fill(context)
+        if self._ca_file:
+            _trust(context, self._ca_file)
+        return context
+
+    @abstractmethod
+    def _empty(self) -> ssl.SSLContext:
+        """A context of this side."""
+
+    def _fill(self, context: ssl.SSLContext) -> None:
+        _must_be_readable(self._cert_file, "certificate")
+        _must_be_readable(self._key_file, "private key")
+        try:
+            # Without a password callback OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(self._cert_file, self._key_file, password=_no_password)
+        except (ssl.SSLError, OSError, ValueError) as error:
+            raise TlsFileError(
+                f"certificate {self._cert_file} and private key {self._key_file} "
+                f"cannot be used together: {error}"
+            ) from error
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._cert_file}>"
+
+
+class ServerTls(_Tls):
+    """Certificate and policy of a listening port. The authorities are read once.
 
     Args:
         cert_file: PEM, our certificate and the chain up to the authority.
@@ -27,48 +73,51 @@ class ServerTls:
     ) -> None:
         if mutual and not ca_file:
             raise TlsFileError("mutual TLS needs a file of authorities to check clients against")
-        self._cert_file, self._key_file = cert_file, key_file
-        self._ca_file = ca_file if mutual else None
         self.mutual = mutual
-        self.context = self._load()
+        super().__init__(cert_file, key_file, ca_file if mutual else None)
 
-    def reload(self) -> None:
-        """Read certificate and key again; connections from now on get the new ones.
-
-        Raises TlsFileError and keeps the old pair when the files do not fit together. The
-        authorities are not read again.
-        """
-        self._load()
-        self._load_pair(self.context)
-
-    def _load(self) -> ssl.SSLContext:
+    def _empty(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(["h2"])
-        self._load_pair(context)
-        if self._ca_file:
-            _must_be_readable(self._ca_file, "authorities")
-            try:
-                context.load_verify_locations(cafile=self._ca_file)
-            except (ssl.SSLError, OSError) as error:
-                raise TlsFileError(f"no usable authority in {self._ca_file}: {error}") from error
-            context.verify_mode = ssl.CERT_REQUIRED
+        context.verify_mode = ssl.CERT_REQUIRED if self.mutual else ssl.CERT_NONE
         return context
 
-    def _load_pair(self, context: ssl.SSLContext) -> None:
-        _must_be_readable(self._cert_file, "certificate")
-        _must_be_readable(self._key_file, "private key")
-        try:
-            # Without a password callback OpenSSL would ask for one on the terminal.
-            context.load_cert_chain(self._cert_file, self._key_file, password=_no_password)
-        except (ssl.SSLError, OSError, ValueError) as error:
-            raise TlsFileError(
-                f"certificate {self._cert_file} and private key {self._key_file} "
-                f"cannot be used together: {error}"
-            ) from error
 
-    def __repr__(self) -> str:
-        return f"<ServerTls {self._cert_file} {'mutual' if self.mutual else 'one-way'}>"
+class ClientTls(_Tls):
+    """What a coordinator needs to call its like, from the files that it serves with itself.
+
+    A server is taken when its certificate comes from an authority of `ca_file`, or is one of those
+    in our own `cert_file`, which both halves of a pair may share. Its name is not compared: the
+    address in a session is a number. We show our own certificate to a server that asks for one.
+    A certificate that was trusted before a `reload` is trusted afterwards, too.
+
+    Args:
+        cert_file: PEM, our certificate and the chain up to the authority (`tls.serverPemPath`).
+        key_file: PEM, its private key, not encrypted (`tls.serverKeyPath`).
+        ca_file: PEM, authorities (`tls.caPemPath`), where there is such a file.
+
+    Raises TlsFileError.
+    """
+
+    def __init__(self, cert_file: str, key_file: str, ca_file: str | None = None) -> None:
+        super().__init__(cert_file, key_file, ca_file)
+
+    def _empty(self) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return context
+
+    def _fill(self, context: ssl.SSLContext) -> None:
+        super()._fill(context)
+        _trust(context, self._cert_file)
+
+
+def _trust(context: ssl.SSLContext, ca_file: str) -> None:
+    _must_be_readable(ca_file, "authorities")
+    try:
+        context.load_verify_locations(cafile=ca_file)
+    except (ssl.SSLError, OSError) as error:
+        raise TlsFileError(f"no usable authority in {ca_file}: {error}") from error
 
 
 def _must_be_readable(path: str, what: str) -> None:

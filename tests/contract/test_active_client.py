@@ -114,7 +114,7 @@ async def test_a_process_of_another_cluster_is_never_asked() -> None:
     async with fake("datacoord", cluster="other") as alien:
         with _client(Registry(alien.peer)) as client:
             with pytest.raises(CallError, match="cross cluster routing") as failed:
-                await _ask(client, timeout_s=0.3)
+                await _ask(client, timeout_s=1.5)
             assert failed.value.unseen
         assert not alien.recorder.asked
 
@@ -143,7 +143,7 @@ async def test_not_ready_until_the_deadline_tells_the_reason() -> None:
         one.recorder.refusals = [refusal(ErrorCode.NotReadyServe, "still activating")] * 100
         told = pytest.raises(CallError, match="not ready: still activating")
         with _client(Registry(one.peer)) as client, told:
-            await _ask(client, timeout_s=0.3)
+            await _ask(client, timeout_s=1.5)
 
 
 async def test_other_statuses_are_the_callers_affair() -> None:
@@ -276,3 +276,19 @@ async def test_a_closed_client_fails_its_calls() -> None:
             await call
         with pytest.raises((CallError, NotServing), match="closed"):
             await _ask(client)
+
+
+async def test_a_client_that_is_closed_during_a_look_up_fails_its_calls_at_once() -> None:
+    looking = asyncio.Event()
+
+    async def hang() -> Endpoint | None:
+        looking.set()
+        await asyncio.Event().wait()
+        return None
+
+    client = ActiveClient("datacoord", SERVICE, hang, CALLER)
+    call = asyncio.create_task(_ask(client, timeout_s=60.0), name="call")
+    await asyncio.wait_for(looking.wait(), 5)
+    client.close()
+    with pytest.raises(CallError, match="the client of datacoord is closed"):
+        await asyncio.wait_for(call, 5)

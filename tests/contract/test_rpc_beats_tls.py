@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from milvus_coord.rpc.client_tls import client_tls
 from milvus_coord.rpc.heartbeat.message import BeatsUnreachable
 from milvus_coord.rpc.heartbeat.subscription import BeatStream
-from milvus_coord.rpc.tls import ServerTls, TlsFileError
+from milvus_coord.rpc.tls import ClientTls, ServerTls, TlsFileError
 from testing.beats import Heart, serving_beats
 from testing.certificates import Issued, TestAuthority
 from testing.rpc import eventually
@@ -39,7 +38,7 @@ def _server(pair: Issued, ca: str | None = None) -> ServerTls:
 
 
 def _follow(address: str, pair: Issued, ca: str | None = None) -> BeatStream:
-    context = client_tls(str(pair.cert_file), str(pair.key_file), ca)
+    context = ClientTls(str(pair.cert_file), str(pair.key_file), ca).context
     return BeatStream(address, context, CONNECT_S)
 
 
@@ -86,7 +85,7 @@ async def test_tls_on_one_side_alone_is_unreachable(files: Files) -> None:
 async def test_a_handshake_that_is_never_answered_is_unreachable(files: Files) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        context = client_tls(str(files.two.cert_file), str(files.two.key_file))
+        context = ClientTls(str(files.two.cert_file), str(files.two.key_file)).context
         with pytest.raises(BeatsUnreachable, match=r"no beat within 0\.1 s"):
             await BeatStream(f"127.0.0.1:{port}", context, 0.1).__aenter__()
 
@@ -94,8 +93,8 @@ async def test_a_handshake_that_is_never_answered_is_unreachable(files: Files) -
 def test_files_that_cannot_be_used_are_named(files: Files, tmp_path: Path) -> None:
     one, missing = files.one, str(tmp_path / "missing.pem")
     with pytest.raises(TlsFileError, match=r"missing\.pem"):
-        client_tls(missing, str(one.key_file))
+        ClientTls(missing, str(one.key_file))
     with pytest.raises(TlsFileError, match=r"missing\.pem"):
-        client_tls(str(one.cert_file), str(one.key_file), missing)
+        ClientTls(str(one.cert_file), str(one.key_file), missing)
     with pytest.raises(TlsFileError, match=r"two\.key"):
-        client_tls(str(one.cert_file), str(files.two.key_file))
+        ClientTls(str(one.cert_file), str(files.two.key_file))

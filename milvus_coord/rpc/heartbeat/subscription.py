@@ -24,7 +24,7 @@ class BeatStream:
 
     Args:
         address: `ip:port` or `[ip]:port`; a host name is looked up.
-        tls: as `client_tls` makes it, where the coordinators' port has TLS.
+        tls: the context of a ClientTls, where the coordinators' port has TLS.
         connect_timeout_s: for all of entering.
         every_s: the rhythm to ask for; None: the server's own.
         server_id: our own, for the active's log.
