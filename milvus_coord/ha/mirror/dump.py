@@ -72,9 +72,10 @@ class MirrorDump:
             mirror = self._mirror
             if not mirror.synced:
                 raise NotSynced(f"{mirror!r} is being read")
+            wrong = tuple(mirror.image.check())
+            await asyncio.sleep(0)
             revision, changed, keys = mirror.revision, mirror.changed, mirror.keys
-            wrong, found = tuple(mirror.image.check()), mirror.image.records()
-            total = await _sum(found, take)
+            total = await _sum(mirror.image.records(), take)
             return Digest(revision, changed, keys, total, mirror.mirrored.format, wrong)
 
 

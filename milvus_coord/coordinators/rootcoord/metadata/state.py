@@ -15,13 +15,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import chain
+from itertools import chain, starmap
 from typing import Any, Final
 
 from milvus_coord.coordinators.rootcoord.access.state import AccessState
 from milvus_coord.coordinators.rootcoord.metadata import events
 from milvus_coord.coordinators.rootcoord.metadata.state_aliases import Aliases
-from milvus_coord.coordinators.rootcoord.metadata.state_collection import CollectionEntry
+from milvus_coord.coordinators.rootcoord.metadata.state_collection import (
+    CollectionEntry,
+    records_of,
+)
 from milvus_coord.coordinators.rootcoord.metadata.state_names import NameIndex, effective_database
 from milvus_coord.model.collection import Collection, Partition, PartitionState
 from milvus_coord.model.database import DEFAULT_DATABASE, Alias, Database, DatabaseNotFound
@@ -57,10 +60,12 @@ class MetaState:
 
     def records(self) -> Iterator[object]:
         """The events that make this state, and stale answers; as at this call and in any order."""
-        entries = [entry.records(id_) for id_, entry in self._entries.items()]
+        entries = [(id_, entry.parts) for id_, entry in self._entries.items()]
         others: list[object] = [*self._aliases.records(), *self._damaged.values()]
         others += map(events.DatabasePut, self._databases.values())
-        return chain(others, self.access.records(), chain.from_iterable(entries))
+        return chain(
+            others, self.access.records(), chain.from_iterable(starmap(records_of, entries))
+        )
 
     def database(self, name: str) -> Database | None:
         """By name; "" is the default database."""

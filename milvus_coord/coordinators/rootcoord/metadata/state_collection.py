@@ -5,8 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import chain
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from milvus_coord.coordinators.rootcoord.metadata.events import (
     CollectionPut,
@@ -17,6 +16,10 @@ from milvus_coord.model.collection import Collection, Partition, PartitionState
 from milvus_coord.model.schema import FIRST_FIELD_ID, Field
 
 T = TypeVar("T")
+
+Parts: TypeAlias = tuple[
+    Collection | None, tuple[CollectionPut, ...], tuple[Field, ...], tuple[Partition, ...]
+]
 
 
 class CollectionEntry:
@@ -72,11 +75,10 @@ class CollectionEntry:
         """The record, if it is of the kind that holds fields and partitions itself."""
         return _old_layout(self._records)
 
-    def records(self, collection_id: int) -> Iterator[object]:
-        """The events that make it, as at this call, and what is wrong with its order or `whole`."""
-        fields = (FieldPut(collection_id, field) for field in self._fields)
-        wrong = _wrong(self._whole, self._records, self._fields, self._partitions)
-        return chain(self._records, fields, map(PartitionPut, self._partitions), wrong)
+    @property
+    def parts(self) -> Parts:
+        """What it is made of, as it is now; see `records_of`."""
+        return self._whole, self._records, self._fields, self._partitions
 
     def put_record(self, record: CollectionPut) -> None:
         self._whole = None
@@ -114,13 +116,16 @@ def _put_together(
     return record if _old_layout(records) else replace(record, fields=fields)
 
 
-def _wrong(
-    whole: Collection | None,
-    records: tuple[CollectionPut, ...],
-    fields: tuple[Field, ...],
-    partitions: tuple[Partition, ...],
-) -> Iterator[object]:
-    """Costs too much to be a part of `MetaState.check`: it is looked at record by record."""
+def records_of(collection_id: int, parts: Parts) -> Iterator[object]:
+    """The events that make an entry, and what is wrong with its order or with `whole`.
+
+    That costs too much to be a part of `MetaState.check`: here it is looked at one by one.
+    """
+    whole, records, fields, partitions = parts
+    yield from records
+    for field in fields:
+        yield FieldPut(collection_id, field)
+    yield from map(PartitionPut, partitions)
     if whole is not None and whole != _put_together(records, fields):
         yield "stale", whole
     for kind, found in (
