@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, TypeAlias, TypeVar
 
 from milvus_coord.model.errors import CoordError, NotServing
+from milvus_coord.pb.milvus.proto.common import Status
 from milvus_coord.role.rpcs.family import RpcFamily
 from milvus_coord.telemetry.log import log
 from milvus_coord.wire.requests import UpbRequest
@@ -35,17 +36,17 @@ def answers(
     """
 
     def decorate(method: Method[Family, Reply]) -> Method[Family, Reply]:
+        def failed(self: Family, request: UpbRequest, status: Status) -> Reply:
+            rpc = self.answering.contract.rpcs[method.__name__]
+            reply: Reply = rpc.failed(status, **{name: getattr(request, name) for name in echo})
+            return reply
+
         @wraps(method)
         async def answer(self: Family, request: UpbRequest) -> Reply:
             answering = self.answering
-            rpc = answering.contract.rpcs[method.__name__]
-
-            def failed(status: Any) -> Reply:
-                reply: Reply = rpc.failed(status, **{name: getattr(request, name) for name in echo})
-                return reply
-
             if not (always or answering.active):
-                return failed(answering.refusal())
+                return failed(self, request, answering.refusal())
+            observe = None if always else answering.observe
             began_s, success = time.monotonic(), False
             try:
                 reply = await method(self, request)
@@ -53,16 +54,18 @@ def answers(
             except NotServing:
                 raise
             except CoordError as error:
-                return failed(fail(error.code if code is None else code, f"{prefix}{error}"))
+                text = f"{prefix}{error}"
+                return failed(self, request, fail(error.code if code is None else code, text))
             except Exception as error:
                 log.error("call broke", method=method.__name__, error=error)
                 text = f"{prefix}{type(error).__name__}: {error}"
-                return failed(fail(CoordError.code if code is None else code, text))
+                return failed(self, request, fail(CoordError.code if code is None else code, text))
             else:
                 return reply
             finally:
-                if not always:
-                    answering.observe(rpc.name, success, time.monotonic() - began_s)
+                if observe is not None:
+                    name = answering.contract.rpcs[method.__name__].name
+                    observe(name, success, time.monotonic() - began_s)
 
         return answer
 

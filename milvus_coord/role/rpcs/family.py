@@ -29,17 +29,13 @@ class Observer(Protocol):
     def __call__(self, rpc: str, success: bool, seconds: float) -> None: ...
 
 
-def _nobody(rpc: str, success: bool, seconds: float) -> None:
-    """Nobody observes."""
-
-
 @dataclass(frozen=True, slots=True)
 class Answering:
     """What every family answers with: whose RPCs they are, how the role is, and who observes."""
 
     contract: Contract
     lifecycle: Lifecycle
-    observe: Observer = _nobody
+    observe: Observer | None = None
 
     def refusal(self) -> Status:
         """NotReadyServe: Go clients repeat such a call on the same connection."""
