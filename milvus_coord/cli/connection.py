@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from milvus_coord.etcd.errors import AuthFailed, CertificateError, EtcdError, Pe
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.operator_requests import SwitchoverRefused
 from milvus_coord.runtime.clock import Clock, SystemClock
+from milvus_coord.runtime.taskgroup import leaves
 from milvus_coord.telemetry.log import FATAL, log
 
 DONE: Final = 0
@@ -99,14 +100,6 @@ def _embedded(settings: Settings) -> tuple[str, ...]:
 
 
 def _tell(group: BaseExceptionGroup[BaseException], code: int) -> int:
-    for error in dict.fromkeys(map(str, _leaves(group))):
+    for error in dict.fromkeys(map(str, leaves(group))):
         print(f"milvus: {error}", file=sys.stderr)
     return code
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error

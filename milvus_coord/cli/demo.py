@@ -6,7 +6,6 @@ import asyncio
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Final
@@ -18,6 +17,7 @@ from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.runtime.parent_death import tether
 from milvus_coord.runtime.race import Interrupted, cancel_and_wait, run_until
+from milvus_coord.runtime.taskgroup import leaves
 from milvus_coord.telemetry import logsetup
 from milvus_coord.telemetry.logfile import LogFile
 from milvus_coord.telemetry.logsetup import LogSettings
@@ -39,17 +39,9 @@ def run(once: bool) -> int:
         code = 128 + asked[0]
     except* (DemoFailed, EtcdError, OSError) as failures:
         code = 1
-        for failure in _leaves(failures):
+        for failure in leaves(failures):
             print(f"milvus demo: {failure}", file=sys.stderr)
     return code
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error
 
 
 async def _run(once: bool, asked: list[int]) -> None:

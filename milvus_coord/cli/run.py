@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +17,7 @@ from milvus_coord.mq.queue import QueueUnusable
 from milvus_coord.rpc.port import PortTaken
 from milvus_coord.rpc.tls import TlsFileError
 from milvus_coord.runtime.retry import GaveUp
+from milvus_coord.runtime.taskgroup import leaves
 from milvus_coord.telemetry.log import log
 
 _GAVE_UP: Final = 1
@@ -51,15 +51,7 @@ def run(role: str, *, config: Path | None, alias: str, etcd_timeout_s: float | N
 
 def _tell(group: BaseExceptionGroup[BaseException], code: int) -> int:
     """Say on standard error what a person must know."""
-    for error in _leaves(group):
+    for error in leaves(group):
         text = f"{error}: {error.__cause__}" if isinstance(error, GaveUp) else str(error)
         print(f"milvus: {text}", file=sys.stderr)
     return code
-
-
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _leaves(error)
-        else:
-            yield error

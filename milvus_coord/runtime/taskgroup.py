@@ -45,3 +45,11 @@ def _task() -> asyncio.Task[object]:
     task = asyncio.current_task()
     assert task is not None
     return task
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    """The errors of a group, and of the groups in it."""
+    found: list[BaseException] = []
+    for error in group.exceptions:
+        found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found

@@ -22,7 +22,7 @@ from milvus_coord.model.errors import CoordError
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.failpoints import failpoint
 from milvus_coord.runtime.race import Interrupted, run_until, to_the_end
-from milvus_coord.runtime.taskgroup import TaskGroup
+from milvus_coord.runtime.taskgroup import TaskGroup, leaves
 from milvus_coord.telemetry.log import log
 
 _FIRST_ANSWERS_S: Final = 0.02
@@ -189,11 +189,3 @@ class Leading:
             await failpoint("before_release")
             why = self._why if in_order else Cause.FAILED
             await self._hand_over.release(term, why)
-
-
-def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    """The errors of a group, and of the groups in it."""
-    found: list[BaseException] = []
-    for error in group.exceptions:
-        found += leaves(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.etcd.protocol import Etcd
-from milvus_coord.ha.election.leading import Leading, leaves
+from milvus_coord.ha.election.leading import Leading
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.server_id import allocate
 from milvus_coord.ha.election.session import InstanceTaken, Session, SessionLost
@@ -26,7 +26,7 @@ from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.processes import ProcessIdentity
 from milvus_coord.runtime.race import Interrupted, cancel_and_wait, run_until
 from milvus_coord.runtime.retry import Retry
-from milvus_coord.runtime.taskgroup import TaskGroup
+from milvus_coord.runtime.taskgroup import TaskGroup, leaves
 from milvus_coord.telemetry.log import log
 
 
