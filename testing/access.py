@@ -17,26 +17,20 @@ from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage, mirrored
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.coordinators.rootcoord.rpcs import contract
-from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.protocol import Etcd
-from milvus_coord.etcd.txn import Txn, delete, put
-from milvus_coord.ha.election.fence import Fence
-from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.serve_lease import ServeLease
-from milvus_coord.ha.mirror.mirror import Mirror
+from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.model.errors import CoordError
-from milvus_coord.model.states import Phase
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.role.rpcs.family import Answering
 from milvus_coord.role.tasks.jobs import Jobs
-from milvus_coord.runtime.clock import ManualClock
-from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.wire.codec import WireCodec
 from testing import messages
 from testing.limits import ACCESS_LIMITS
+from testing.metadata import META_ROOT
+from testing.role_world import RoleWorld, Term
 
-META: Final = "by-dev/meta"
-ROOM: Final = f"{META}/root-coord/credential/"
+ROOM: Final = f"{META_ROOT}/root-coord/credential/"
 LEASE_S: Final = 5.0
 
 _SERVICE: Final = "rootcoord.RootCoord"
@@ -65,10 +59,6 @@ class FakeProxies:
         self.told.append((int(op_type), op_key))
 
 
-class _TermOver(Exception):
-    pass
-
-
 class _NoTimestamps:
     async def take(self, count: int) -> Timestamp:
         raise AssertionError("access control is not versioned")
@@ -89,17 +79,15 @@ class _Stream:
 class AccessTerm:
     """One leadership; `ok` and `call` take the names of RPCs and of their requests' fields."""
 
-    def __init__(
-        self, world: AccessWorld, mirror: Mirror[MetaImage], fence: Fence, tasks: asyncio.TaskGroup
-    ) -> None:
-        self.lifecycle = Lifecycle(world.clock)
-        for phase in (Phase.STANDBY, Phase.ACTIVATING, Phase.ACTIVE):
-            self.lifecycle.to(phase, epoch=1)
+    def __init__(self, world: AccessWorld, led: Term[MetaImage]) -> None:
+        self.lifecycle = world.active()
         self.serve = ServeLease(world.clock, LEASE_S, world.clock.boottime())
-        self.mirror, self.proxies = mirror, FakeProxies()
+        self.mirror, self.proxies = led.mirror, FakeProxies()
         self._catalog = world.access_catalog
-        self.store = Store(mirror, fence, self.serve.require, world.catalog, _NoTimestamps())
-        self.jobs = Jobs(tasks, name="rootcoord.access", limit=10240, noun="statements")
+        self.store = Store(
+            led.mirror, led.fence, self.serve.require, world.catalog, _NoTimestamps()
+        )
+        self.jobs = Jobs(led.tasks, name="rootcoord.access", limit=10240, noun="statements")
         self.access = Access(self.store, self._catalog, self.jobs, self.proxies, world.limits)
         self.methods = AccessRpcs(Answering(contract(), self.lifecycle), self.access).__mapping__()
         self._codec = WireCodec()
@@ -144,56 +132,35 @@ class AccessTerm:
         await self.ok("CreateRole", entity={"name": name})
 
 
-class AccessWorld:
+class AccessWorld(RoleWorld[MetaImage]):
     """What outlives a term: an etcd in memory, or a real one behind `link`."""
 
     def __init__(
         self,
-        limits: AccessLimits | None = None,
+        limits: AccessLimits = ACCESS_LIMITS,
         *,
         link: Etcd | None = None,
-        meta_root: str = META,
+        meta_root: str = META_ROOT,
     ) -> None:
-        self.clock = ManualClock()
-        self.etcd = MemoryEtcd(self.clock)
-        self.link = link or self.etcd
-        self.meta_root = meta_root
+        super().__init__(mirrored(meta_root), Keys(meta_root, "rootcoord"), link=link)
         self.catalog, self.access_catalog = Catalog(meta_root), AccessCatalog(meta_root)
-        self.limits = limits or ACCESS_LIMITS
-        self._active = f"{meta_root}/session/rootcoord".encode()
+        self.limits = limits
 
     @asynccontextmanager
     async def term(self) -> AsyncIterator[AccessTerm]:
         """A new leadership, which ends the one before; all its tasks end with the block."""
-        won = await self.link.txn(Txn((), (put(self._active, b"{}"),)))
-        fence = Fence(self.link, self._active, 0, won.revision)
-        mirror = Mirror(self.link, self.clock, mirrored(self.meta_root))
-        following = asyncio.create_task(mirror.run(), name="mirror")
-        try:
-            await mirror.catch_up(fence)
-            async with asyncio.TaskGroup() as tasks:
-                yield AccessTerm(self, mirror, fence, tasks)
-                raise _TermOver
-        except* _TermOver:
-            pass
-        finally:
-            await cancel_and_wait(following)
-
-    async def deposed(self) -> None:
-        """Somebody else takes the role."""
-        await self.link.txn(Txn((), (put(self._active, b"another"),)))
+        async with self.leading() as led:
+            yield AccessTerm(self, led)
 
     async def write(self, **entries: bytes | None) -> None:
         """Write keys of the room behind everybody's back, None deletes."""
         for name, value in entries.items():
             key = f"{ROOM}{name}".encode()
-            await self.etcd.txn(Txn((), (delete(key) if value is None else put(key, value),)))
+            await (self.delete(key) if value is None else self.put(key, value))
 
-    def stored(self) -> dict[str, bytes]:
+    def room(self) -> dict[str, bytes]:
         """All keys of the room, without its prefix."""
-        start = ROOM.encode()
-        found = self.etcd.store.range(start, start[:-1] + b"0")
-        return {kv.key.decode().removeprefix(ROOM): kv.value for kv in found}
+        return self.stored("root-coord/credential/")
 
     @property
     def revision(self) -> int:

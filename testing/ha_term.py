@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
 from milvus_coord.etcd.memory.memory import MemoryEtcd
-from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.ha.election.fence import Fence
 from milvus_coord.ha.election.phases import Phases
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.ha.election.session import Session
 from milvus_coord.ha.election.term import Term
-from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.session_record import SessionRecord
-from milvus_coord.runtime.clock import ManualClock
+from testing.role_world import KEYS, Stage
 
-KEYS: Final = Keys("by-dev/meta", "rootcoord")
 ACTIVE, ME = 7, 8
 
 
-class Scene:
+class Scene(Stage):
     """ACTIVE leads in `term`; ME is a standby with `session`. The clock moves when told."""
 
+    step_s = 0.02
+
     def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.etcd = MemoryEtcd(self.clock)
+        super().__init__()
         self.pair = PairState(self.etcd, self.clock, KEYS)
         self.term: Term
         self.session: Session
@@ -37,7 +35,7 @@ class Scene:
     async def begin(self) -> None:
         self.session = await self.join(ME, self.etcd.peer())
         self.active = await self.join(ACTIVE, self.etcd.peer())
-        self.term = await self.lead(self.active)
+        self.term = await self.term_of(self.active)
 
     async def join(self, server_id: int, etcd: MemoryEtcd) -> Session:
         record = SessionRecord(server_id, "rootcoord", f"h:{server_id}", fenced=True)
@@ -45,7 +43,7 @@ class Scene:
         await session.register(KEYS.instance(server_id))
         return session
 
-    async def lead(self, session: Session) -> Term:
+    async def term_of(self, session: Session) -> Term:
         """Take the active key as it is, for a new term."""
         epoch = await self.put(KEYS.active, session.record.encode(), lease=session.lease)
         now_s = self.clock.boottime()
@@ -61,16 +59,6 @@ class Scene:
             asyncio.Event(),
         )
 
-    async def put(self, key: bytes, value: bytes, *, lease: int = 0) -> int:
-        return (await self.etcd.txn(Txn((), (put(key, value, lease),)))).revision
-
-    async def delete(self, key: bytes) -> None:
-        await self.etcd.txn(Txn((), (delete(key),)))
-
-    def value(self, key: bytes) -> bytes | None:
-        found = self.etcd.store.range(key, b"")
-        return found[0].value if found else None
-
     def run(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         task = asyncio.create_task(work, name=name)
         self._tasks.append(task)
@@ -80,26 +68,6 @@ class Scene:
         """Let the pair's keys be followed."""
         self.run(self.pair.follow(), "pair")
         await self.settle(lambda: self.pair.snapshot.listed)
-
-    async def settle(self, holds: Callable[[], bool] = lambda: False) -> bool:
-        """Let everybody go on without time passing, until something holds; whether it does."""
-        for _ in range(100):
-            if holds():
-                return True
-            await asyncio.sleep(0)
-        return holds()
-
-    async def until(self, holds: Callable[[], bool], within_s: float = 10.0) -> None:
-        """Let time pass in small steps until something holds."""
-        for _ in range(round(within_s / 0.02)):
-            if await self.settle(holds):
-                return
-            self.clock.advance(0.02)
-        raise AssertionError(f"not within {within_s} s")
-
-    async def pass_time(self, seconds: float) -> None:
-        end_s = self.clock.boottime() + seconds
-        await self.until(lambda: self.clock.boottime() >= end_s, seconds + 1)
 
     async def end(self) -> None:
         for task in self._tasks:

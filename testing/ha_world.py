@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from milvus_coord.etcd.memory.memory import MemoryEtcd
-from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.runner import HaRunner
 from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.metrics import HaMetrics
 from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.ha.pair.instance_status import InstanceStatus
-from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.takeover import Takeover
 from milvus_coord.ha.settings import HaSettings
 from milvus_coord.model.states import Phase
@@ -28,13 +26,11 @@ from milvus_coord.rpc.server.server import RpcServer
 from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.telemetry.metrics import Metrics
 from milvus_coord.wire.codec import WireCodec
+from testing.role_world import KEYS, Stage
 
-KEYS: Final = Keys("by-dev/meta", "rootcoord")
 TTL_S: Final = 10
 SERVE_S: Final = 1.0
 BEAT_S: Final = 0.1
-_STEP_S: Final = 0.05
-_ROUNDS: Final = 25
 
 
 class NodeClock(ManualClock):
@@ -188,12 +184,14 @@ class Node:
         return self.role.term
 
 
-class World:
+class World(Stage):
     """Nodes on one store and one clock."""
 
+    step_s = 0.05
+    turns_a_step = 25
+
     def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.etcd = MemoryEtcd(self.clock)
+        super().__init__()
         self.nodes: list[Node] = []
         self.tasks: dict[Node, asyncio.Task[None]] = {}
 
@@ -204,21 +202,6 @@ class World:
         self.tasks[node] = asyncio.create_task(node.live(), name=f"node {len(self.nodes)}")
         return node
 
-    async def until(self, holds: Callable[[], bool], within_s: float = 60.0) -> None:
-        """Let time pass in small steps until something holds."""
-        for _ in range(round(within_s / _STEP_S)):
-            for _ in range(_ROUNDS):
-                await asyncio.sleep(0)
-                self.check()
-                if holds():
-                    return
-            self.clock.advance(_STEP_S)
-        raise AssertionError([(node.lifecycle.phase, node.role.calls) for node in self.nodes])
-
-    async def pass_time(self, seconds: float) -> None:
-        end_s = self.clock.boottime() + seconds
-        await self.until(lambda: self.clock.boottime() >= end_s, within_s=seconds + 1)
-
     def check(self) -> None:
         """At no moment may two be allowed to hand anything out."""
         serving = [n for n in self.nodes if n.active and n.term.serve.holds]
@@ -226,11 +209,6 @@ class World:
         for task in self.tasks.values():
             if task.done():
                 task.result()
-
-    def value(self, key: bytes) -> bytes | None:
-        """What etcd holds now, as no call of a client's sees it."""
-        found = self.etcd.store.range(key, b"")
-        return found[0].value if found else None
 
     def status(self, node: Node) -> InstanceStatus | None:
         """What a node has last said about itself."""
@@ -247,12 +225,6 @@ class World:
         return [
             Takeover.decode(kv.key, kv.value) for kv in self.etcd.store.range(KEYS.history, end)
         ]
-
-    async def put(self, key: bytes, value: bytes, *, lease: int = 0) -> None:
-        await self.etcd.txn(Txn((), (put(key, value, lease=lease),)))
-
-    async def delete(self, key: bytes) -> None:
-        await self.etcd.txn(Txn((), (delete(key),)))
 
 
 @asynccontextmanager

@@ -18,15 +18,13 @@ from milvus_coord.coordinators.rootcoord.imports.rules import (
     SegmentState,
 )
 from milvus_coord.coordinators.rootcoord.imports.work import Imports
-from milvus_coord.etcd.memory.memory import MemoryEtcd
-from milvus_coord.etcd.txn import Txn, put
+from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.ha.election.fence import Fence
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.role.metadata.keyed import KeyedStore
-from milvus_coord.runtime.clock import ManualClock
 from testing.limits import IMPORT_SETTINGS
+from testing.role_world import FOREVER_S, Stage
 
-ACTIVE = b"by-dev/meta/session/rootcoord"
 FLUSHED = 4
 
 
@@ -103,25 +101,24 @@ class Ids:
         return next(self._next)
 
 
-class ImportBench:
-    """What outlives a term; `lead` begins one."""
+class ImportBench(Stage):
+    """What outlives a term; `begin_term` begins one."""
 
     def __init__(self, **settings: Any) -> None:
-        self.clock = ManualClock()
-        self.etcd = MemoryEtcd(self.clock)
+        super().__init__()
         self.catalog = ImportCatalog("by-dev/kv")
         self.datacoord = FakeDataCoord()
         self.ids = Ids()
         self.settings = replace(IMPORT_SETTINGS, **settings)
-        self.serve = ServeLease(self.clock, 1e9, self.clock.boottime())
+        self.serve = ServeLease(self.clock, FOREVER_S, self.clock.boottime())
         self.store: KeyedStore[int, ImportTask]
 
-    async def lead(self, etcd: Any = None, *, recover: bool = True) -> Imports:
+    async def begin_term(self, etcd: Etcd | None = None, *, recover: bool = True) -> Imports:
         """A new leader; writes of the one before it are fenced off. `etcd` is its link."""
-        lease = (await self.etcd.lease_grant(9_000_000)).id
-        epoch = (await self.etcd.txn(Txn((), (put(ACTIVE, b"me", lease),)))).revision
         link = etcd or self.etcd.peer()
-        self.store = KeyedStore(link, Fence(link, ACTIVE, lease, epoch), self.catalog)
+        epoch = await self.put(self.keys.active, b"{}")
+        fence = Fence(link, self.keys.active, 0, epoch)
+        self.store = KeyedStore(link, fence, self.catalog)
         imports = Imports(
             store=self.store,
             datacoord=self.datacoord,
@@ -134,14 +131,14 @@ class ImportBench:
             await imports.recover()
         return imports
 
-    async def stored(self) -> dict[int, ImportTask]:
+    async def tasks(self) -> dict[int, ImportTask]:
         """What etcd has."""
         found = await self.etcd.range(self.catalog.prefix)
         return dict(self.catalog.decode(kv.key, kv.value) for kv in found.kvs)
 
     async def states(self) -> list[ImportState]:
         """Of all stored tasks, by id."""
-        return [task.state for _, task in sorted((await self.stored()).items())]
+        return [task.state for _, task in sorted((await self.tasks()).items())]
 
 
 def report(task_id: int, state: ImportState, *segments: int, node: int = 1, **more: Any) -> Any:

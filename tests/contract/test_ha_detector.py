@@ -29,8 +29,8 @@ from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.runtime.processes import ProcessIdentity
 from milvus_coord.telemetry.metrics import Metrics
 from testing.beats import serving_beats
-from testing.ha_term import KEYS
 from testing.ports import free_ports
+from testing.role_world import KEYS
 from testing.tether import tethered
 
 ROOT = Path(__file__).parents[2]

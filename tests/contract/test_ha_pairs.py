@@ -14,7 +14,8 @@ from milvus_coord.ha.pair.operator_records import Pause, RequestState, Switchove
 from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.model.errors import FencedOff, NotServing
 from milvus_coord.model.states import Phase
-from testing.ha_world import BEAT_S, KEYS, SERVE_S, TTL_S, Node, World, a_world, pair
+from testing.ha_world import BEAT_S, SERVE_S, TTL_S, Node, World, a_world, pair
+from testing.role_world import KEYS
 
 SILENCE_S = 5 * BEAT_S
 CHALLENGE_S = 0.3

@@ -13,7 +13,8 @@ from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.model.errors import CoordError, FencedOff, NotServing
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.processes import ProcessIdentity
-from testing.ha_world import KEYS, SERVE_S, TTL_S, World, a_world, pair
+from testing.ha_world import SERVE_S, TTL_S, World, a_world, pair
+from testing.role_world import KEYS
 
 
 @pytest.fixture

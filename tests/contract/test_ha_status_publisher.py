@@ -13,7 +13,8 @@ from milvus_coord.ha.pair.instance_status import InstanceStatus
 from milvus_coord.ha.pair.status_publisher import EVERY_S, LOOK_S
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.states import Phase
-from testing.ha_world import KEYS, Node, World, a_world, pair
+from testing.ha_world import Node, World, a_world, pair
+from testing.role_world import KEYS
 
 ODD = "port 53100 is taken: held by process 12"
 

@@ -15,7 +15,8 @@ from milvus_coord.ha.election.handover import revoke_predecessor_lease
 from milvus_coord.ha.pair.takeover import Cause, Takeover
 from milvus_coord.ha.pair.takeover_history import KEPT
 from milvus_coord.model.errors import CoordError
-from testing.ha_world import KEYS, World, a_world, pair
+from testing.ha_world import World, a_world, pair
+from testing.role_world import KEYS
 
 OLD = Takeover(1, 7, "h:7", 8, "h:8", Cause.STOPPED, 3, served=True)
 

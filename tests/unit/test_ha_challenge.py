@@ -14,7 +14,8 @@ from milvus_coord.ha.detection.decisions import WAIT_S_MAX, Outcome, Reply
 from milvus_coord.ha.detection.etcd_latency import EtcdLatency
 from milvus_coord.ha.pair.challenge_record import Challenge
 from milvus_coord.model.errors import FencedOff
-from testing.ha_term import KEYS, ME, Scene, a_scene
+from testing.ha_term import ME, Scene, a_scene
+from testing.role_world import KEYS
 
 WAIT_S = 0.3
 DOWN = Unavailable("no leader", sent=False)
@@ -52,7 +53,7 @@ async def asked(scene: Scene) -> Challenge:
 async def slow(pace: EtcdLatency, scene: Scene, seconds: float) -> None:
     """Let a call of ours have taken so long."""
     call = scene.run(pace.timed(scene.clock.sleep(seconds)), "slow")
-    await scene.settle()
+    await scene.turns(100)
     scene.clock.advance(seconds)
     await call
 
@@ -115,7 +116,7 @@ async def test_the_right_nonce_of_another_epoch_is_no_answer(scene: Scene) -> No
 
 
 async def test_void_when_k_has_moved(scene: Scene) -> None:
-    await scene.lead(scene.active)
+    await scene.term_of(scene.active)
     asking = ask(scene)
     assert await scene.settle(asking.done)
     assert asking.result() == Reply(Outcome.VOID)
@@ -215,7 +216,7 @@ async def test_slowness_is_forgotten_after_five_calls(scene: Scene) -> None:
 
 async def challenge(scene: Scene, nonce: Challenge, server_id: int = ME) -> None:
     await scene.put(KEYS.challenge(server_id), nonce.encode())
-    await scene.settle()
+    await scene.turns(100)
 
 
 def answer(scene: Scene, server_id: int = ME) -> Challenge | None:
@@ -281,7 +282,7 @@ async def test_answered_as_soon_as_etcd_takes_it(scene: Scene) -> None:
 async def test_who_leads_no_more_cannot_answer(scene: Scene) -> None:
     await scene.listen()
     running = answering(scene)
-    await scene.lead(scene.session)
+    await scene.term_of(scene.session)
     await challenge(scene, Challenge("1", scene.term.epoch))
     await scene.until(running.done)
     with pytest.raises(FencedOff):

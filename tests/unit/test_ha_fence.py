@@ -9,7 +9,8 @@ import pytest
 from milvus_coord.etcd.txn import put, value_is
 from milvus_coord.ha.election.fence import ConditionFailed, Fence, RefusedBy
 from milvus_coord.model.errors import FencedOff
-from testing.ha_term import KEYS, Scene, a_scene
+from testing.ha_term import Scene, a_scene
+from testing.role_world import KEYS
 
 KEY = b"by-dev/meta/root-coord/x"
 
@@ -39,7 +40,7 @@ async def test_a_leader_writes(scene: Scene, fence: Fence, refused: list[Refused
 
 
 async def test_a_deposed_one_does_not(scene: Scene, fence: Fence, refused: list[RefusedBy]) -> None:
-    await scene.lead(scene.session)
+    await scene.term_of(scene.session)
     for _ in range(3):
         with pytest.raises(FencedOff):
             await fence.commit(put(KEY, b"1"))
@@ -49,7 +50,7 @@ async def test_a_deposed_one_does_not(scene: Scene, fence: Fence, refused: list[
 
 
 async def test_nor_one_whose_own_next_term_has_begun(scene: Scene, fence: Fence) -> None:
-    await scene.lead(scene.active)
+    await scene.term_of(scene.active)
     with pytest.raises(FencedOff):
         await fence.commit(put(KEY, b"1"))
     assert scene.value(KEY) is None

@@ -11,50 +11,35 @@ from contextlib import asynccontextmanager
 import pytest
 
 from milvus_coord.etcd.errors import Compacted, PermissionDenied, Unavailable
-from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
-from milvus_coord.ha.election.fence import ConditionFailed, Fence
+from milvus_coord.ha.election.fence import ConditionFailed
 from milvus_coord.ha.mirror.changes import Changed
 from milvus_coord.ha.mirror.dump import MirrorDump, NotSynced, from_etcd
 from milvus_coord.ha.mirror.image import SLICE_KEYS, Mirrored
 from milvus_coord.ha.mirror.mirror import Mirror
+from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.model.errors import FencedOff
-from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.runtime.race import cancel_and_wait
 from testing.keys_image import KeysImage
+from testing.role_world import RoleWorld
 
 PREFIX = b"meta/room/"
-ACTIVE = b"meta/session/role"
 BARE, LATER = b"meta/channel", b"meta/tail/"
 PAIR = b"meta/ha/role/"
 STATUS = PAIR + b"instance-7"
 MIRRORED = Mirrored((PREFIX, LATER, BARE), PAIR, KeysImage)
 
 
-async def turns(number: int) -> None:
-    """Let everybody go on who can."""
-    for _ in range(number):
-        await asyncio.sleep(0)
-
-
-class World:
-    """An etcd with a leader's key in it, and a mirror over a link of its own."""
+class World(RoleWorld[KeysImage]):
+    """An etcd, and a mirror over a link of its own."""
 
     def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.etcd = MemoryEtcd(self.clock)
-        self.link = self.etcd.peer()
-        self.mirror: Mirror[KeysImage] = Mirror(self.link, self.clock, MIRRORED)
+        super().__init__(MIRRORED, Keys("meta", "role"))
+        self.mirror: Mirror[KeysImage] = Mirror(self.reader, self.clock, MIRRORED)
 
     async def write(self, **values: str) -> int:
         ops = tuple(put(PREFIX + name.encode(), value.encode()) for name, value in values.items())
-        return (await self.etcd.txn(Txn((), ops))).revision
-
-    async def fence(self) -> Fence:
-        """That of a leader whose key has just been written."""
-        lease = (await self.etcd.lease_grant(60)).id
-        epoch = (await self.etcd.txn(Txn((), (put(ACTIVE, b"me", lease),)))).revision
-        return Fence(self.etcd, ACTIVE, lease, epoch)
+        return (await self.other.txn(Txn((), ops))).revision
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Mirror[KeysImage]]:
@@ -91,18 +76,18 @@ async def test_it_reads_what_is_there_and_follows(world: World) -> None:
 
 async def test_a_reading_that_fails_is_repeated(world: World) -> None:
     await world.write(a="1")
-    world.link.fail_next("range", Unavailable("down", sent=False), times=3)
+    world.reader.fail_next("range", Unavailable("down", sent=False), times=3)
     async with world.running() as mirror:
         for _ in range(3):
-            await turns(20)
+            await world.turns(20)
             assert not mirror.synced
             world.clock.advance(1.0)
-        await turns(20)
+        await world.turns(20)
         assert world.seen == {"a": "1"}
 
 
 async def test_what_is_no_weather_ends_it(world: World) -> None:
-    world.link.fail_next("range", PermissionDenied("not for you"))
+    world.reader.fail_next("range", PermissionDenied("not for you"))
     with pytest.raises(PermissionDenied):
         await world.mirror.run()
 
@@ -110,11 +95,11 @@ async def test_what_is_no_weather_ends_it(world: World) -> None:
 async def test_cut_off_and_healed_it_goes_on(world: World) -> None:
     async with world.running() as mirror:
         await mirror.reached(await world.write(a="1"))
-        world.link.partition()
+        world.reader.partition()
         revision = await world.write(a="2", b="2")
-        await turns(50)
+        await world.turns(50)
         assert world.seen == {"a": "1"}
-        world.link.heal()
+        world.reader.heal()
         await mirror.reached(revision)
         assert world.seen == {"a": "2", "b": "2"}
 
@@ -123,13 +108,13 @@ async def test_lost_history_makes_a_new_image_and_swaps_it_when_complete(world: 
     async with world.running() as mirror:
         await mirror.reached(await world.write(a="1", b="1"))
         old = mirror.image
-        world.link.partition()
+        world.reader.partition()
         await world.etcd.txn(Txn((), (delete(PREFIX + b"a"),)))
         revision = await world.write(b="2")
         world.etcd.compact()
-        world.link.fail_next("range", Unavailable("down", sent=False))
-        world.link.heal()
-        await turns(50)
+        world.reader.fail_next("range", Unavailable("down", sent=False))
+        world.reader.heal()
+        await world.turns(50)
         assert not mirror.synced
         assert mirror.image is old
         assert world.seen == {"a": "1", "b": "1"}
@@ -158,10 +143,10 @@ async def test_the_loop_gets_its_turn_and_no_revision_is_seen_in_halves(world: W
         await mirror.reached(world.etcd.store.revision)
         assert set(seen) <= {0, 600}, "an image was shown before it was complete"
         assert seen.count(0) > 3, "the loop was held all the time"
-        world.link.partition()
+        world.reader.partition()
         for start in range(3 * SLICE_KEYS, 6 * SLICE_KEYS, 60):
             await world.write(**{f"k{start + index:05}": "1" for index in range(60)})
-        world.link.heal()
+        world.reader.heal()
         await mirror.reached(world.etcd.store.revision)
         assert all(count % 60 == 0 for count in seen)
     await cancel_and_wait(looking)
@@ -170,13 +155,13 @@ async def test_the_loop_gets_its_turn_and_no_revision_is_seen_in_halves(world: W
 async def test_catching_up_takes_in_all_that_was_written_before(world: World) -> None:
     async with world.running() as mirror:
         await mirror.reached(await world.write(a="1"))
-        fence = await world.fence()
-        world.link.partition()
+        fence = await world.lead()
+        world.reader.partition()
         await world.write(a="2")
         catching = asyncio.create_task(mirror.catch_up(fence), name="catching up")
-        await turns(50)
+        await world.turns(50)
         assert not catching.done()
-        world.link.heal()
+        world.reader.heal()
         revision = await catching
         assert mirror.revision == revision
         assert world.seen == {"a": "2"}, "the mark is not for the image"
@@ -184,20 +169,20 @@ async def test_catching_up_takes_in_all_that_was_written_before(world: World) ->
 
 async def test_catching_up_outlasts_trouble_but_not_the_term(world: World) -> None:
     async with world.running() as mirror:
-        fence = await world.fence()
+        fence = await world.lead()
         world.etcd.fail_next("txn", Unavailable("lost", sent=True), applied=True)
         catching = asyncio.create_task(mirror.catch_up(fence), name="catching up")
-        await turns(50)
+        await world.turns(50)
         world.clock.advance(1.0)
         assert await catching == mirror.revision
-        await world.fence()
+        await world.lead()
         with pytest.raises(FencedOff):
             await mirror.catch_up(fence)
 
 
 async def test_a_barrier_stops_what_was_sent_before_the_next_catching_up(world: World) -> None:
     async with world.running() as mirror:
-        fence = await world.fence()
+        fence = await world.lead()
         await mirror.catch_up(fence)
         barrier = mirror.barrier()
         await fence.commit(put(PREFIX + b"a", b"1"), when=(barrier,))
@@ -210,7 +195,7 @@ async def test_a_barrier_stops_what_was_sent_before_the_next_catching_up(world: 
 
 
 async def test_a_mirror_that_starts_later_knows_the_mark(world: World) -> None:
-    fence = await world.fence()
+    fence = await world.lead()
     async with world.running() as mirror:
         await mirror.catch_up(fence)
     other: Mirror[KeysImage] = Mirror(world.etcd.peer(), world.clock, MIRRORED)
@@ -223,7 +208,7 @@ async def test_a_mirror_that_starts_later_knows_the_mark(world: World) -> None:
 
 async def test_the_mark_may_be_deleted_by_hand(world: World) -> None:
     async with world.running() as mirror:
-        fence = await world.fence()
+        fence = await world.lead()
         await mirror.catch_up(fence)
         gone = await world.etcd.txn(Txn((), (delete(MIRRORED.mark_key),)))
         await mirror.reached(gone.revision)
@@ -245,12 +230,12 @@ async def test_a_write_for_the_pair_tells_how_far_behind_it_is(world: World) -> 
         revision = await status()
         await mirror.reached(revision)
         assert mirror.lag(revision) == 0, "what others wrote elsewhere is not missed"
-        world.link.partition()
+        world.reader.partition()
         await world.write(a="2")
         revision = await status()
-        await turns(20)
+        await world.turns(20)
         assert mirror.lag(revision) == 2
-        world.link.heal()
+        world.reader.heal()
         await mirror.reached(revision)
         assert mirror.lag(revision) == 0
         assert world.seen == {"a": "2"}, "the pair's keys are not for the image"
@@ -288,9 +273,9 @@ def test_prefixes_must_be_apart() -> None:
 async def test_a_reading_in_pages_that_loses_its_revision_begins_anew(world: World) -> None:
     for number in range(5):
         await world.write(**{f"k{number}": "1"})
-    world.link.fail_next("range", Compacted("gone", revision=9))
+    world.reader.fail_next("range", Compacted("gone", revision=9))
     async with world.running() as mirror:
-        await turns(50)
+        await world.turns(50)
         assert not mirror.synced
         world.clock.advance(1.0)
         await mirror.reached(world.etcd.store.revision)
@@ -303,11 +288,11 @@ async def test_a_replaced_image_is_freed_though_nobody_looks_for_garbage(world: 
         old = weakref.ref(mirror.image)
         gc.disable()
         try:
-            world.link.partition()
+            world.reader.partition()
             await world.write(b="2")
             revision = await world.write(b="3")
             world.etcd.compact()
-            world.link.heal()
+            world.reader.heal()
             await mirror.reached(revision)
             assert world.seen == {"a": "1", "b": "3"}
             assert old() is None
@@ -322,7 +307,7 @@ async def test_a_doer_hears_which_keys_changed(world: World) -> None:
             assert await changes.take() == Changed(frozenset(), everything=True)
             taking = asyncio.create_task(changes.take(), name="taking")
             await mirror.reached(await world.write(a="2"))
-            await turns(20)
+            await world.turns(20)
             assert not taking.done(), "another prefix is none of its business"
             pair = (put(LATER + b"x", b"1"), put(LATER + b"y", b"1"))
             await world.etcd.txn(Txn((), pair))
@@ -341,15 +326,15 @@ async def test_a_doer_hears_which_keys_changed(world: World) -> None:
 async def test_a_doer_looks_at_everything_after_a_reading(world: World) -> None:
     with world.mirror.changes(LATER) as changes:
         taking = asyncio.create_task(changes.take(), name="taking")
-        await turns(20)
+        await world.turns(20)
         assert not taking.done(), "nothing is read yet"
         async with world.running() as mirror:
             assert (await taking).everything
-            world.link.partition()
+            world.reader.partition()
             await world.etcd.txn(Txn((), (put(LATER + b"x", b"1"),)))
             revision = await world.write(b="2")
             world.etcd.compact()
-            world.link.heal()
+            world.reader.heal()
             await mirror.reached(revision)
             assert await changes.take() == Changed(frozenset(), everything=True)
             assert mirror.image[LATER + b"x"] == b"1"
@@ -357,7 +342,7 @@ async def test_a_doer_looks_at_everything_after_a_reading(world: World) -> None:
 
 async def test_it_counts_keys_and_knows_since_when_it_is_the_same(world: World) -> None:
     await world.write(a="1", b="1")
-    fence = await world.fence()
+    fence = await world.lead()
     async with world.running() as mirror:
         await mirror.catch_up(fence)
         assert (mirror.keys, mirror.changed) == (2, 4), "as it was read, the mark included"

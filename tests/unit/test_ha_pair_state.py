@@ -11,7 +11,8 @@ from milvus_coord.ha.pair.operator_records import Pause, SwitchoverRequest
 from milvus_coord.ha.pair.role_snapshot import FRESH_S
 from milvus_coord.ha.pair.takeover import Cause, Takeover
 from testing.fake_pair import status_of
-from testing.ha_term import KEYS, Scene, a_scene
+from testing.ha_term import Scene, a_scene
+from testing.role_world import KEYS
 
 PAUSE = Pause("ann", 5)
 REQUEST = SwitchoverRequest("n", 7, 0, "ann")
@@ -74,7 +75,7 @@ async def test_what_is_deleted_is_gone(scene: Scene) -> None:
     for key in keys:
         assert not holds_nothing(scene)
         await scene.delete(key)
-        await scene.settle()
+        await scene.turns(100)
     assert holds_nothing(scene)
 
 
@@ -88,7 +89,7 @@ async def test_what_went_unseen_is_gone_after_the_next_listing(scene: Scene) -> 
     for key in (KEYS.paused, KEYS.switchover, KEYS.takeover(7), KEYS.challenge(8), KEYS.answer(8)):
         await scene.delete(key)
     scene.etcd.compact()
-    await scene.settle()
+    await scene.turns(100)
     assert holds_all(scene)
     watched.heal()
     await scene.until(lambda: holds_nothing(scene))
@@ -116,7 +117,7 @@ async def test_other_junk_takes_the_place_of_what_was_there(scene: Scene) -> Non
         await scene.put(key, b"{junk")
     await scene.put(KEYS.ha + b"unheard-of", b"x")
     await scene.put(KEYS.leadership, b"x")
-    await scene.settle()
+    await scene.turns(100)
     pair = scene.pair.snapshot
     assert (pair.request, pair.history, pair.challenges, pair.answers) == (None, (), {}, {})
     assert pair.pause == PAUSE
@@ -124,7 +125,7 @@ async def test_other_junk_takes_the_place_of_what_was_there(scene: Scene) -> Non
 
 async def say(scene: Scene, server_id: int, *, ready: bool = True) -> None:
     await scene.put(KEYS.status(server_id), status_of(server_id, ready=ready).encode())
-    await scene.settle()
+    await scene.turns(100)
 
 
 async def test_a_status_of_the_first_listing_is_not_heard(scene: Scene) -> None:
@@ -146,7 +147,7 @@ async def test_ready_are_those_heard_of_late_the_newest_first(scene: Scene) -> N
     await say(scene, 8, ready=False)
     assert scene.pair.ready(besides=7) == [10]
     await scene.delete(KEYS.status(10))
-    await scene.settle()
+    await scene.turns(100)
     assert scene.pair.ready(besides=7) == []
 
 

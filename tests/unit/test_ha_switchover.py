@@ -13,7 +13,8 @@ from milvus_coord.ha.election.switchover import SwitchoverHandler
 from milvus_coord.ha.pair.operator_records import Pause, RequestState, SwitchoverRequest
 from milvus_coord.model.errors import FencedOff
 from testing.fake_pair import status_of
-from testing.ha_term import ACTIVE, KEYS, Scene, a_scene
+from testing.ha_term import ACTIVE, Scene, a_scene
+from testing.role_world import KEYS
 
 HEIR = 8
 
@@ -33,7 +34,7 @@ def switching(scene: Scene) -> asyncio.Task[SwitchoverRequest]:
 
 async def heir(scene: Scene, server_id: int = HEIR, *, ready: bool = True) -> None:
     await scene.put(KEYS.status(server_id), status_of(server_id, ready=ready).encode())
-    await scene.settle()
+    await scene.turns(100)
 
 
 def request(scene: Scene, **more: object) -> SwitchoverRequest:
@@ -45,7 +46,7 @@ async def ask(scene: Scene, wanted: SwitchoverRequest) -> SwitchoverRequest | No
     """The key's value after the request was put and everybody has had a turn."""
     lease = (await scene.etcd.lease_grant(60)).id
     await scene.put(KEYS.switchover, wanted.encode(), lease=lease)
-    await scene.settle()
+    await scene.turns(100)
     return answer(scene)
 
 
@@ -129,10 +130,10 @@ async def test_a_request_that_is_withdrawn_meanwhile_is_not_followed(scene: Scen
     await ask(scene, asked)
     found = scene.pair.snapshot
     await scene.delete(KEYS.switchover)
-    await scene.settle()
+    await scene.turns(100)
     scene.pair.snapshot = found
     running = switching(scene)
-    await scene.settle()
+    await scene.turns(100)
     assert not running.done()
     assert answer(scene) is None
     assert not scene.term.fence.broken.is_set()
@@ -146,7 +147,7 @@ async def test_a_request_that_changes_meanwhile_is_answered_as_it_is_then(scene:
     newer = scene.pair.snapshot
     scene.pair.snapshot = old
     running = switching(scene)
-    await scene.settle()
+    await scene.turns(100)
     assert not running.done()
     scene.pair.snapshot = newer
     scene.pair.changed.notify()
@@ -169,7 +170,7 @@ async def test_answered_at_the_next_change_when_etcd_fails(scene: Scene) -> None
 async def test_who_leads_no_more_promises_nothing(scene: Scene) -> None:
     await heir(scene)
     running = switching(scene)
-    await scene.lead(scene.session)
+    await scene.term_of(scene.session)
     asked = request(scene)
     assert await ask(scene, asked) == asked
     with pytest.raises(FencedOff):

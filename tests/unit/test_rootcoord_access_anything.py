@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog
-from testing.access import META, ROOM, AccessTerm, AccessWorld, grant_entity, status_of
+from testing.access import ROOM, AccessTerm, AccessWorld, grant_entity, status_of
 from testing.forms import examples
 from testing.messages import method_types
+from testing.metadata import META_ROOT
 
 CODES: Final = {
     "CreateCredential": 29,
@@ -94,12 +95,12 @@ async def _ask(requests: list[tuple[str, dict[str, Any]]]) -> None:
     async with world.term() as term:
         await _furnish(term)
         for rpc, fields in requests:
-            before = world.stored()
+            before = world.room()
             code, text = status_of(await term.call(rpc, **fields))
             assert code in (0, CODES[rpc]), f"{rpc}: {code} {text}"
             assert bool(code) == bool(text)
             if code or rpc in READS:
-                assert world.stored() == before
+                assert world.room() == before
         assert term.state.check() == []
         _layout_is_whole(world)
         reply = await term.ok("ListPolicy")
@@ -120,8 +121,8 @@ async def _furnish(term: AccessTerm) -> None:
 
 def _layout_is_whole(world: AccessWorld) -> None:
     """Every key says something; what Go skips was not written."""
-    catalog = AccessCatalog(META)
-    for key, value in world.stored().items():
+    catalog = AccessCatalog(META_ROOT)
+    for key, value in world.room().items():
         assert catalog.event(f"{ROOM}{key}".encode(), value) is not None, key
     outside = [kv.key for kv in world.etcd.store.range(b"", b"\xff") if ROOM.encode() not in kv.key]
     assert sorted(outside) == [

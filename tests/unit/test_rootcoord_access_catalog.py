@@ -13,9 +13,10 @@ from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog, ne
 from milvus_coord.coordinators.rootcoord.access.state_records import Grant, Grantee, User
 from milvus_coord.etcd.txn import MAX_OPS, Delete, Put
 from milvus_coord.model.errors import BadValue
-from testing.access import META, ROOM
+from testing.access import ROOM
+from testing.metadata import META_ROOT
 
-CATALOG = AccessCatalog(META)
+CATALOG = AccessCatalog(META_ROOT)
 
 
 @pytest.mark.parametrize(

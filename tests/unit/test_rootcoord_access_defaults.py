@@ -29,7 +29,7 @@ async def test_a_new_cluster() -> None:
         before = world.revision
         await term.defaults()
         assert world.revision == before + 1
-        stored = world.stored()
+        stored = world.room()
         record = stored.pop("users/root")
         assert stored == WITHOUT_ROOT
         password_hash = json.loads(record)["encrypted_password"]
@@ -58,7 +58,7 @@ async def test_only_what_is_missing_is_written() -> None:
     )
     async with world.term() as term:
         await term.defaults()
-        assert world.stored() == {
+        assert world.room() == {
             "users/root": b'{"encrypted_password":"mine"}',
             "roles/admin": b"",
             "roles/public": b"",
@@ -75,7 +75,7 @@ async def test_a_damaged_root_does_not_get_the_default_password() -> None:
     await world.write(**{"users/root": b"{junk"})
     async with world.term() as term:
         await term.defaults()
-        assert world.stored()["users/root"] == b"{junk"
+        assert world.room()["users/root"] == b"{junk"
         await term.ok("UpdateCredential", username="root", encrypted_password="new")
         assert (await term.ok("GetCredential", username="root")).password == "new"
 
@@ -95,7 +95,7 @@ async def test_an_answer_that_is_lost() -> None:
     async with world.term() as term:
         world.etcd.fail_next("txn", Unavailable("no answer", sent=True), applied=True)
         await term.defaults()
-        assert {**WITHOUT_ROOT, "users/root": b""}.keys() == world.stored().keys()
+        assert {**WITHOUT_ROOT, "users/root": b""}.keys() == world.room().keys()
 
 
 async def test_trouble_ends_the_activation() -> None:
@@ -107,4 +107,4 @@ async def test_trouble_ends_the_activation() -> None:
         await world.deposed()
         with pytest.raises(FencedOff):
             await term.defaults()
-        assert world.stored() == {}
+        assert world.room() == {}

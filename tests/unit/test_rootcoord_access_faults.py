@@ -69,16 +69,16 @@ async def test_etcd_that_refuses(rpc: str, fields: dict[str, Any], code: int, te
     world = AccessWorld()
     async with world.term() as term:
         await furnish(term)
-        stored = world.stored()
+        stored = world.room()
         for trouble in (REFUSED, EtcdError("etcd txn: what?")):
             world.etcd.fail_next("txn", trouble)
             assert await term.refused(rpc, **fields) == (code, text.format(trouble))
-        assert world.stored() == stored
+        assert world.room() == stored
         told = {each for each in term.proxies.told if each not in ((7, ""), ("forget", "ann"))}
         assert told <= {("forget", "new")}, "proxies learn only what makes them ask"
         assert term.proxies.told
         await term.ok(rpc, **fields)
-        assert world.stored() != stored
+        assert world.room() != stored
 
 
 @pytest.mark.parametrize(("rpc", "fields", "code", "text"), WRITES)
@@ -88,14 +88,14 @@ async def test_etcd_whose_answer_is_lost(
     world = AccessWorld()
     async with world.term() as term:
         await furnish(term)
-        stored = world.stored()
+        stored = world.room()
         for trouble in (LOST, NoSpace("etcd txn: no space")):
             world.etcd.fail_next("txn", trouble, applied=False)
             assert await term.refused(rpc, **fields) == (code, text.format(trouble))
-            assert world.stored() == stored
+            assert world.room() == stored
         world.etcd.fail_next("txn", LOST, applied=True)
         await term.ok(rpc, **fields)
-        assert world.stored() != stored
+        assert world.room() != stored
 
 
 @pytest.mark.parametrize(("rpc", "fields", "code", "text"), WRITES)
@@ -105,11 +105,11 @@ async def test_a_deposed_leader_says_so(
     world = AccessWorld()
     async with world.term() as term:
         await furnish(term)
-        stored = world.stored()
+        stored = world.room()
         await world.deposed()
         with pytest.raises(FencedOff):
             await term.call(rpc, **fields)
-        assert world.stored() == stored
+        assert world.room() == stored
 
 
 async def test_nobody_is_served_before_the_term_is_healthy() -> None:
@@ -161,7 +161,7 @@ async def test_a_caller_who_hangs_up_cancels_nothing() -> None:
             await call
         while term.jobs.running:
             await asyncio.sleep(0)
-        assert "roles/bare" not in world.stored()
+        assert "roles/bare" not in world.room()
         assert term.proxies.told == [(6, "bare")]
 
 

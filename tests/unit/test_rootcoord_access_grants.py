@@ -137,11 +137,11 @@ async def test_names_that_would_not_be_read_back(
 
 
 async def test_a_grant_is_kept_as_go_keeps_it(world: AccessWorld, term: AccessTerm) -> None:
-    start = world.stored()
+    start = world.room()
     policy = '{"PType":"p","V0":"r","V1":"Collection-default.c","V2":"PrivilegeInsert"}'
     for _ in range(2):
         await term.ok("OperatePrivilege", entity=grant_entity())
-    written = {key: value for key, value in world.stored().items() if key not in start}
+    written = {key: value for key, value in world.room().items() if key not in start}
     assert written == {
         "grantee-privileges/r/Collection/default.c": b"e45caafff5ff2fcc",
         "grantee-id/e45caafff5ff2fcc/PrivilegeInsert": b"root",
@@ -153,7 +153,7 @@ async def test_a_grant_is_kept_as_go_keeps_it(world: AccessWorld, term: AccessTe
         await term.ok("OperatePrivilege", entity=grant_entity(), type=1)
     assert world.revision == revision + 1
     assert term.proxies.told[2:] == [(4, policy)] * 2
-    assert world.stored() == {
+    assert world.room() == {
         **start,
         "grantee-privileges/r/Collection/default.c": b"e45caafff5ff2fcc",
     }
@@ -166,8 +166,8 @@ async def test_global_means_all_objects(world: AccessWorld, term: AccessTerm) ->
             "OperatePrivilege",
             entity=grant_entity("r", "Global", object_name, privilege, db_name="*"),
         )
-    grantee_id = world.stored()["grantee-privileges/r/Global/*.*"].decode()
-    assert world.stored()[f"grantee-id/{grantee_id}/PrivilegeAll"] == b"root"
+    grantee_id = world.room()["grantee-privileges/r/Global/*.*"].decode()
+    assert world.room()[f"grantee-id/{grantee_id}/PrivilegeAll"] == b"root"
     assert [key for _, key in term.proxies.told] == [
         '{"PType":"p","V0":"r","V1":"Global-*.*","V2":"PrivilegeAll"}',
         '{"PType":"p","V0":"r","V1":"Global-*.*","V2":"*"}',
@@ -194,15 +194,15 @@ async def test_grants_without_a_database_belong_to_default(world: AccessWorld) -
         every = await grants(term, "r")
         assert every == [*one, ("Collection", "c", "default", "Query", "root")]
         await term.ok("OperatePrivilege", entity=grant_entity())
-        assert world.stored()["grantee-id/0123456789abcdef/PrivilegeInsert"] == b"root"
+        assert world.room()["grantee-id/0123456789abcdef/PrivilegeInsert"] == b"root"
         assert term.proxies.told[-1][1] == (
             '{"PType":"p","V0":"r","V1":"Collection-default.c","V2":"PrivilegeInsert"}'
         )
         await term.ok("OperatePrivilege", entity=grant_entity(privilege="Search"), type=1)
-        assert "grantee-id/0123456789abcdef/PrivilegeSearch" not in world.stored()
+        assert "grantee-id/0123456789abcdef/PrivilegeSearch" not in world.room()
         # As in Go the old key hides the new one, also from those who revoke.
         await term.ok("OperatePrivilege", entity=grant_entity(privilege="Query"), type=1)
-        assert "grantee-id/fedcba9876543210/PrivilegeQuery" in world.stored()
+        assert "grantee-id/fedcba9876543210/PrivilegeQuery" in world.room()
 
 
 @pytest.mark.parametrize("value", [b"", b"a/b", b"\xff"])
@@ -218,7 +218,7 @@ async def test_a_grantee_with_an_impossible_id_is_filed_anew(value: bytes) -> No
     async with world.term() as term:
         await term.ok("OperatePrivilege", entity=grant_entity(), type=1)
         await term.ok("OperatePrivilege", entity=grant_entity())
-        stored = world.stored()
+        stored = world.room()
         assert stored["grantee-privileges/r/Collection/default.c"] == b"e45caafff5ff2fcc"
         assert stored["grantee-id/e45caafff5ff2fcc/PrivilegeInsert"] == b"root"
 

@@ -15,8 +15,9 @@ from milvus_coord.coordinators.rootcoord.access.state import AccessState
 from milvus_coord.coordinators.rootcoord.access.work import AccessLimits
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.model.database import DEFAULT_DATABASE
-from testing.access import META, ROOM, AccessTerm, AccessWorld, grant_entity, status_of
+from testing.access import ROOM, AccessTerm, AccessWorld, grant_entity, status_of
 from testing.forms import examples
+from testing.metadata import META_ROOT
 
 T = TypeVar("T")
 
@@ -159,8 +160,8 @@ class AccessMachine(RuleBasedStateMachine):
     def etcd_says_the_same(self) -> None:
         if not hasattr(self, "term"):
             return
-        fresh, catalog = AccessState(), AccessCatalog(META)
-        for key, value in reversed(self.world.stored().items()):
+        fresh, catalog = AccessState(), AccessCatalog(META_ROOT)
+        for key, value in reversed(self.world.room().items()):
             event = catalog.event(f"{ROOM}{key}".encode(), value)
             assert event is not None, f"{key} says nothing"
             fresh.on(event)

@@ -30,7 +30,7 @@ async def term(world: AccessWorld) -> AsyncIterator[AccessTerm]:
 
 async def test_a_role_is_an_empty_key(world: AccessWorld, term: AccessTerm) -> None:
     await term.role("r")
-    assert world.stored() == {"roles/r": b""}
+    assert world.room() == {"roles/r": b""}
     assert term.proxies.told == []
     assert await term.refused("CreateRole", entity={"name": "r"}) == (
         35,
@@ -89,11 +89,11 @@ async def test_a_user_gets_and_loses_a_role(world: AccessWorld, term: AccessTerm
     term.proxies.told.clear()
     for _ in range(2):
         await term.ok("OperateUserRole", username="ann", role_name="r", type=0)
-        assert world.stored()["user-role-mapping/ann/r"] == b""
+        assert world.room()["user-role-mapping/ann/r"] == b""
     revision = world.revision
     for _ in range(2):
         await term.ok("OperateUserRole", username="ann", role_name="r", type=1)
-        assert "user-role-mapping/ann/r" not in world.stored()
+        assert "user-role-mapping/ann/r" not in world.room()
     assert world.revision == revision + 1
     assert term.proxies.told == [(1, "ann/r")] * 2 + [(2, "ann/r")] * 2
 
@@ -141,7 +141,7 @@ async def test_a_role_goes_from_its_users(world: AccessWorld, term: AccessTerm) 
         for user in ("ann", "bob"):
             await term.ok("OperateUserRole", username=user, role_name=role, type=0)
     await term.ok("DropRole", role_name="r")
-    assert {key for key in world.stored() if not key.startswith("users/")} == {
+    assert {key for key in world.room() if not key.startswith("users/")} == {
         "roles/rr",
         "user-role-mapping/ann/rr",
         "user-role-mapping/bob/rr",
@@ -163,7 +163,7 @@ async def test_a_role_with_privileges_stays(world: AccessWorld, term: AccessTerm
     await term.ok("OperatePrivilege", entity=grant_entity(), type=1)
     await term.ok("DropRole", role_name="r")
     # As Go does: only those of `default` count, and the others stay where they are.
-    assert "grantee-privileges/r/Collection/other.c" in world.stored()
+    assert "grantee-privileges/r/Collection/other.c" in world.room()
 
 
 async def test_select_role(world: AccessWorld, term: AccessTerm) -> None:

@@ -31,7 +31,7 @@ async def test_a_user_is_written_as_go_writes_him(world: AccessWorld, term: Acce
     await term.ok(
         "CreateCredential", username="ann", encrypted_password=HASH, sha256_password="5ha"
     )
-    assert world.stored() == {"users/ann": b'{"encrypted_password":"%s"}' % HASH.encode()}
+    assert world.room() == {"users/ann": b'{"encrypted_password":"%s"}' % HASH.encode()}
     assert term.proxies.told == [("update", "ann", "5ha")]
     reply = await term.ok("GetCredential", username="ann")
     assert (reply.username, reply.password) == ("ann", HASH)
@@ -39,7 +39,7 @@ async def test_a_user_is_written_as_go_writes_him(world: AccessWorld, term: Acce
 
 async def test_a_user_without_a_password(world: AccessWorld, term: AccessTerm) -> None:
     await term.ok("CreateCredential", username="ann")
-    assert world.stored() == {"users/ann": b"{}"}
+    assert world.room() == {"users/ann": b"{}"}
     assert (await term.ok("GetCredential", username="ann")).password == ""
 
 
@@ -143,7 +143,7 @@ async def test_a_user_goes_with_his_roles(world: AccessWorld, term: AccessTerm) 
     for user in ("ann", "annabel"):
         await term.ok("OperateUserRole", username=user, role_name="r", type=0)
     await term.ok("DeleteCredential", username="ann")
-    assert set(world.stored()) == {
+    assert set(world.room()) == {
         "users/annabel",
         "roles/r",
         "user-role-mapping/annabel/r",
@@ -168,7 +168,7 @@ async def test_a_user_with_more_roles_than_fit_into_one_transaction(world: Acces
     await world.write(**{"users/ann": b"{}"})
     async with world.term() as term:
         await term.ok("DeleteCredential", username="ann")
-        assert not [key for key in world.stored() if "ann" in key]
+        assert not [key for key in world.room() if "ann" in key]
 
 
 async def test_unknown_and_damaged_records(world: AccessWorld, term: AccessTerm) -> None:
@@ -188,7 +188,7 @@ async def test_unknown_and_damaged_records(world: AccessWorld, term: AccessTerm)
     await term.ok("UpdateCredential", username="ann", encrypted_password="y")
     assert (await term.ok("GetCredential", username="ann")).password == "y"
     await term.ok("DeleteCredential", username="a/b")
-    assert set(world.stored()) == {"users/ann"}
+    assert set(world.room()) == {"users/ann"}
 
 
 async def test_select_user(term: AccessTerm) -> None:

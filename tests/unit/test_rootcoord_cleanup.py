@@ -18,12 +18,13 @@ from milvus_coord.coordinators.rootcoord.collections.rules_cleanup import (
     plan_for,
 )
 from milvus_coord.etcd.errors import Unavailable
-from milvus_coord.etcd.txn import Txn, put
+from milvus_coord.etcd.txn import Txn
 from milvus_coord.model.collection import CollectionState
 from milvus_coord.model.errors import FencedOff
 from milvus_coord.wire.descriptors import message_class
 from testing.metadata import collection
-from tests.unit.rootcoord_fakes import ACTIVE, Broken, Term, World, wanted
+from testing.role_world import Broken
+from testing.rootcoord_world import Term, World, wanted
 
 MINUTE: Final = 60.0
 
@@ -59,9 +60,9 @@ async def test_garbage_is_asked_for_after_20_minutes_and_every_20_minutes_then()
         await let(world, 20 * MINUTE)
         assert len(world.faults.tried("gc")) == 3
         world.effects.gc_finished = True
-        assert world.keys("collection-info")
+        assert world.live("collection-info")
         await let(world, 20 * MINUTE)
-        assert not world.keys("collection-info")
+        assert not world.live("collection-info")
         assert term.consistent() == []
 
 
@@ -88,7 +89,7 @@ async def test_each_step_of_a_drop_is_repeated_until_it_succeeds(step: str) -> N
         await term.ddl.drop_collection("", "a")
         await world.quiet(term)
         assert world.faults.raised == 30
-        assert not world.keys("collection-info")
+        assert not world.live("collection-info")
         assert term.consistent() == []
 
 
@@ -129,7 +130,7 @@ async def test_etcd_trouble_is_waited_out() -> None:
         world.etcd.hook = hook
         await world.quiet(term)
         assert next(failures, None) is None
-        assert not world.keys("collection-info")
+        assert not world.live("collection-info")
         assert term.consistent() == []
 
 
@@ -140,7 +141,7 @@ async def test_a_successor_ends_the_cleanup_and_with_it_the_term() -> None:
         async with world.term() as term:
             await term.ddl.create_collection(wanted("a"))
             await term.ddl.drop_collection("", "a")
-            await world.etcd.txn(Txn((), (put(ACTIVE, b"another"),)))
+            await world.deposed()
             await asyncio.Event().wait()
 
     leading = asyncio.ensure_future(lead())
@@ -181,8 +182,8 @@ async def test_a_new_term_takes_up_everything_with_each_channel_counted_once() -
         assert sum(term.ticks.used.values()) == 2, "only the one that stays needs ticks"
         world.effects.gc_finished = True
         await world.quiet(term)
-        assert len(world.keys("collection-info")) == 1
-        assert world.keys("aliases") == {}
+        assert len(world.live("collection-info")) == 1
+        assert world.live("aliases") == {}
         assert [p.name for p in term.state.partitions(term.collection("stays").id)] == [
             "_default",
             "p",
@@ -220,7 +221,7 @@ async def test_a_partition_goes_with_its_collection() -> None:
         await term.ddl.drop_collection("", "a")
         hang.set()
         await world.quiet(term)
-        assert world.keys("partitions") == {}
+        assert world.live("partitions") == {}
         assert len(world.effects.sent) == 4, "created and dropped, two channels each"
         assert term.consistent() == []
 

@@ -11,10 +11,11 @@ import pytest
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
 from milvus_coord.coordinators.rootcoord.collections.effects import Deadlines, TooLate
 from milvus_coord.etcd.errors import EtcdError, Unavailable
-from milvus_coord.etcd.txn import Txn, put
+from milvus_coord.etcd.txn import Txn
 from milvus_coord.model.errors import CoordError, FencedOff, NotServing
 from milvus_coord.model.schema import INT64, Field
-from tests.unit.rootcoord_fakes import ACTIVE, FIELDS, Broken, Term, World, wanted
+from testing.role_world import Broken
+from testing.rootcoord_world import FIELDS, Term, World, wanted
 
 MANY: Final = wanted(
     "a", fields=(*FIELDS, Field(0, "k", INT64, is_partition_key=True)), num_partitions=70
@@ -44,12 +45,12 @@ class EtcdFault:
 async def test_create_fails_before_anything_is_stored(step: str) -> None:
     world = World()
     async with world.term() as term:
-        before = world.keys("")
+        before = world.live("")
         world.faults.fail(step)
         with pytest.raises(Broken, match=f"{step} is broken"):
             await term.ddl.create_collection(wanted("a"))
         assert not term.ddl.cleanup.running
-        assert world.keys("") == before
+        assert world.live("") == before
         assert term.consistent() == []
         await term.ddl.create_collection(wanted("a"))
         assert term.consistent() == []
@@ -58,12 +59,12 @@ async def test_create_fails_before_anything_is_stored(step: str) -> None:
 async def test_create_fails_when_datacoord_refuses_and_is_rolled_back() -> None:
     world = World()
     async with world.term() as term:
-        before = world.keys("")
+        before = world.live("")
         world.faults.fail("watch", Broken("failed to watch channels, code: X, reason: y"))
         with pytest.raises(Broken, match="failed to watch channels, code: X, reason: y"):
             await term.ddl.create_collection(wanted("a"))
         await world.quiet(term)
-        assert world.keys("") == before
+        assert world.live("") == before
         assert len(world.effects.sent) == 4, "two to create, two to take back"
         assert world.faults.tried("gc") == world.faults.tried("release") == []
         assert term.consistent() == []
@@ -90,7 +91,7 @@ async def test_a_new_attempt_need_not_wait_for_the_rollback() -> None:
 async def test_create_whose_write_fails_in_etcd(at: int, outcome: str) -> None:
     world = World()
     async with world.term() as term:
-        before = world.keys("")
+        before = world.live("")
         applied = outcome == "applied, answer lost"
         fault = EtcdFault(at, sent=outcome != "never sent", applied=applied)
         world.etcd.hook = fault
@@ -108,7 +109,7 @@ async def test_create_whose_write_fails_in_etcd(at: int, outcome: str) -> None:
             assert len(term.state.partitions(term.collection("a").id)) == 70
         else:
             assert str(error) == "etcd is broken"
-            assert world.keys("") == before
+            assert world.live("") == before
         assert (error is None) == (at == 4 or (applied and at in {2, 3}))
         assert term.consistent() == []
         await term.ddl.create_collection(MANY)
@@ -149,7 +150,7 @@ async def test_one_write_fails_in_etcd(what: str, outcome: str) -> None:
     world = World()
     async with world.term() as term:
         await with_all(term.ddl)
-        before = world.keys("")
+        before = world.live("")
         world.etcd.hook = EtcdFault(
             0, sent=outcome != "never sent", applied=outcome == "applied, answer lost"
         )
@@ -159,7 +160,7 @@ async def test_one_write_fails_in_etcd(what: str, outcome: str) -> None:
             with pytest.raises(Unavailable, match="etcd is broken"):
                 await SINGLE[what](term.ddl)
             await world.quiet(term)
-            after = world.keys("")
+            after = world.live("")
             assert after == before
             await SINGLE[what](term.ddl)
         await world.quiet(term)
@@ -171,7 +172,7 @@ async def test_a_proxy_that_fails_stops_a_statement_before_it_writes(what: str) 
     world = World()
     async with world.term() as term:
         await with_all(term.ddl)
-        before = world.keys("")
+        before = world.live("")
         world.faults.fail("proxies")
         with pytest.raises(Broken, match="proxies is broken"):
             await SINGLE[what](term.ddl)
@@ -179,7 +180,7 @@ async def test_a_proxy_that_fails_stops_a_statement_before_it_writes(what: str) 
         if what == "alter collection":
             assert term.collection("a").properties == (("k", "v"),), "as in Go, written first"
         else:
-            assert world.keys("") == before
+            assert world.live("") == before
         await SINGLE[what](term.ddl)
 
 
@@ -226,12 +227,12 @@ async def test_a_successor_ends_everything_with_a_retriable_error(what: str) -> 
     world = World()
     async with world.term() as term:
         await with_all(term.ddl)
-        before = world.keys("")
-        await world.etcd.txn(Txn((), (put(ACTIVE, b"another"),)))
+        before = world.live("")
+        await world.deposed()
         with pytest.raises(FencedOff) as fenced:
             await statements[what](term.ddl)
         assert fenced.value.code == NotServing.code
-        assert world.keys("") == before
+        assert world.live("") == before
         assert not term.ddl.cleanup.running, "the successor cleans up"
 
 
@@ -291,8 +292,8 @@ async def test_a_create_killed_in_the_middle_is_rolled_back_by_the_next_term(ste
     await _killed(world, lambda term: term.ddl.create_collection(MANY), step)
     async with world.term() as term:
         await world.quiet(term)
-        assert world.keys("collection-info") == world.keys("partitions") == {}
-        assert world.keys("fields") == {}
+        assert world.live("collection-info") == world.live("partitions") == {}
+        assert world.live("fields") == {}
         assert term.consistent() == []
         await term.ddl.create_collection(MANY)
         assert term.consistent() == []
@@ -319,7 +320,7 @@ async def test_a_create_that_dies_between_two_writes(at: int) -> None:
     async with world.term() as term:
         assert len(list(term.state.unfinished())) == (at > 0)
         await world.quiet(term)
-        assert world.keys("collection-info") == world.keys("partitions") == {}
+        assert world.live("collection-info") == world.live("partitions") == {}
         assert term.consistent() == []
 
 
@@ -336,7 +337,7 @@ async def test_a_drop_killed_in_the_middle_is_finished_by_the_next_term(step: st
     async with world.term() as term:
         assert len(list(term.state.unfinished())) == 1
         await world.quiet(term)
-        assert world.keys("collection-info") == {}
+        assert world.live("collection-info") == {}
         assert term.consistent() == []
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from milvus_coord.model.errors import CoordError, NotServing, Refused
 from testing.limits import DDL_LIMITS
-from tests.unit.rootcoord_fakes import Broken, Term, World, wanted
+from testing.role_world import Broken
+from testing.rootcoord_world import Term, World, wanted
 
 
 async def outcomes(*calls: Awaitable[None]) -> list[str]:

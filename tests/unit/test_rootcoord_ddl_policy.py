@@ -30,7 +30,7 @@ from milvus_coord.model.schema import (
     Field,
 )
 from milvus_coord.model.timestamps import Timestamp
-from tests.unit.rootcoord_fakes import FIELDS
+from testing.rootcoord_world import FIELDS
 
 
 def test_the_pool_is_as_configured_unless_more_is_in_use() -> None:

@@ -19,7 +19,9 @@ from milvus_coord.model.collection import CollectionState
 from milvus_coord.model.errors import CoordError
 from testing.forms import examples
 from testing.limits import DDL_LIMITS
-from tests.unit.rootcoord_fakes import META, Broken, Term, World, wanted
+from testing.metadata import META_ROOT
+from testing.role_world import Broken
+from testing.rootcoord_world import Term, World, wanted
 
 NAMES = "abc"
 DATABASES = ("", "d")
@@ -120,13 +122,13 @@ def picture(state: MetaState) -> list[object]:
 
 def check_snapshots(world: World) -> None:
     """Go reads plain keys and the newest snapshots, each for something else: they must agree."""
-    root = f"{META}/root-coord/".encode()
+    root = f"{META_ROOT}/root-coord/".encode()
     plain = {kv.key: kv.value for kv in world.etcd.store.range(root, root[:-1] + b"0")}
     newest: dict[bytes, tuple[int, bytes]] = {}
-    prefix = f"{META}/snapshots/".encode()
+    prefix = f"{META_ROOT}/snapshots/".encode()
     for kv in world.etcd.store.range(prefix, prefix[:-1] + b"0"):
         key, _, ts = kv.key.rpartition(b"_ts")
-        key = f"{META}/".encode() + key.removeprefix(prefix)
+        key = f"{META_ROOT}/".encode() + key.removeprefix(prefix)
         newest[key] = max(newest.get(key, (0, b"")), (int(ts), kv.value))
     assert plain == {key: value for key, (_, value) in newest.items()}
 

@@ -12,7 +12,7 @@ from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.schema import BINARY_VECTOR, INT64, Field
 from testing.limits import DDL_LIMITS
-from tests.unit.rootcoord_fakes import FIELDS, Term, World, wanted
+from testing.rootcoord_world import FIELDS, Term, World, wanted
 
 TTL: Final = (("collection.ttl.seconds", "60"),)
 KEY: Final = (*FIELDS, Field(0, "k", INT64, is_partition_key=True))
@@ -219,14 +219,14 @@ async def test_refused_in_gos_words_with_nothing_changed(what: str) -> None:
     world = World(limits=LIMITS)
     async with world.term() as term:
         await furnish(term)
-        before, sent = world.keys(""), len(world.effects.sent)
+        before, sent = world.live(""), len(world.effects.sent)
         used = +term.ticks.used
         with pytest.raises(CoordError) as refused:
             await statement(term.ddl)
         ts = world.timestamps.last
         assert str(refused.value) == text.format(ts=ts)
         assert refused.value.code == 1
-        assert world.keys("") == before
+        assert world.live("") == before
         assert len(world.effects.sent) == sent, "no message of a statement that is refused"
         assert +term.ticks.used == used
         assert term.consistent() == []
@@ -279,8 +279,8 @@ async def test_done_already(what: str) -> None:
     world = World(limits=LIMITS)
     async with world.term() as term:
         await furnish(term)
-        before, sent = world.keys(""), len(world.effects.sent)
+        before, sent = world.live(""), len(world.effects.sent)
         await IDEMPOTENT[what](term.ddl)
-        assert world.keys("") == before
+        assert world.live("") == before
         assert len(world.effects.sent) == sent
         assert term.consistent() == []

@@ -11,7 +11,7 @@ from milvus_coord.model.database import Alias
 from milvus_coord.model.errors import CollectionNotFound
 from milvus_coord.model.schema import INT64, Field
 from milvus_coord.wire.descriptors import message_class
-from tests.unit.rootcoord_fakes import DML, FIELDS, Term, World, wanted
+from testing.rootcoord_world import DML, FIELDS, Term, World, wanted
 
 
 def read(payload: bytes, name: str) -> Any:
@@ -109,11 +109,11 @@ async def test_drop_collection() -> None:
         message = read(world.effects.sent[0][1], "DropCollectionRequest")
         assert (message.collectionName, message.collectionID) == ("a", found.id)
         assert (message.base.sourceID, message.base.msg_type) == (7, 101)
-        assert world.keys(f"collection-info/1/{found.id}")
+        assert world.live(f"collection-info/1/{found.id}")
         world.effects.gc_finished = True
         await world.quiet(term)
-        assert world.keys(str(found.id)) == {}
-        assert world.keys("aliases") == {}
+        assert world.live(str(found.id)) == {}
+        assert world.live("aliases") == {}
         assert term.consistent() == []
 
 
@@ -166,8 +166,8 @@ async def test_rename_within_a_database_and_into_another() -> None:
         await term.ddl.rename_collection("", "b", "other", "b")
         assert term.collection("b", "other").id == found.id
         assert term.state.by_name(1, "b") is None
-        assert len(world.keys(f"collection-info/{term.collection('b', 'other').db_id}/")) == 1
-        assert len(world.keys("collection-info/")) == 1
+        assert len(world.live(f"collection-info/{term.collection('b', 'other').db_id}/")) == 1
+        assert len(world.live("collection-info/")) == 1
         await term.ddl.create_collection(wanted("a"))
         assert term.consistent() == []
 
@@ -241,7 +241,7 @@ async def test_databases() -> None:
         assert term.state.database("other") is None
         world.effects.gc_finished = True
         await world.quiet(term)
-        assert len(world.keys("collection-info")) == 1, "nothing of a dropped database leaks"
+        assert len(world.live("collection-info")) == 1, "nothing of a dropped database leaks"
         await term.ddl.create_database("other")
         assert term.consistent() == []
 

@@ -29,7 +29,7 @@ def bench() -> ImportBench:
 
 
 async def test_from_the_request_to_the_rows(bench: ImportBench) -> None:
-    imports = await bench.lead()
+    imports = await bench.begin_term()
     task_id = await imports.submit(job("a.npy", "b.npy"))
     assert await bench.states() == [PENDING]
     await imports.send_pending()
@@ -46,7 +46,7 @@ async def test_from_the_request_to_the_rows(bench: ImportBench) -> None:
     await imports.flip_persisted()
     assert bench.datacoord.flushed == [(71, 72)]
     assert bench.datacoord.visible == {71, 72}
-    (task,) = (await bench.stored()).values()
+    (task,) = (await bench.tasks()).values()
     assert (task.state, task.row_count, task.row_ids) == (COMPLETED, 9, (1, 10))
     assert task.infos == (("bucket", "there"), ("progress_percent", "100"))
     assert task.database_name == "db", "which Go loses"
@@ -54,7 +54,7 @@ async def test_from_the_request_to_the_rows(bench: ImportBench) -> None:
 
 
 async def test_a_busy_datanode_gets_no_second_task(bench: ImportBench) -> None:
-    imports = await bench.lead()
+    imports = await bench.begin_term()
     ids = [await imports.submit(job()) for _ in range(3)]
     await imports.send_pending()
     assert bench.datacoord.taken == [(ids[0], 1), (ids[1], 2)]
@@ -69,7 +69,7 @@ async def test_a_busy_datanode_gets_no_second_task(bench: ImportBench) -> None:
 
 
 async def test_nobody_takes_it_yet(bench: ImportBench) -> None:
-    imports = await bench.lead()
+    imports = await bench.begin_term()
     await imports.submit(job())
     bench.datacoord.failures = [CallError("datacoord Import: no datacoord", unseen=True)]
     await imports.send_pending()
@@ -79,7 +79,7 @@ async def test_nobody_takes_it_yet(bench: ImportBench) -> None:
 
 
 async def test_whoever_may_have_been_taken_is_not_sent_again(bench: ImportBench) -> None:
-    imports = await bench.lead()
+    imports = await bench.begin_term()
     task_id = await imports.submit(job())
     bench.datacoord.failures = [lost()]
     await imports.send_pending()
@@ -95,7 +95,7 @@ async def test_whoever_may_have_been_taken_is_not_sent_again(bench: ImportBench)
 
 async def test_what_datacoord_said_is_remembered_until_it_is_stored(bench: ImportBench) -> None:
     link = bench.etcd.peer()
-    imports = await bench.lead(link)
+    imports = await bench.begin_term(link)
     task_id = await imports.submit(job())
     link.fail_next("txn", Unavailable("away", sent=True))
     with pytest.raises(Unavailable):
@@ -111,7 +111,7 @@ async def test_what_datacoord_said_is_remembered_until_it_is_stored(bench: Impor
 async def test_a_report_that_is_faster_than_datacoords_answer_waits_for_it(
     bench: ImportBench,
 ) -> None:
-    imports = await bench.lead()
+    imports = await bench.begin_term()
     task_id = await imports.submit(job())
     reports: list[asyncio.Task[None]] = []
 
@@ -130,7 +130,7 @@ async def test_a_report_that_is_faster_than_datacoords_answer_waits_for_it(
 
 
 async def test_segments_that_are_not_flushed_yet_are_waited_for(bench: ImportBench) -> None:
-    imports = await bench.lead()
+    imports = await bench.begin_term()
     task_id = await imports.submit(job())
     await imports.send_pending()
     await imports.report(report(task_id, PERSISTED, 71))
@@ -144,7 +144,7 @@ async def test_segments_that_are_not_flushed_yet_are_waited_for(bench: ImportBen
 
 
 async def test_segments_stay_hidden_until_datacoord_has_shown_them(bench: ImportBench) -> None:
-    imports = await bench.lead()
+    imports = await bench.begin_term()
     task_id = await imports.submit(job())
     await imports.send_pending()
     await imports.report(report(task_id, PERSISTED, 71))
@@ -164,7 +164,7 @@ async def test_segments_stay_hidden_until_datacoord_has_shown_them(bench: Import
 
 
 async def test_segments_that_are_gone_fail_the_task(bench: ImportBench) -> None:
-    imports = await bench.lead()
+    imports = await bench.begin_term()
     task_id = await imports.submit(job())
     await imports.send_pending()
     await imports.report(report(task_id, PERSISTED, 71))
@@ -179,7 +179,7 @@ async def test_segments_that_are_gone_fail_the_task(bench: ImportBench) -> None:
 
 
 async def test_an_import_without_rows_asks_nobody(bench: ImportBench) -> None:
-    imports = await bench.lead()
+    imports = await bench.begin_term()
     task_id = await imports.submit(job())
     await imports.send_pending()
     await imports.report(report(task_id, PERSISTED))
@@ -189,7 +189,7 @@ async def test_an_import_without_rows_asks_nobody(bench: ImportBench) -> None:
 
 
 async def test_old_tasks_time_out_are_put_away_and_deleted(bench: ImportBench) -> None:
-    imports = await bench.lead()
+    imports = await bench.begin_term()
     for _ in range(3):
         await imports.submit(job())
     await imports.send_pending()
@@ -208,7 +208,7 @@ async def test_old_tasks_time_out_are_put_away_and_deleted(bench: ImportBench) -
 
 
 async def test_lists_are_by_age_and_keep_the_newest(bench: ImportBench) -> None:
-    imports = await bench.lead()
+    imports = await bench.begin_term()
     ids = [await imports.submit(job(collection_id=10 + n % 2)) for n in range(4)]
     assert [task.id for task in imports.tasks(None, 0)] == ids
     assert [task.id for task in imports.tasks(None, 3)] == ids[1:]
@@ -218,7 +218,7 @@ async def test_lists_are_by_age_and_keep_the_newest(bench: ImportBench) -> None:
 
 async def test_the_queue_is_bounded_also_for_many_at_once() -> None:
     bench = ImportBench(max_pending=3)
-    imports = await bench.lead()
+    imports = await bench.begin_term()
     outcomes = await asyncio.gather(
         *(imports.submit(job()) for _ in range(5)), return_exceptions=True
     )
@@ -228,7 +228,7 @@ async def test_the_queue_is_bounded_also_for_many_at_once() -> None:
 
 async def test_a_write_whose_outcome_is_unknown_is_looked_up(bench: ImportBench) -> None:
     link = bench.etcd.peer()
-    imports = await bench.lead(link)
+    imports = await bench.begin_term(link)
     link.fail_next("txn", Unavailable("no answer", sent=True), applied=True)
     with pytest.raises(Unavailable):
         await imports.submit(job())
@@ -238,7 +238,7 @@ async def test_a_write_whose_outcome_is_unknown_is_looked_up(bench: ImportBench)
 
 
 async def test_a_key_that_changed_under_us_is_read_again(bench: ImportBench) -> None:
-    imports = await bench.lead()
+    imports = await bench.begin_term()
     task_id = await imports.submit(job())
     key = bench.catalog.key(task_id)
     found = (await bench.etcd.get(key)).kv
@@ -251,7 +251,7 @@ async def test_a_key_that_changed_under_us_is_read_again(bench: ImportBench) -> 
 async def test_damaged_records_are_left_alone(bench: ImportBench) -> None:
     key = bench.catalog.key(5)
     await bench.etcd.txn(Txn((), (put(key, b"\xff"),)))
-    imports = await bench.lead()
+    imports = await bench.begin_term()
     assert imports.tasks(None, 0) == []
     found = (await bench.etcd.get(key)).kv
     assert found is not None
@@ -259,10 +259,10 @@ async def test_damaged_records_are_left_alone(bench: ImportBench) -> None:
 
 
 async def test_a_deposed_leader_changes_nothing(bench: ImportBench) -> None:
-    old = await bench.lead()
+    old = await bench.begin_term()
     task_id = await old.submit(job())
     await old.send_pending()
-    await bench.lead(recover=False)
+    await bench.begin_term(recover=False)
     for attempt in (old.submit(job()), old.report(report(task_id, PERSISTED, 71))):
         with pytest.raises(FencedOff):
             await attempt
@@ -271,7 +271,7 @@ async def test_a_deposed_leader_changes_nothing(bench: ImportBench) -> None:
 
 async def test_without_the_serve_lease_nobody_is_told_anything(bench: ImportBench) -> None:
     bench.serve = ServeLease(bench.clock, 1.0, bench.clock.boottime())
-    imports = await bench.lead()
+    imports = await bench.begin_term()
     await imports.submit(job())
     bench.clock.advance(2)
     with pytest.raises(NotServing):
@@ -290,7 +290,7 @@ async def run(imports: Imports, bench: ImportBench) -> None:
 
 
 async def test_the_loops_do_all_that(bench: ImportBench) -> None:
-    imports = await bench.lead()
+    imports = await bench.begin_term()
     running = asyncio.create_task(run(imports, bench), name="imports")
     try:
         await _turns()
@@ -317,7 +317,7 @@ async def test_the_loops_do_all_that(bench: ImportBench) -> None:
 
 async def test_trouble_in_etcd_is_waited_out_by_the_loops(bench: ImportBench) -> None:
     link = bench.etcd.peer()
-    imports = await bench.lead(link)
+    imports = await bench.begin_term(link)
     await imports.submit(job())
     link.fail_next("txn", Unavailable("away", sent=False), times=2)
     running = asyncio.create_task(run(imports, bench), name="imports")
@@ -332,8 +332,8 @@ async def test_trouble_in_etcd_is_waited_out_by_the_loops(bench: ImportBench) ->
 
 
 async def test_the_loops_end_with_the_term(bench: ImportBench) -> None:
-    imports = await bench.lead()
+    imports = await bench.begin_term()
     await imports.submit(job())
-    await bench.lead(recover=False)
+    await bench.begin_term(recover=False)
     with pytest.RaisesGroup(FencedOff):
         await run(imports, bench)

@@ -56,7 +56,7 @@ class Script:
 
     async def run(self, link: Any) -> None:
         bench = self._bench
-        imports = await bench.lead(link)
+        imports = await bench.begin_term(link)
         for _ in range(3):
             self.accepted.append(await imports.submit(job()))
         await imports.send_pending()
@@ -101,9 +101,9 @@ async def test_these_are_all_steps() -> None:
 async def test_the_next_leader_carries_on(step: int) -> None:
     bench, script, fuse = await _killed_at(step)
     assert fuse.at == step, "the leader should have died"
-    before = await bench.stored()
-    imports = await bench.lead()
-    after = await bench.stored()
+    before = await bench.tasks()
+    imports = await bench.begin_term()
+    after = await bench.tasks()
 
     assert set(script.accepted) <= set(before), "a task that was promised is lost"
     assert after.keys() == before.keys()

@@ -22,7 +22,7 @@ from milvus_coord.model.database import Alias
 from milvus_coord.model.errors import FencedOff
 from milvus_coord.wire.descriptors import message_class
 from testing.metadata import META_ROOT, collection, partition, ts
-from testing.metadata_world import MetaWorld, meta_world, turns
+from testing.metadata_world import MetaWorld, meta_world
 
 LOST = Unavailable("the answer was lost", sent=True)
 
@@ -49,7 +49,7 @@ async def test_what_is_committed_is_shown(world: MetaWorld) -> None:
     c = world.metadata.state.by_id(7)
     await world.metadata.commit(world.catalog.drop_collection(c, parts, (), ts(2)))
     assert world.metadata.state.collection(7) is None
-    stored = world.stored(b"root-coord/fields/7")
+    stored = world.stored("root-coord/fields/7")
     assert set(stored.values()) == {TOMBSTONE}
 
 
@@ -71,7 +71,7 @@ async def test_conditions_hold_for_the_first_transaction(world: MetaWorld) -> No
 
 async def test_a_deposed_leader_writes_nothing(world: MetaWorld) -> None:
     former = world.metadata
-    await world.lead()
+    await world.begin_term()
     with pytest.raises(FencedOff):
         await former.commit(world.catalog.put_alias(Alias("a", 1, 7, ts(1)), ts(1)))
     with pytest.raises(FencedOff):
@@ -116,7 +116,7 @@ async def test_others_are_not_disturbed_by_settling(world: MetaWorld) -> None:
             tasks.create_task(commit, name=f"alias {number}")
             if number % 5 == 0:
                 tasks.create_task(world.metadata.settle(), name=f"settling {number}")
-            await turns(number % 4)
+            await world.turns(number % 4)
     assert all(world.metadata.state.alias(1, f"a{number}") for number in range(30))
 
 
@@ -130,7 +130,7 @@ async def test_commit_waits_for_a_mirror_that_is_behind(world: MetaWorld) -> Non
     world.reader.partition()
     put_alias = world.catalog.put_alias(Alias("a", 1, 7, ts(1)), ts(1))
     committing = asyncio.create_task(world.metadata.commit(put_alias), name="committing")
-    await turns()
+    await world.turns(50)
     assert not committing.done()
     world.etcd.compact()
     world.reader.heal()

@@ -34,7 +34,7 @@ class Bench(DdlBench):
 @pytest.fixture
 async def bench() -> Bench:
     below = ImportBench()
-    return Bench(await below.lead(), below)
+    return Bench(await below.begin_term(), below)
 
 
 def _pairs(reply: Any) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from milvus_coord.model.errors import FencedOff
 from milvus_coord.model.timestamps import Timestamp, compose, physical_ms
 from milvus_coord.runtime.race import cancel_and_wait
 from testing.metadata import collection, partition, ts
-from testing.metadata_world import MetaWorld, meta_world, turns
+from testing.metadata_world import MetaWorld, meta_world
 
 ALIAS = "root-coord/database/aliases/1/a"
 
@@ -87,7 +87,7 @@ async def test_retention_counts_from_the_timestamp(world: MetaWorld) -> None:
     assert await collector(world, retention_s=1000).collect() == 0
     assert await collector(world, retention_s=60).collect() == 1
     assert of_alias(world) == [ALIAS, f"snapshots/{ALIAS}_ts{ts(100)}"]
-    assert set(world.stored(b"root-coord/database/aliases").values()) == {TOMBSTONE}
+    assert set(world.stored("root-coord/database/aliases").values()) == {TOMBSTONE}
     assert await collector(world, retention_s=10).collect() == 0
     world.clock.step_wall(1.0)
     assert await collector(world, retention_s=10).collect() == 2
@@ -151,15 +151,15 @@ async def test_others_keys_are_left_alone(world: MetaWorld) -> None:
     for key in (stray, other):
         await world.other.txn(Txn((), (put(key, TOMBSTONE),)))
     assert await collector(world).collect() == 3
-    assert len(world.stored(b"snapshots/others")) == 1
-    assert len(world.stored(b"snapshots/root-coord/database/aliases/1/no")) == 1
+    assert len(world.stored("snapshots/others")) == 1
+    assert len(world.stored("snapshots/root-coord/database/aliases/1/no")) == 1
 
 
 async def test_a_deposed_leader_deletes_nothing(world: MetaWorld) -> None:
     await alias(world, 1, 7)
     await alias(world, 2, None)
     former = collector(world)
-    await world.lead()
+    await world.begin_term()
     before = of_alias(world)
     with pytest.raises(FencedOff):
         await former.collect()
@@ -173,11 +173,11 @@ async def test_every_hour_whatever_etcd_does(
     await alias(world, 2, None)
     running = asyncio.create_task(collector(world).loop().run(world.clock), name="gc")
     world.etcd.fail_next("range", Unavailable("down", sent=False))
-    await turns()
+    await world.turns(50)
     assert of_alias(world)
     world.clock.advance(EVERY_S)
-    await world.eventually(lambda: "trying in an hour" in capsys.readouterr().out)
+    assert await world.settle(lambda: "trying in an hour" in capsys.readouterr().out)
     assert of_alias(world)
     world.clock.advance(EVERY_S)
-    await world.eventually(lambda: not of_alias(world))
+    assert await world.settle(lambda: not of_alias(world))
     await cancel_and_wait(running)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from milvus_coord.coordinators.rootcoord.collections.cleanup_steps import CleanupTimes
@@ -15,98 +15,23 @@ from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
 from milvus_coord.coordinators.rootcoord.collections.effects import DdlEffects, Deadlines
 from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
-from milvus_coord.coordinators.rootcoord.metadata.image import mirrored
+from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage, mirrored
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
-from milvus_coord.etcd.errors import EtcdError
-from milvus_coord.etcd.memory.memory import MemoryEtcd
-from milvus_coord.etcd.memory.store import MemoryStore
-from milvus_coord.etcd.txn import Put, Txn, TxnResult, put
-from milvus_coord.ha.election.fence import Fence
-from milvus_coord.ha.election.serve_lease import ServeLease
-from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.model.collection import Collection
 from milvus_coord.model.database import DEFAULT_DATABASE, DEFAULT_DATABASE_ID, Database
-from milvus_coord.model.errors import CoordError
 from milvus_coord.model.schema import FLOAT_VECTOR, INT64, CollectionSchema, Field, Pairs
 from milvus_coord.model.timestamps import Timestamp
-from milvus_coord.runtime.clock import ManualClock
-from milvus_coord.runtime.race import cancel_and_wait
 from testing.limits import DDL_LIMITS
+from testing.metadata import META_ROOT
+from testing.role_world import Faults, RoleWorld
 
-META: Final = "by-dev/meta"
-ACTIVE: Final = f"{META}/session/rootcoord".encode()
 DML: Final = "by-dev-rootcoord-dml"
 SERVER_ID: Final = 7
 FIELDS: Final = (
     Field(0, "id", INT64, is_primary_key=True),
     Field(0, "v", FLOAT_VECTOR, type_params=(("dim", "8"),)),
 )
-
-
-class Broken(CoordError):
-    """What a faked part raises when told to."""
-
-
-class Faults:
-    """Trouble by the name of a step, and the story of all steps that were tried."""
-
-    def __init__(self) -> None:
-        self.story: list[str] = []
-        self.raised = 0
-        self._errors: dict[str, list[Exception]] = defaultdict(list)
-        self._hangs: dict[str, asyncio.Event] = {}
-        self.chance: Callable[[str], Exception | None] = lambda _: None
-
-    def fail(self, step: str, error: Exception | None = None, *, times: int = 1) -> None:
-        """Let the next `times` tries of `step` raise."""
-        self._errors[step] += [error or Broken(f"{step} is broken")] * times
-
-    def hang(self, step: str) -> asyncio.Event:
-        """Let `step` wait until the event is set."""
-        return self._hangs.setdefault(step, asyncio.Event())
-
-    def let_pass(self, step: str) -> None:
-        """Who comes from now on does not hang; who hangs already does."""
-        del self._hangs[step]
-
-    async def step(self, step: str, detail: str = "") -> None:
-        self.story.append(f"{step} {detail}".strip())
-        hang = self._hangs.get(step)
-        await asyncio.sleep(0)
-        if hang is not None:
-            await hang.wait()
-        error = self._errors[step].pop(0) if self._errors[step] else self.chance(step)
-        if error is not None:
-            self.raised += 1
-            raise error
-
-    def tried(self, step: str) -> list[str]:
-        """The details of all tries of one step."""
-        return [each[len(step) :].strip() for each in self.story if each.split()[0] == step]
-
-
-class FlakyEtcd(MemoryEtcd):
-    """The twin, with a hook before each guarded write below the metadata root."""
-
-    hook: Callable[[Txn], tuple[EtcdError, bool] | None]
-
-    def __init__(self, clock: ManualClock, store: MemoryStore | None = None) -> None:
-        super().__init__(clock, store)
-        self.hook = lambda _: None
-
-    async def txn(self, txn: Txn, *, timeout_s: float | None = None) -> TxnResult:
-        if is_metadata(txn) and (trouble := self.hook(txn)) is not None:
-            error, applied = trouble
-            if applied:
-                await super().txn(txn, timeout_s=timeout_s)
-            raise error
-        return await super().txn(txn, timeout_s=timeout_s)
-
-
-def is_metadata(txn: Txn) -> bool:
-    """Whether it writes metadata, and not only the mark of the mirror."""
-    return any(b"/root-coord/" in op.key for op in txn.then if isinstance(op, Put))
 
 
 class Numbers:
@@ -243,45 +168,35 @@ class Term:
         return wrong
 
 
-@dataclass
-class World:
-    """What outlives a term: etcd, the clock, the others, and the trouble that they make."""
+class World(RoleWorld[MetaImage]):
+    """A RootCoord's, and the others with the trouble that they make."""
 
-    limits: DdlLimits = DDL_LIMITS
-    deadlines: Deadlines = field(default_factory=Deadlines)
-    times: CleanupTimes = field(default_factory=CleanupTimes)
-    jobs_max: int = 10240
-    clock: ManualClock = field(default_factory=ManualClock)
-    faults: Faults = field(default_factory=Faults)
-
-    def __post_init__(self) -> None:
-        self.etcd = FlakyEtcd(self.clock)
+    def __init__(
+        self,
+        limits: DdlLimits = DDL_LIMITS,
+        deadlines: Deadlines | None = None,
+        times: CleanupTimes | None = None,
+        jobs_max: int = 10240,
+    ) -> None:
+        super().__init__(mirrored(META_ROOT))
+        self.limits, self.jobs_max = limits, jobs_max
+        self.deadlines, self.times = deadlines or Deadlines(), times or CleanupTimes()
         self.effects = FakeOutside(self.faults)
         self.ids, self.timestamps = Numbers(1000), FakeTimestamps(5000)
-        self.catalog = Catalog(META)
-        self.serve = ServeLease(self.clock, 1e12, self.clock.boottime())
+        self.catalog = Catalog(META_ROOT)
 
     @asynccontextmanager
     async def term(self, *, adopt: bool = True) -> AsyncIterator[Term]:
         """A new leadership, which ends the one before; all its tasks end with the block."""
-        won = await self.etcd.txn(Txn((), (put(ACTIVE, b"{}"),)))
-        fence = Fence(self.etcd, ACTIVE, 0, won.revision)
-        mirror = Mirror(self.etcd, self.clock, mirrored(META))
-        following = asyncio.create_task(mirror.run(), name="mirror")
-        try:
-            await mirror.catch_up(fence)
-            metadata = Store(mirror, fence, self.serve.require, self.catalog, self.timestamps)
+        async with self.leading() as led:
+            metadata = Store(
+                led.mirror, led.fence, self.serve.require, self.catalog, self.timestamps
+            )
             await self._default_database(metadata)
-            async with asyncio.TaskGroup() as tasks:
-                term = self._term(tasks, metadata)
-                if adopt:
-                    term.ddl.resume_unfinished()
-                yield term
-                raise _TermOver
-        except* _TermOver:
-            pass
-        finally:
-            await cancel_and_wait(following)
+            term = self._term(led.tasks, metadata)
+            if adopt:
+                term.ddl.resume_unfinished()
+            yield term
 
     async def _default_database(self, metadata: Store) -> None:
         if metadata.state.database("") is None:
@@ -314,35 +229,14 @@ class World:
         )
         return Term(self, tasks, metadata, ticks, ddl)
 
-    async def turns(self, count: int = 200) -> None:
-        """Let everybody go on as far as he can."""
-        for _ in range(count):
-            await asyncio.sleep(0)
-
-    async def until(self, there: Callable[[], bool], *, step_s: float = 1.0) -> None:
-        """Wait for something, letting the clock run; the wait is bounded."""
-        for turn in range(20_000):
-            if there():
-                return
-            await asyncio.sleep(0)
-            if turn % 50 == 49:
-                self.clock.advance(step_s)
-        raise AssertionError("it never came about")
-
     async def quiet(self, term: Term) -> None:
         """Wait until the cleanup has nothing to do any more."""
         await self.until(lambda: not term.ddl.cleanup.running, step_s=60.0)
 
-    def keys(self, part: str) -> dict[str, bytes]:
+    def live(self, part: str) -> dict[str, bytes]:
         """Plain keys below `root-coord/` that contain `part`, tombstones left out."""
-        prefix = f"{META}/root-coord/".encode()
-        found = self.etcd.store.range(prefix, prefix[:-1] + b"0")
-        values = {kv.key.decode(): kv.value for kv in found}
-        return {k: v for k, v in values.items() if part in k and v != b"\xe2\x9b\xbc"}
-
-
-class _TermOver(Exception):
-    pass
+        kvs = self.stored("root-coord/").items()
+        return {k: v for k, v in kvs if part in k and v != b"\xe2\x9b\xbc"}
 
 
 def wanted(name: str, db_name: str = "", **changes: object) -> NewCollection:
