@@ -124,6 +124,28 @@ async def test_catching_up_and_the_barrier(etcd: EtcdMember) -> None:
             assert mirror.image == {PREFIX + b"a": b"2"}
 
 
+async def test_several_prefixes_and_what_is_foreign_between_them(etcd: EtcdMember) -> None:
+    prefixes = (b"meta/channelwatch", PREFIX, b"meta/tail/")
+    mirrored_keys = [b"meta/channelwatch/8/ch", PREFIX + b"a", b"meta/tail/x"]
+    foreign = [b"meta/field/1", b"meta/roomy", b"meta/ha/role/paused", b"meta/zone"]
+    async with connected(etcd.endpoints) as client, asyncio.timeout(SOON_S):
+        for key in (*mirrored_keys, *foreign):
+            await write(client, key, b"1")
+        mirror = Mirror(client, SystemClock(), Mirrored(prefixes, b"meta/ha/role/", KeysImage))
+        task = asyncio.create_task(mirror.run(), name="mirror")
+        with mirror.changes(b"meta/channelwatch") as changes:
+            assert (await changes.take()).everything
+            assert mirror.image == dict.fromkeys(mirrored_keys, b"1")
+            for key in (*foreign, *mirrored_keys):
+                await write(client, key, b"2")
+            status = await write(client, b"meta/ha/role/instance-1", b"{}")
+            await mirror.reached(status)
+            assert mirror.lag(status) == 0
+            assert mirror.image == dict.fromkeys(mirrored_keys, b"2")
+            assert (await changes.take()).keys == {b"meta/channelwatch/8/ch"}
+        await cancel_and_wait(task)
+
+
 async def test_no_transaction_is_seen_in_halves(etcd: EtcdMember) -> None:
     """Pairs of keys are always equal, whoever looks whenever."""
     async with connected(etcd.endpoints) as client, mirrored(client) as mirror:
