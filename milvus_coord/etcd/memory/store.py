@@ -68,7 +68,7 @@ class MemoryStore:
     def range(self, start: bytes, end: bytes, revision: int = 0) -> tuple[KeyValue, ...]:
         """The keys in [start, end) now, or as they were. Raises Compacted."""
         self.expire()
-        if not revision:
+        if revision in (0, self.revision):
             return self._select(self._kvs, start, end)
         if revision < self.compacted:
             raise Compacted(f"revision {revision} is compacted", revision=self.compacted)
