@@ -11,10 +11,12 @@ from grpclib.const import Cardinality
 from milvus_coord.coordinators.rootcoord.access.state import AccessState
 from milvus_coord.coordinators.rootcoord.collections.context import NewCollection
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
-from milvus_coord.coordinators.rootcoord.collections.rpcs_aliases import AliasRpcs
-from milvus_coord.coordinators.rootcoord.collections.rpcs_collections import CollectionRpcs
-from milvus_coord.coordinators.rootcoord.collections.rpcs_databases import DatabaseRpcs
-from milvus_coord.coordinators.rootcoord.collections.rpcs_partitions import PartitionRpcs
+from milvus_coord.coordinators.rootcoord.collections.rpcs import (
+    AliasRpcs,
+    CollectionRpcs,
+    DatabaseRpcs,
+    PartitionRpcs,
+)
 from milvus_coord.coordinators.rootcoord.metadata import events
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.coordinators.rootcoord.metadata.time_travel import CollectionAt, TimeTravel

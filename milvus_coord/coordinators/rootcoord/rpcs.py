@@ -12,10 +12,12 @@ from milvus_coord.coordinators.rootcoord.access.rpcs import AccessRpcs
 from milvus_coord.coordinators.rootcoord.access.work import Access
 from milvus_coord.coordinators.rootcoord.allocators.rpcs import AllocatorRpcs
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
-from milvus_coord.coordinators.rootcoord.collections.rpcs_aliases import AliasRpcs
-from milvus_coord.coordinators.rootcoord.collections.rpcs_collections import CollectionRpcs
-from milvus_coord.coordinators.rootcoord.collections.rpcs_databases import DatabaseRpcs
-from milvus_coord.coordinators.rootcoord.collections.rpcs_partitions import PartitionRpcs
+from milvus_coord.coordinators.rootcoord.collections.rpcs import (
+    AliasRpcs,
+    CollectionRpcs,
+    DatabaseRpcs,
+    PartitionRpcs,
+)
 from milvus_coord.coordinators.rootcoord.imports.rpcs import ImportRpcs
 from milvus_coord.coordinators.rootcoord.imports.work import Imports
 from milvus_coord.coordinators.rootcoord.metadata.store import Store

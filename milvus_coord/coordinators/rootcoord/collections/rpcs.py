@@ -1,33 +1,57 @@
-"""RPCs about collections."""
+"""RPCs about databases, collections, partitions and aliases."""
 
 from __future__ import annotations
 
 from milvus_coord.coordinators.rootcoord.collections.context import NewCollection
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
-from milvus_coord.coordinators.rootcoord.collections.rpcs_ddl import DdlRpcs, require_any
 from milvus_coord.coordinators.rootcoord.collections.rpcs_describe_cache import DescribeCache
 from milvus_coord.coordinators.rootcoord.collections.rpcs_replies import (
     describe_collection,
     exists,
     show_collections,
+    show_partitions,
 )
 from milvus_coord.coordinators.rootcoord.collections.rules_requests import (
     check_field_count,
+    check_key_name,
     check_name,
     check_record,
 )
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.coordinators.rootcoord.metadata.time_travel import TimeTravel, is_now
 from milvus_coord.ha.election.serve_lease import ServeLease
-from milvus_coord.model.errors import NotFound
+from milvus_coord.model.collection import Collection, Partition
+from milvus_coord.model.errors import CollectionNotFound, NotFound
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.pb.milvus.proto import milvus
 from milvus_coord.pb.milvus.proto.common import MsgType, Status
 from milvus_coord.role.rpcs.answers import answers
-from milvus_coord.role.rpcs.family import Answering, StateHolder, require_type
+from milvus_coord.role.rpcs.family import Answering, StateHolder, StateRpcs, require_type
 from milvus_coord.wire.requests import UpbRequest
 from milvus_coord.wire.schema import pairs_of, parse_schema
 from milvus_coord.wire.status import ok
+
+
+class DdlRpcs(StateRpcs[MetaState]):
+    """RPCs that read the metadata, or change it by a statement."""
+
+    def __init__(
+        self,
+        answering: Answering,
+        serve: ServeLease,
+        metadata: StateHolder[MetaState],
+        statements: Ddl,
+    ) -> None:
+        super().__init__(answering, serve, metadata)
+        self._statements = statements
+
+
+def _require_any(state: MetaState, collection_id: int) -> Collection:
+    """The collection in whatever state it is. Raises CollectionNotFound."""
+    collection = state.collection(collection_id)
+    if collection is None:
+        raise CollectionNotFound(f"can't find collection: {collection_id}")
+    return collection
 
 
 class CollectionRpcs(DdlRpcs):
@@ -150,7 +174,7 @@ class CollectionRpcs(DdlRpcs):
         if name:
             collection = state.resolve(request.db_name, name)
         elif unavailable:
-            collection = require_any(state, collection_id)
+            collection = _require_any(state, collection_id)
         else:
             collection = state.by_id(collection_id)
         return self._described.reply(
@@ -178,3 +202,96 @@ class CollectionRpcs(DdlRpcs):
             num_partitions=len(found.partitions),
             db_name=db_name,
         )
+
+
+class PartitionRpcs(DdlRpcs):
+    """Lookups by name take aliases too; those by id ask for no database. None travels in time."""
+
+    @answers()
+    async def create_partition(self, request: UpbRequest) -> Status:
+        require_type(request, MsgType.CreatePartition)
+        check_name("partition", request.partition_name)
+        await self._statements.create_partition(
+            request.db_name, request.collection_name, request.partition_name
+        )
+        return ok()
+
+    @answers()
+    async def drop_partition(self, request: UpbRequest) -> Status:
+        require_type(request, MsgType.DropPartition)
+        await self._statements.drop_partition(
+            request.db_name, request.collection_name, request.partition_name
+        )
+        return ok()
+
+    @answers("HasPartition failed: ")
+    async def has_partition(self, request: UpbRequest) -> milvus.BoolResponse:
+        require_type(request, MsgType.HasPartition)
+        state = self.state()
+        collection = state.resolve(request.db_name, request.collection_name)
+        return exists(state.partition(collection.id, request.partition_name) is not None)
+
+    @answers("ShowPartitions failed: ")
+    async def show_partitions(self, request: UpbRequest) -> milvus.ShowPartitionsResponse:
+        require_type(request, MsgType.ShowPartitions)
+        return show_partitions(self._partitions(request, unavailable=False))
+
+    @answers("ShowPartitions failed: ")
+    async def show_partitions_internal(self, request: UpbRequest) -> milvus.ShowPartitionsResponse:
+        require_type(request, MsgType.ShowPartitions)
+        return show_partitions(self._partitions(request, unavailable=True))
+
+    def _partitions(self, request: UpbRequest, *, unavailable: bool) -> list[Partition]:
+        """Unavailable ones, also of unavailable collections, are found by id alone."""
+        state = self.state()
+        if request.collection_name:
+            collection_id = state.resolve(request.db_name, request.collection_name).id
+            unavailable = False
+        elif unavailable:
+            collection_id = _require_any(state, request.collectionID).id
+        else:
+            collection_id = state.by_id(request.collectionID).id
+        return [each for each in state.partitions(collection_id) if unavailable or each.available]
+
+
+class AliasRpcs(DdlRpcs):
+    """Other names of collections; which name a collection now is for the statements to say."""
+
+    @answers()
+    async def create_alias(self, request: UpbRequest) -> Status:
+        require_type(request, MsgType.CreateAlias)
+        check_key_name("alias", request.alias)
+        await self._statements.create_alias(request.db_name, request.collection_name, request.alias)
+        return ok()
+
+    @answers()
+    async def alter_alias(self, request: UpbRequest) -> Status:
+        require_type(request, MsgType.AlterAlias)
+        await self._statements.alter_alias(request.db_name, request.collection_name, request.alias)
+        return ok()
+
+    @answers()
+    async def drop_alias(self, request: UpbRequest) -> Status:
+        require_type(request, MsgType.DropAlias)
+        await self._statements.drop_alias(request.db_name, request.alias)
+        return ok()
+
+
+class DatabaseRpcs(DdlRpcs):
+    """Go 2.2.16 looks at the message type of none of these."""
+
+    @answers()
+    async def create_database(self, request: UpbRequest) -> Status:
+        check_name("database", request.db_name)
+        await self._statements.create_database(request.db_name)
+        return ok()
+
+    @answers()
+    async def drop_database(self, request: UpbRequest) -> Status:
+        await self._statements.drop_database(request.db_name)
+        return ok()
+
+    @answers("ListDatabases failed: ")
+    async def list_databases(self, request: UpbRequest) -> milvus.ListDatabasesResponse:
+        names = [database.name for database in self.state().databases()]
+        return milvus.ListDatabasesResponse(status=ok(), db_names=names)
