@@ -97,8 +97,11 @@ class OurRole(RoleDaemon):
 
     async def standing(self) -> int | None:
         """Status of GET /role: 200 active, 429 standby, 503 neither; None without an answer."""
+        return await self._status("/role")
+
+    async def _status(self, path: str) -> int | None:
         try:
-            return (await self.http("/role"))[0]
+            return (await self.http(path))[0]
         except (OSError, TimeoutError):
             return None
 
@@ -108,7 +111,8 @@ class OurRole(RoleDaemon):
     async def wait_standby(self, within_s: float = 20.0) -> None:
         await self._wait_standing(STANDBY, within_s)
         deadline = time.monotonic() + within_s
-        while (await self.http("/readyz"))[0] != 200:
+        while await self._status("/readyz") != 200:
+            self.check(self.running, "ended")
             self.check(time.monotonic() < deadline, f"is not ready after {within_s} s")
             await asyncio.sleep(POLL_S)
 
