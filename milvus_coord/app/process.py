@@ -8,16 +8,17 @@ from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from ssl import SSLContext
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from milvus_coord import __version__
 from milvus_coord.app.certificates import Certificates
 from milvus_coord.app.etcd import reach_etcd, stored_settings
+from milvus_coord.app.ha import ha_settings, role_leader
 from milvus_coord.app.logs import log_to, reopen
+from milvus_coord.app.phases import show_phases
 from milvus_coord.app.queue import queue_settings
 from milvus_coord.app.roles import ROLES
-from milvus_coord.config import Loaded, Settings, check_start, load
+from milvus_coord.config import Loaded, check_start, load
 from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.ha.election.lifecycle import Lifecycle
@@ -25,15 +26,9 @@ from milvus_coord.ha.election.runner import HaRunner
 from milvus_coord.ha.metrics import HaMetrics
 from milvus_coord.ha.mirror.report import MirrorReport
 from milvus_coord.ha.pair.report import Report
-from milvus_coord.ha.settings import HaSettings
-from milvus_coord.model.states import Phase
 from milvus_coord.role.lead import RoleLeader
-from milvus_coord.role.shape import Coordinator, RoleContext, Shape
-from milvus_coord.rpc.port import ReservedPort
-from milvus_coord.rpc.server.limits import Limits
-from milvus_coord.rpc.tls import ServerTls
+from milvus_coord.role.shape import RoleContext
 from milvus_coord.runtime import failpoints, signals
-from milvus_coord.runtime.addresses import LOOPBACK, first_ipv4
 from milvus_coord.runtime.clock import SystemClock
 from milvus_coord.runtime.notify import Notifier
 from milvus_coord.runtime.race import Interrupted, cancel_and_wait, run_until
@@ -44,10 +39,6 @@ from milvus_coord.telemetry.endpoints import routes
 from milvus_coord.telemetry.log import log
 from milvus_coord.telemetry.management import ManagementServer
 from milvus_coord.telemetry.metrics import Metrics
-
-if TYPE_CHECKING:
-    from milvus_coord.role.servers import Servers
-
 
 PROGRESS_S: Final = 1.5
 """How old the main loop's pulse may be while the session lease is still renewed."""
@@ -132,11 +123,20 @@ class _Process:
         overlaid = await run_until(request.stop, self._overlaid(etcd), name="app.overlay")
         check_start(overlaid)
         settings = overlaid.settings
-        lifecycle = Lifecycle(self._clock)
-        self._watch(lifecycle)
+        lifecycle = self._report.lifecycle = Lifecycle(self._clock)
+        show_phases(self._shape.name, lifecycle, self._metrics, self._notifier)
         certificates = self._certificates = Certificates(settings)
-        election = _ha(self._shape, settings, self._management_port, certificates.client)
-        leader = self._leader(settings, election.address, etcd, lifecycle, certificates.server)
+        election = ha_settings(self._shape, settings, self._management_port, certificates.client)
+        context = RoleContext(
+            settings,
+            election.address,
+            etcd,
+            self._clock,
+            self._metrics,
+            lifecycle,
+            queue_settings(settings),
+        )
+        leader = role_leader(self._shape, context, certificates.server, self._pulse, self._opened)
         runner = HaRunner(
             etcd,
             self._clock,
@@ -203,96 +203,3 @@ class _Process:
         for line in set(loaded.warnings) - set(self._loaded.warnings):
             log.warn(line)
         return loaded
-
-    def _leader(
-        self,
-        settings: Settings,
-        address: str,
-        etcd: EtcdClient,
-        lifecycle: Lifecycle,
-        tls: ServerTls | None,
-    ) -> RoleLeader:
-        """Take hold of the port now, and load the role's code later. Raises PortTaken, OSError."""
-        role = settings.role(self._shape.name)
-        reserved = ReservedPort.bind("", role.port)
-        self._opened.callback(reserved.close)
-        context = RoleContext(
-            settings,
-            address,
-            etcd,
-            self._clock,
-            self._metrics,
-            lifecycle,
-            queue_settings(settings),
-        )
-
-        def make() -> tuple[Coordinator, Servers]:
-            from milvus_coord.role.servers import Servers, ServerSettings
-
-            coordinator = self._shape.build(context)
-            wanted = ServerSettings(
-                cluster=settings.common.chan_name_prefix.cluster,
-                limits=Limits(
-                    receive_bytes_max=role.server_max_recv_size,
-                    send_bytes_max=role.server_max_send_size,
-                ),
-                tls=tls,
-                beat_s=settings.ha.beat_interval_ms / 1000,
-            )
-            return coordinator, Servers(coordinator, wanted, self._clock, self._pulse)
-
-        finish_s = min(role.grpc_graceful_stop_timeout_s, settings.common.graceful_stop_timeout_s)
-        return RoleLeader(make, self._clock, reserved=reserved, finish_s=finish_s)
-
-    def _watch(self, lifecycle: Lifecycle) -> None:
-        """Let metrics and the service manager know each phase."""
-        self._report.lifecycle = lifecycle
-        active = self._metrics.gauge(
-            "milvus_num_node", "active coordinators", ("node_id", "role_name")
-        )
-        epoch = self._metrics.gauge("milvus_coord_epoch", "epoch of our term, 0 when not leading")
-        terms = self._metrics.counter("milvus_coord_term_count", "terms that came to serve")
-        refused = self._metrics.counter(
-            "milvus_coord_fenced_off_count", "terms that ended by a refused write"
-        )
-
-        def on(phase: Phase) -> None:
-            labels = (str(lifecycle.server_id), self._shape.name)
-            epoch.set(lifecycle.epoch)
-            self._notifier.status(f"{phase.value}, server id {lifecycle.server_id}")
-            if phase is Phase.ACTIVE:
-                active.labels(*labels).set(1)
-                terms.inc()
-            elif phase is Phase.STEPPING_DOWN:
-                active.remove(*labels)
-                refused.inc(lifecycle.fenced_off)
-            elif phase is Phase.STANDBY:
-                self._notifier.ready()
-
-        lifecycle.observe(on)
-
-
-def _ha(
-    shape: Shape, settings: Settings, management_port: int, tls: SSLContext | None
-) -> HaSettings:
-    role = settings.role(shape.name)
-    host = first_ipv4()
-    if host is None and role.advertise is None:
-        log.warn("no address but loopback found, advertising that", address=LOOPBACK)
-    address = role.advertise or f"{host or LOOPBACK}:{role.port}"
-    return HaSettings(
-        role=shape.name,
-        title=shape.title,
-        meta_root=settings.etcd.meta_root,
-        address=address,
-        active_standby=role.enable_active_standby,
-        session_ttl_s=settings.common.session.ttl,
-        serve_lease_s=settings.ha.serve_lease_ms / 1000,
-        beat_s=settings.ha.beat_interval_ms / 1000,
-        challenge_s=settings.ha.challenge_timeout_ms / 1000,
-        early_per_minute=settings.ha.early_replacements_per_minute,
-        early_per_ten_minutes=settings.ha.early_replacements_per_ten_minutes,
-        management=f"{address.rpartition(':')[0]}:{management_port}" if management_port else "",
-        version=__version__,
-        tls=tls,
-    )
