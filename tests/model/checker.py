@@ -7,9 +7,10 @@ from array import array
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.model.begin import beginning
 from tests.model.moves import Step, Table
 from tests.model.rules import Bounds, Rules
-from tests.model.world import Phase, World, beginning
+from tests.model.world import Phase, World
 
 Story = list[tuple[Step | None, World]]
 

@@ -4,98 +4,87 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.model.rules import Bounds, FenceBy, Rules
-from tests.model.world import Etcd, Key, Left, Phase, Record, Request, World, name, node_of
+from milvus_coord.etcd.txn import Compare, Target
+from milvus_coord.ha.pair.keys import number_after
+from milvus_coord.ha.pair.leadership_record import TermState
+from tests.model.code import KEYS, value_of
+from tests.model.rules import Bounds
+from tests.model.world import Etcd, Key, Left, Phase, Request, World, name
 
-CLAIMS: Final = frozenset({"claim absent key", "claim own key", "claim junk", "bury", "replace"})
+ACTIVE: Final = KEYS.active
+BOUND: Final = b"by-dev/kv/timestamp"
+_ABSENT: Final = Key(0, 0, 0)
 
 
-def refused(etcd: Etcd, request: Request, rules: Rules) -> bool:
+def refused(etcd: Etcd, request: Request) -> bool:
     """Whether a comparison fails, or the lease that is to be put is gone, or there is no space."""
-    if etcd.nospace:
+    if etcd.nospace or (request.lease and request.lease not in etcd.leases):
         return True
-    if request.kind in CLAIMS:
-        return request.lease not in etcd.leases or not _may_be_claimed(etcd, request, rules)
-    if request.kind == "give" and request.to not in etcd.leases:
-        return True
-    if request.kind in ("recover", "save") and rules.bound_compares and etcd.bound != request.old:
-        return True
-    return not fenced(etcd, request, rules)
+    return not all(holds(etcd, compare) for compare in request.when)
 
 
-def fenced(etcd: Etcd, request: Request, rules: Rules) -> bool:
-    """Whether the comparisons of a guarded write hold."""
-    k = etcd.active
-    if rules.fence is FenceBy.NOTHING:
-        return True
-    if k is None:
-        return False
-    if rules.fence is FenceBy.NAME:
-        return k.holder > 0 and node_of(k.holder) == request.by
-    if rules.fence is FenceBy.LEASE:
-        return k.lease == request.lease
-    if rules.fence is FenceBy.MOD:
-        return k.mod == request.mod
-    return k.lease == request.lease and k.mod == request.mod
-
-
-def _may_be_claimed(etcd: Etcd, claim: Request, rules: Rules) -> bool:
-    k = etcd.active
-    if claim.kind == "claim absent key":
-        return k is None
-    if k is None:
-        return False
-    if claim.kind == "claim own key":
-        return k.lease == claim.lease and (k.mod == claim.mod or not rules.claim_compares_mod)
-    if k.lease != claim.old or k.mod != claim.mod:
-        return False
-    if claim.kind == "replace" and rules.compare_answer:
-        return etcd.answered[claim.by] < claim.to
-    return True
+def holds(etcd: Etcd, compare: Compare) -> bool:
+    """Whether a comparison holds now; the revision of an answer key is the number it answers."""
+    target, key, operand = compare.target, compare.key, compare.operand
+    if key == ACTIVE:
+        active = etcd.active or _ABSENT
+        if target is Target.MOD_REVISION:
+            return active.mod == operand
+        if target is Target.LEASE:
+            return active.lease == operand
+        if target is Target.VERSION:
+            return active.mod == operand  # 0: absent; nothing else is compared
+        return etcd.active is not None and value_of(active.holder) == operand
+    if key == BOUND:
+        return b"%d" % etcd.bound == operand
+    asker = number_after(KEYS.answers, key)
+    assert asker is not None, compare
+    return etcd.answered[asker] == operand
 
 
 def applied(world: World, request: Request, bounds: Bounds) -> World:
     """The world after a transaction that is not refused."""
-    if request.kind in CLAIMS:
+    if request.claim is not None:
         return _won(world, request, bounds)
     etcd, done = world.etcd, world.done
-    if request.mod < done.won:
+    if request.epoch < done.won:
         return world.broken(
-            f"{request.kind!r} of epoch {request.mod} was applied after epoch {done.won} was won"
+            f"{request.kind!r} of epoch {request.epoch} was applied after epoch {done.won} was won"
         )
     if request.kind in ("recover", "save"):
         etcd = etcd._replace(bound=request.to)
     elif request.kind == "write":
         etcd = etcd._replace(writes=etcd.writes + 1)
     elif request.kind == "tell":
-        etcd = etcd._replace(record=Record.SERVED)
+        etcd = etcd._replace(record=request.record)
     elif request.kind == "give":
         revision = etcd.revision + 1
-        k = Key(request.to, revision, request.process)
-        etcd = etcd._replace(active=k, revision=revision, record=Record.RELEASED)
+        active = Key(request.lease, revision, request.process)
+        etcd = etcd._replace(active=active, revision=revision, record=request.record)
     elif request.kind == "release":
-        record = Record.RELEASED if request.to else Record.HELD
-        etcd = etcd._replace(active=None, record=record)
+        etcd = etcd._replace(active=None, record=request.record)
     return world._replace(etcd=etcd)
 
 
-def _won(world: World, claim: Request, bounds: Bounds) -> World:
+def _won(world: World, request: Request, bounds: Bounds) -> World:
     etcd, left, done = world.etcd, world.left, world.done
-    k = Key(claim.lease, etcd.revision + 1, claim.process)
-    if bounds.needless and (needless := _needless(world, claim)):
+    active = Key(request.lease, etcd.revision + 1, request.process)
+    if bounds.needless and (needless := _needless(world, request)):
         return world.broken(needless)
     return world._replace(
-        etcd=etcd._replace(active=k, revision=k.mod, record=Record.HELD, last_go=False),
+        etcd=etcd._replace(
+            active=active, revision=active.mod, record=TermState.HELD, last_go=False
+        ),
         left=left._replace(wins=left.wins - 1),
-        done=done._replace(won=k.mod),
+        done=done._replace(won=active.mod),
     )
 
 
-def _needless(world: World, claim: Request) -> str:
+def _needless(world: World, request: Request) -> str:
     """Why this claim ends a term that nothing was wrong with; safe, but a failover for nothing."""
-    etcd, claimant = world.etcd, world.nodes[claim.by]
-    who = name(claim.by)
-    if claim.kind == "replace" and etcd.answered[claim.by] >= claim.to:
+    etcd, claimant = world.etcd, world.nodes[request.by]
+    who = name(request.by)
+    if request.to and etcd.answered[request.by] >= request.to:
         return f"{who} replaces an active that has answered its challenge"
     leads = claimant.phase in (Phase.ACTIVATING, Phase.ACTIVE)
     if etcd.active is not None and leads and claimant.epoch == etcd.active.mod:
@@ -103,37 +92,23 @@ def _needless(world: World, claim: Request) -> str:
     return ""
 
 
-def wait_of(etcd: Etcd, claim: Request, rules: Rules, serve_ticks: int) -> int:
-    """How long a claim that wins now has to wait until all before it have certainly stopped."""
-    if etcd.record in (Record.NONE, Record.RELEASED):
-        return 0
-    if claim.old and claim.kind == "claim absent key" and not rules.record_before_go:
-        return 0
-    if etcd.active is None and not rules.wait_after_vanished:
-        return 0
-    if claim.kind == "replace" and not rules.wait_after_challenge:
-        return 0
-    if claim.kind == "bury" and (etcd.record is Record.SERVED or not rules.death_is_not_all):
-        return 0
-    return serve_ticks
-
-
 def without_lease(etcd: Etcd, lease: int) -> Etcd:
     """A lease ends, and the active key with it if it hangs there."""
-    k = None if etcd.active is not None and etcd.active.lease == lease else etcd.active
-    return etcd._replace(active=k, leases=etcd.leases - {lease})
+    active = None if etcd.active is not None and etcd.active.lease == lease else etcd.active
+    return etcd._replace(active=active, leases=etcd.leases - {lease})
 
 
-def hopeless(etcd: Etcd, request: Request, rules: Rules) -> bool:
-    """Whether a request can never be applied any more, whatever happens: it may be forgotten."""
-    if request.kind in CLAIMS:
-        if request.lease not in etcd.leases:
-            return True
-        if request.kind == "claim own key" and not rules.claim_compares_mod:
-            return False
-        return bool(request.mod) and (etcd.active is None or etcd.active.mod != request.mod)
-    if rules.fence in (FenceBy.LEASE_AND_MOD, FenceBy.MOD):
-        return etcd.active is None or etcd.active.mod != request.mod
+def hopeless(etcd: Etcd, request: Request) -> bool:
+    """Whether a request can never be applied any more, whatever happens: it may be forgotten.
+
+    A lease does not come back, and no two writes of the active key have the same revision.
+    """
+    if request.claim is not None and request.lease not in etcd.leases:
+        return True
+    now = etcd.active.mod if etcd.active is not None else 0
+    for compare in request.when:
+        if compare.target is Target.MOD_REVISION and compare.key == ACTIVE and compare.operand:
+            return compare.operand != now
     return False
 
 

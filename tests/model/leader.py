@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.model.etcd import refused, spent
+from milvus_coord.etcd.txn import Compare, value_is
+from milvus_coord.ha.pair.leadership_record import TermState
+from tests.model.etcd import BOUND, refused, spent
 from tests.model.rules import Bounds, Rules
 from tests.model.send import back_to_standby, send
-from tests.model.world import Node, Phase, Read, Record, Request, World, name
+from tests.model.world import Node, Phase, Read, Request, World, name
 
 
 def recovers(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
     """Reads the stored bound; stores one above it, and the mark, under its fence."""
     node, etcd = world.nodes[i], world.etcd
     if not node.recovered:
-        recover = guarded(node, i, "recover", old=etcd.bound, to=etcd.bound + 1)
+        read = _bound_as_read(etcd.bound, rules)
+        recover = guarded(rules, node, i, "recover", read)._replace(to=etcd.bound + 1)
         yield from send(world, recover, rules, bounds)
 
 
@@ -38,9 +41,9 @@ def fails(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]
 
 def proof_is_read(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
     """Etcd serves its read of the active key, sent just now: sent earlier it would prove less."""
-    node, k = world.nodes[i], world.etcd.active
+    node = world.nodes[i]
     asks = node.read is None and node.serve < bounds.serve_ticks
-    if asks and k is not None and k.mod == node.epoch:
+    if asks and rules.code.is_ours(world.etcd.active, node.epoch):
         yield world.with_node(i, node._replace(read=Read(bounds.serve_ticks)))
 
 
@@ -83,7 +86,8 @@ def saves(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]
     node, left = world.nodes[i], world.left
     if left.saves:
         old, step = world.etcd.bound, bounds.saves - left.saves + 1
-        save = guarded(node, i, "save", old=old, to=max(old, node.limit) + step)
+        save = guarded(rules, node, i, "save", _bound_as_read(old, rules))
+        save = save._replace(to=max(old, node.limit) + step)
         yield from send(world._replace(left=spent(left, "saves")), save, rules, bounds)
 
 
@@ -91,27 +95,29 @@ def writes(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World
     """Writes metadata."""
     node, left = world.nodes[i], world.left
     if left.writes:
-        write = guarded(node, i, "write")
+        write = guarded(rules, node, i, "write")
         yield from send(world._replace(left=spent(left, "writes")), write, rules, bounds)
 
 
 def tells(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
     """Writes down that its term came to serve, so that all before it have stopped."""
     node = world.nodes[i]
-    if world.etcd.record is Record.HELD:
-        yield from send(world, guarded(node, i, "tell"), rules, bounds)
+    if world.etcd.record is TermState.HELD:
+        tell = guarded(rules, node, i, "tell")._replace(record=TermState.CLEAR)
+        yield from send(world, tell, rules, bounds)
 
 
 def answers(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
     """Answers a challenge by a guarded write."""
     node, etcd = world.nodes[i], world.etcd
-    if refused(etcd, guarded(node, i, "answer"), rules):
+    if refused(etcd, guarded(rules, node, i, "answer")):
         return
-    for j, asker in enumerate(world.nodes):
-        asked = asker.question
-        if asked and asked.mod == node.epoch and etcd.answered[j] < asked.nonce:
-            answered = (*etcd.answered[:j], asked.nonce, *etcd.answered[j + 1 :])
-            yield world._replace(etcd=etcd._replace(answered=answered))
+    asked = tuple(asker.question for asker in world.nodes)
+    for j in rules.code.to_answer(asked, node.epoch, etcd.answered):
+        question = asked[j]
+        assert question is not None
+        answered = (*etcd.answered[:j], question.nonce, *etcd.answered[j + 1 :])
+        yield world._replace(etcd=etcd._replace(answered=answered))
 
 
 def stops(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
@@ -130,24 +136,32 @@ def hands_over(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[W
         return
     for heir in world.nodes:
         if heir is not node and heir.phase in (Phase.STANDBY, Phase.DOWN):
-            give = guarded(node, i, "give", to=heir.lease, process=heir.process)
+            give = guarded(rules, node, i, "give")._replace(
+                lease=heir.lease, process=heir.process, record=rules.code.ended(node.wait)
+            )
             yield from send(world, give, rules, bounds)
 
 
 def releases(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
     """Deletes the active key, and notes whether all before it have certainly stopped."""
     node = world.nodes[i]
-    stopped = node.wait == 0 or not rules.release_tells_all
-    yield from send(world, guarded(node, i, "release", to=int(stopped)), rules, bounds)
+    release = guarded(rules, node, i, "release")._replace(record=rules.code.ended(node.wait))
+    yield from send(world, release, rules, bounds)
 
 
 def is_deposed(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
     """Sees that the active key is no longer as it won it, and steps down."""
-    node, k = world.nodes[i], world.etcd.active
-    if k is None or k.mod != node.epoch:
+    node = world.nodes[i]
+    if not rules.code.is_ours(world.etcd.active, node.epoch):
         yield world.with_node(i, back_to_standby(node))
 
 
-def guarded(node: Node, i: int, kind: str, old: int = 0, to: int = 0, process: int = 0) -> Request:
-    """A write under the fence of its term."""
-    return Request(kind, i, node.lease, node.epoch, old, to, process)
+def guarded(rules: Rules, node: Node, i: int, kind: str, more: tuple[Compare, ...] = ()) -> Request:
+    """A write under the fence of its term, and under the conditions `more`."""
+    fence = rules.code.fence(node.lease, node.epoch)
+    return Request(kind, i, (*fence, *more), epoch=node.epoch)
+
+
+def _bound_as_read(bound: int, rules: Rules) -> tuple[Compare, ...]:
+    """A bound is stored over the one that was read."""
+    return (value_is(BOUND, b"%d" % bound),) if rules.bound_compares else ()

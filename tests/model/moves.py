@@ -128,10 +128,9 @@ class Table:
     def _tidy(self, world: World) -> World:
         """Forget what cannot matter any more, so that worlds which differ in nothing else meet."""
         etcd = world.etcd
-        if world.late:
-            late = frozenset(each for each in world.late if not hopeless(etcd, each, self._rules))
-            if len(late) != len(world.late):
-                world = world._replace(late=late)
+        for late in world.late:
+            if hopeless(etcd, late):
+                world = world._replace(late=world.late - {late})
         if not world.late and len(etcd.leases) > len(world.nodes):
             world = self._without_old_leases(world)
         mod = etcd.active.mod if etcd.active is not None else 0
@@ -140,7 +139,7 @@ class Table:
                 continue
             if node.gave and node.gave != mod:
                 world = world.with_node(i, node._replace(gave=0))
-            elif node.question is not None and node.question.mod != mod:
+            elif node.question is not None and node.question.active.mod != mod:
                 world = world.with_node(i, node._replace(question=None))
         return world
 

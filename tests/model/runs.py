@@ -6,8 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.model.rules import Bounds, FenceBy, Rules
-from tests.model.world import World, beginning, nobody_yet
+from tests.model import mutants
+from tests.model.begin import beginning, nobody_yet
+from tests.model.code import Code
+from tests.model.rules import Bounds, Rules
+from tests.model.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +64,32 @@ _DEAD: Final = "no leader can serve any more"
 
 MUTATIONS: Final[dict[str, Mutation]] = {
     "no fence": Mutation(
-        Rules(fence=FenceBy.NOTHING), Bounds(wins=1, challenges=1, writes=1), _WRITE_AFTER
+        Rules(Code(guards=mutants.no_fence)), Bounds(wins=1, challenges=1, writes=1), _WRITE_AFTER
     ),
     "fence by name": Mutation(
-        Rules(fence=FenceBy.NAME), Bounds(wins=1, leases_lost=1, writes=1), _WRITE_AFTER
+        Rules(Code(guards=mutants.fence_by_name)),
+        Bounds(wins=1, leases_lost=1, writes=1),
+        _WRITE_AFTER,
     ),
     "fence by lease alone": Mutation(
-        Rules(fence=FenceBy.LEASE), Bounds(wins=1, deleted_by_hand=1, writes=1), _WRITE_AFTER
+        Rules(Code(guards=mutants.fence_by_lease)),
+        Bounds(wins=1, deleted_by_hand=1, writes=1),
+        _WRITE_AFTER,
     ),
     "fence by lease alone, a bound": Mutation(
-        Rules(fence=FenceBy.LEASE), Bounds(wins=1, deleted_by_hand=1, saves=1), _WRITE_AFTER
+        Rules(Code(guards=mutants.fence_by_lease)),
+        Bounds(wins=1, deleted_by_hand=1, saves=1),
+        _WRITE_AFTER,
     ),
     "no wait after a lost challenge": Mutation(
-        Rules(wait_after_challenge=False), Bounds(wins=1, challenges=1, late=0), _ACT_AFTER
+        Rules(Code(succession=mutants.no_wait_after_challenge)),
+        Bounds(wins=1, challenges=1, late=0),
+        _ACT_AFTER,
     ),
     "no wait after the active key vanished": Mutation(
-        Rules(wait_after_vanished=False), Bounds(wins=1, deleted_by_hand=1, late=0), _ACT_AFTER
+        Rules(Code(succession=mutants.no_wait_after_vanished)),
+        Bounds(wins=1, deleted_by_hand=1, late=0),
+        _ACT_AFTER,
     ),
     "serve lease counts from the answer": Mutation(
         Rules(count_from_send=False), Bounds(wins=1, challenges=1, late=0), _ACT_AFTER
@@ -90,12 +103,14 @@ MUTATIONS: Final[dict[str, Mutation]] = {
         "the active key was taken away while etcd takes nothing",
     ),
     "revoke, then claim, no fence": Mutation(
-        Rules(replace_in_one_step=False, fence=FenceBy.NOTHING),
+        Rules(Code(guards=mutants.no_fence), replace_in_one_step=False),
         Bounds(wins=1, challenges=1, writes=1, late=0),
         _WRITE_AFTER,
     ),
     "answer not compared": Mutation(
-        Rules(compare_answer=False), Bounds(wins=1, challenges=1, late=0), "has answered"
+        Rules(Code(decide_replacement=mutants.answer_not_compared)),
+        Bounds(wins=1, challenges=1, late=0),
+        "has answered",
     ),
     "heir leads without a claim": Mutation(
         Rules(heir_claims=False), Bounds(stops=1, late=0), _ACT_AFTER
@@ -110,38 +125,42 @@ MUTATIONS: Final[dict[str, Mutation]] = {
         Rules(bound_compares=False), Bounds(wins=1, crashes=1, saves=2), _STAMP
     ),
     "release before one's own wait is over": Mutation(
-        Rules(release_tells_all=False),
+        Rules(Code(ended_state=mutants.always_released)),
         Bounds(deleted_by_hand=1, failures=1, late=0),
         _ACT_AFTER,
     ),
     "proven death taken for the end of all": Mutation(
-        Rules(death_is_not_all=False), Bounds(deleted_by_hand=1, crashes=1, late=0), _ACT_AFTER
+        Rules(Code(succession=mutants.death_ends_all)),
+        Bounds(deleted_by_hand=1, crashes=1, late=0),
+        _ACT_AFTER,
     ),
     "Go's term taken for the end of all": Mutation(
-        Rules(record_before_go=False),
+        Rules(Code(succession=mutants.go_ends_all)),
         Bounds(wins=1, deleted_by_hand=1, go_wins=1, late=0),
         _ACT_AFTER,
     ),
     "own active key claimed by lease": Mutation(
-        Rules(claim_compares_mod=False), Bounds(stops=1), "a late claim of B itself"
+        Rules(Code(decide=mutants.own_key_by_lease)), Bounds(stops=1), "a late claim of B itself"
     ),
     "junk is left alone": Mutation(
-        Rules(never=frozenset({"claim junk"})), Bounds(wins=1, junk=1, late=0), _DEAD
+        Rules(Code(decide=mutants.junk_left_alone)), Bounds(wins=1, junk=1, late=0), _DEAD
     ),
     "an active key of one's own is left alone": Mutation(
-        Rules(never=frozenset({"claim own key"})), Bounds(wins=2, deleted_by_hand=1), _DEAD
+        Rules(Code(decide=mutants.own_key_left_alone)), Bounds(wins=2, deleted_by_hand=1), _DEAD
     ),
 }
 
 SAFE_WITHOUT: Final[dict[str, Mutation]] = {
     "the comparison of the active key's lease in the fence": Mutation(
-        Rules(fence=FenceBy.MOD), Bounds(challenges=1, writes=1), ""
+        Rules(Code(guards=mutants.fence_by_revision)), Bounds(challenges=1, writes=1), ""
     ),
     "the comparison of the answer": Mutation(
-        Rules(compare_answer=False), Bounds(challenges=1, writes=1, needless=False), ""
+        Rules(Code(decide_replacement=mutants.answer_not_compared)),
+        Bounds(challenges=1, writes=1, needless=False),
+        "",
     ),
     "the comparison of the active key's revision in a claim of one's own active key": Mutation(
-        Rules(claim_compares_mod=False),
+        Rules(Code(decide=mutants.own_key_by_lease)),
         Bounds(stops=1, writes=1, needless=False),
         "",
     ),

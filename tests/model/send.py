@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.model.etcd import CLAIMS, applied, fenced, hopeless, refused, spent, wait_of
+from tests.model.etcd import applied, hopeless, refused, spent
 from tests.model.rules import Bounds, Rules
 from tests.model.world import Answer, Node, Phase, Request, World
 
@@ -16,11 +16,11 @@ from tests.model.world import Answer, Node, Phase, Request, World
 def send(world: World, request: Request, rules: Rules, bounds: Bounds) -> Iterator[World]:
     """Both that may become of `request`; its sender goes on accordingly."""
     i, node = request.by, world.nodes[request.by]
-    if refused(world.etcd, request, rules):
+    if refused(world.etcd, request):
         yield world.with_node(i, _after_refusal(world, node, request, rules))
     else:
         yield _served(world, request, rules, bounds)
-    if world.left.late and not hopeless(world.etcd, request, rules):
+    if world.left.late and not hopeless(world.etcd, request):
         after = world._replace(late=world.late | {request}, left=spent(world.left, "late"))
         yield after.with_node(i, _without_answer(node, request, rules))
 
@@ -29,8 +29,9 @@ def _served(world: World, request: Request, rules: Rules, bounds: Bounds) -> Wor
     i, node = request.by, world.nodes[request.by]
     after = applied(world, request, bounds)
     etcd = after.etcd
-    if request.kind in CLAIMS:
-        wait = wait_of(world.etcd, request, rules, bounds.serve_ticks)
+    if request.claim is not None:
+        before, ticks = world.etcd, bounds.serve_ticks
+        wait = rules.code.wait_ticks(request.claim, before.record, before.last_go, ticks)
         answer = Answer(after.done.won, bounds.serve_ticks, wait)
         return after.with_node(i, node._replace(answer=answer, question=None))
     if request.kind == "write":
@@ -49,9 +50,9 @@ def _served(world: World, request: Request, rules: Rules, bounds: Bounds) -> Wor
 
 def _after_refusal(world: World, node: Node, request: Request, rules: Rules) -> Node:
     """A claim is thought over; a broken fence ends the term; anything else is tried again."""
-    if request.kind in CLAIMS:
+    if request.claim is not None:
         return node._replace(question=None)
-    if request.kind == "release" or not fenced(world.etcd, request, rules):
+    if request.kind == "release" or not rules.code.is_ours(world.etcd.active, request.epoch):
         return back_to_standby(node)
     if request.kind == "give":
         return node._replace(in_order=False)
@@ -63,7 +64,7 @@ def _without_answer(node: Node, request: Request, rules: Rules) -> Node:
         return back_to_standby(node)
     if request.kind == "save" and not rules.save_ahead:
         return node._replace(limit=request.to)
-    if request.kind in CLAIMS:
+    if request.claim is not None:
         return node._replace(question=None)
     return node
 
@@ -71,7 +72,7 @@ def _without_answer(node: Node, request: Request, rules: Rules) -> Node:
 def arrives_late(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
     """A transaction that its sender no longer waits for reaches etcd."""
     for request in world.late:
-        if request.by == i and not refused(world.etcd, request, rules):
+        if request.by == i and not refused(world.etcd, request):
             yield applied(world._replace(late=world.late - {request}), request, bounds)
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.model.etcd import spent, without_lease
+from milvus_coord.ha.election.decisions import ClaimActiveKey, DetectFailure
+from milvus_coord.ha.pair.leadership_record import TermState
+from milvus_coord.ha.pair.takeover import Cause
+from tests.model.etcd import holds, spent, without_lease
 from tests.model.rules import Bounds, Rules
 from tests.model.send import send
-from tests.model.world import GO, Node, Phase, Question, Record, Request, World, node_of
+from tests.model.world import Node, Phase, Question, Request, World, node_of
 
 
 def joins(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
@@ -21,45 +24,35 @@ def joins(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]
 
 
 def claims(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
-    """The one transaction that wins the active key, under the comparison that fits its value."""
-    node, etcd = world.nodes[i], world.etcd
+    """Claims what may be claimed at once, or of a holder whose process is proven dead."""
+    node, active = world.nodes[i], world.etcd.active
     if not _free(world, i) or not world.left.wins:
         return
-    claim = claim_of(world, i)
-    if claim is None or claim.kind in rules.never:
-        return
-    if claim.kind == "claim own key" and not rules.heir_claims and etcd.record is Record.RELEASED:
-        yield world.with_node(
-            i,
-            node._replace(phase=Phase.ACTIVATING, epoch=claim.mod, serve=bounds.serve_ticks),
-        )
-        return
-    yield from send(world, claim, rules, bounds)
-
-
-def claim_of(world: World, i: int) -> Request | None:
-    """The claim that fits what the active key is now; None while it is somebody's."""
-    node, etcd = world.nodes[i], world.etcd
-    k, me = etcd.active, node.process
-    if k is None:
-        return Request("claim absent key", i, node.lease, old=int(etcd.last_go), process=me)
-    if k.lease == node.lease:
-        return Request("claim own key", i, node.lease, mod=k.mod, process=me)
-    if k.lease == 0:
-        return Request("claim junk", i, node.lease, mod=k.mod, process=me)
-    if k.holder > 0 and not is_alive(world, k.holder):
-        return Request("bury", i, node.lease, mod=k.mod, old=k.lease, process=me)
-    return None
+    decision = rules.code.decision(active, i, node.lease)
+    if isinstance(decision, DetectFailure):
+        assert active is not None
+        if active.holder > 0 and not is_alive(world, active.holder):
+            yield from send(world, _claim(node, i, rules.code.burial(active, i)), rules, bounds)
+    elif isinstance(decision, ClaimActiveKey):
+        given = decision.cause is Cause.REGAINED and world.etcd.record is TermState.RELEASED
+        if given and not rules.heir_claims:
+            assert active is not None
+            after = node._replace(
+                phase=Phase.ACTIVATING, epoch=active.mod, serve=bounds.serve_ticks
+            )
+            yield world.with_node(i, after)
+        else:
+            yield from send(world, _claim(node, i, decision), rules, bounds)
 
 
 def challenges(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
     """Suspects the holder of the active key, for good reason or not, and asks it through etcd."""
-    node, k = world.nodes[i], world.etcd.active
+    node, active = world.nodes[i], world.etcd.active
     if not _free(world, i) or node.question or not world.left.challenges or world.etcd.nospace:
         return
-    if k is None or k.lease in (0, node.lease) or k.holder == GO:
+    if active is None or not rules.code.may_ask(active, node.lease):
         return
-    question = Question(k.lease, k.mod, world.etcd.answered[i] + 1)
+    question = Question(active, world.etcd.answered[i] + 1)
     left = spent(world.left, "challenges")
     yield world._replace(left=left).with_node(i, node._replace(question=question))
 
@@ -68,7 +61,7 @@ def hears(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]
     """The challenge was answered: it leaves the active alone."""
     node = world.nodes[i]
     asked = node.question
-    if asked is not None and world.etcd.answered[i] >= asked.nonce:
+    if asked is not None and rules.code.is_answered(asked, world.etcd.answered[i]):
         yield world.with_node(i, node._replace(question=None))
 
 
@@ -78,15 +71,14 @@ def replaces(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[Wor
     if asked is None or not _free(world, i) or not world.left.wins:
         return
     if rules.replace_in_one_step:
-        replace = Request(
-            "replace", i, node.lease, asked.mod, asked.lease, asked.nonce, node.process
-        )
-        yield from send(world, replace, rules, bounds)
+        claim = rules.code.replacement(asked, i)
+        if claim is not None:
+            yield from send(world, _claim(node, i, claim, asked.nonce), rules, bounds)
         return
-    k = world.etcd.active
-    after = world._replace(etcd=without_lease(world.etcd, asked.lease))
+    active, old = world.etcd.active, asked.active.lease
+    after = world._replace(etcd=without_lease(world.etcd, old))
     after = after.with_node(i, node._replace(question=None))
-    if world.etcd.nospace and k is not None and k.lease == asked.lease:
+    if world.etcd.nospace and active is not None and active.lease == old:
         after = after.broken("the active key was taken away while etcd takes nothing in its place")
     yield after
 
@@ -118,16 +110,23 @@ def hears_nothing(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterato
 
 def takes_back(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World]:
     """The heir does not react: deletes the active key, if nobody wrote it since it was given."""
-    node, k = world.nodes[i], world.etcd.active
-    if k is not None and k.mod == node.gave and not world.etcd.nospace:
+    node, etcd = world.nodes[i], world.etcd
+    if not node.gave or etcd.nospace:
+        return
+    if all(holds(etcd, compare) for compare in rules.code.take_back(node.gave)):
         after = world.with_node(i, node._replace(gave=0))
-        yield after._replace(etcd=world.etcd._replace(active=None))
+        yield after._replace(etcd=etcd._replace(active=None))
 
 
 def is_alive(world: World, process: int) -> bool:
     """Whether this very process still runs."""
     node = world.nodes[node_of(process)]
     return node.process == process and node.phase is not Phase.DOWN
+
+
+def _claim(node: Node, i: int, claim: ClaimActiveKey, unanswered: int = 0) -> Request:
+    kind = f"claim: {claim.cause.value}"
+    return Request(kind, i, claim.conditions, node.lease, node.process, claim, to=unanswered)
 
 
 def _free(world: World, i: int) -> bool:

@@ -42,7 +42,8 @@ def _changes(before: World, after: World) -> Iterator[str]:
     if old.active != new.active:
         yield _key(new.active)
     if old.record != new.record:
-        yield f"leadership: {new.record.name.lower()}"
+        state = new.record.value if new.record else "absent"
+        yield f"leadership: {state}"
     if old.bound != new.bound:
         yield f"stored bound {new.bound}"
     if old.writes != new.writes:

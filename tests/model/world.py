@@ -8,7 +8,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import NamedTuple
 
-from tests.model.rules import Bounds
+from milvus_coord.etcd.txn import Compare
+from milvus_coord.ha.election.decisions import ClaimActiveKey
+from milvus_coord.ha.pair.leadership_record import TermState
 
 HAND, GO = -1, -2
 """As holder of the active key: a value put there by hand, and a Go coordinator."""
@@ -25,15 +27,6 @@ class Phase(IntEnum):
     LEAVING = 4
 
 
-class Record(IntEnum):
-    """What the leadership key says of the last leader of ours."""
-
-    NONE = 0
-    HELD = 1
-    SERVED = 2
-    RELEASED = 3
-
-
 class Key(NamedTuple):
     """The active key: on which lease, written at which revision, whose process it names."""
 
@@ -45,17 +38,24 @@ class Key(NamedTuple):
 class Request(NamedTuple):
     """A transaction on its way to etcd.
 
-    `lease` and `mod` are what a fence or a claim compares, `old` is more to compare, `to` is what
-    is put, `process` whom it puts into the active key.
+    Attributes:
+        when: what etcd compares.
+        lease: that the active key is put on, 0 when it is not put; `process` is whom it names.
+        claim: what was decided, for a claim.
+        epoch: of the term whose guarded write it is.
+        record: what it writes into the leadership key.
+        to: the bound that is stored, or the number of the challenge that was not answered.
     """
 
     kind: str
     by: int
-    lease: int
-    mod: int = 0
-    old: int = 0
-    to: int = 0
+    when: tuple[Compare, ...]
+    lease: int = 0
     process: int = 0
+    claim: ClaimActiveKey | None = None
+    epoch: int = 0
+    record: TermState | None = None
+    to: int = 0
 
 
 class Answer(NamedTuple):
@@ -67,10 +67,9 @@ class Answer(NamedTuple):
 
 
 class Question(NamedTuple):
-    """A challenge to the holder of the active key as it was at `mod`, on `lease`."""
+    """A challenge to the holder of the active key as it was then."""
 
-    lease: int
-    mod: int
+    active: Key
     nonce: int
 
 
@@ -113,12 +112,19 @@ class Node(NamedTuple):
 
 
 class Etcd(NamedTuple):
-    """`revision` is of the last change of the active key; `last_go`: its last holder was Go."""
+    """What it holds, and what it was.
+
+    Attributes:
+        revision: of the last change of the active key.
+        record: the state in the leadership key, None while there is none.
+        answered: the last challenge of each node that was answered.
+        last_go: whether the last holder of the active key was Go.
+    """
 
     active: Key | None
     revision: int
     leases: frozenset[int]
-    record: Record
+    record: TermState | None
     bound: int
     writes: int
     answered: tuple[int, ...]
@@ -188,21 +194,3 @@ def name(i: int) -> str:
 def node_of(process: int) -> int:
     """Where a process ran."""
     return process // 10 - 1
-
-
-def beginning(bounds: Bounds) -> World:
-    """A leads and serves, the others stand by."""
-    standbys = tuple(Node(Phase.STANDBY, i * 10, i * 10) for i in range(2, bounds.nodes + 1))
-    leader = Node(Phase.ACTIVE, 10, 10, epoch=1, serve=bounds.serve_ticks, recovered=True, limit=1)
-    leases = frozenset(node.lease for node in (leader, *standbys))
-    etcd = Etcd(Key(10, 1, 10), 1, leases, Record.SERVED, 1, 0, (0,) * bounds.nodes, False, False)
-    left = Left(*(getattr(bounds, field) for field in Left._fields))
-    return World(etcd, (leader, *standbys), frozenset(), left, Done(1, 0, -1, 0, 0, ""))
-
-
-def nobody_yet(bounds: Bounds) -> World:
-    """All stand by, and nobody has ever led."""
-    world = beginning(bounds)
-    etcd = world.etcd._replace(active=None, revision=0, record=Record.NONE, bound=0)
-    first = Node(Phase.STANDBY, 10, 10)
-    return world._replace(etcd=etcd, done=world.done._replace(won=0)).with_node(0, first)

@@ -12,6 +12,7 @@ from milvus_coord.ha.detection.replacement_limits import ReplacementLimits
 from milvus_coord.ha.detection.suspicion import Sign
 from milvus_coord.ha.pair.challenge_record import Challenge
 from milvus_coord.ha.pair.role_snapshot import RoleSnapshot
+from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.model.errors import BadValue
 
@@ -45,6 +46,14 @@ class Next(Enum):
     ASK_LATER = "nothing is proven"
     ASK_ANEW = "it did not answer, but there is no bad sign now"
     REPLACE = "it cannot write"
+
+
+def may_suspect(holder: SessionRecord, *, paired: bool) -> bool:
+    """Whether the holder may be replaced while its process may live.
+
+    Never a Go coordinator, whose writes are unguarded, nor where no pair is wanted.
+    """
+    return holder.fenced and paired
 
 
 def answer_wait_s(configured_s: float, typical_s: float, last_s: float) -> float:

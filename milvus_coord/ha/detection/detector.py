@@ -12,6 +12,7 @@ from milvus_coord.ha.detection.decisions import (
     Next,
     Reply,
     after_challenge,
+    may_suspect,
     why_held_back,
     why_not_allowed,
 )
@@ -73,7 +74,7 @@ class Detector:
 
     async def wait_for_failure(self) -> ReplacementOrder:
         """Return when the active may be replaced; for as long as it does well, never."""
-        if not self._holder.fenced or not self._settings.active_standby:
+        if not may_suspect(self._holder, paired=self._settings.active_standby):
             return await self._death()
         return await first_of(self._death(), self._suspect(), self._listen(), name="ha.detect")
 
