@@ -35,7 +35,7 @@ class Daemon:
         self.folder = folder
         self.log_file = folder / f"{name}.log"
         self.started_at_s = 0.0
-        self._argv, self._env = list(argv), dict(env)
+        self.argv, self.env = list(argv), dict(env)
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self.log_file.touch()
@@ -46,9 +46,9 @@ class Daemon:
         with self.log_file.open("ab") as log:
             self.started_at_s = boottime_s()
             self._process = subprocess.Popen(
-                tethered(self._argv),
+                tethered(self.argv),
                 cwd=self.folder,
-                env=self._env,
+                env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -23,7 +23,7 @@ _GARBAGE_S: Final = 0.5
 
 def impatient(role: OurRole) -> OurRole:
     """Let a role that is not started be of this kind."""
-    role._argv[role._argv.index("milvus_coord")] = __spec__.name
+    role.argv[role.argv.index("milvus_coord")] = __spec__.name
     return role
 
 

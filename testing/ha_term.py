@@ -21,13 +21,18 @@ ACTIVE, ME = 7, 8
 
 
 class Scene(Stage):
-    """ACTIVE leads in `term`; ME is a standby with `session`. The clock moves when told."""
+    """ACTIVE leads in `term`; ME is a standby with `session`. The clock moves when told.
+
+    The term writes over `term_link`, the pair's keys are followed over `pair_link`.
+    """
 
     step_s = 0.02
 
-    def __init__(self) -> None:
+    def __init__(self, lease_s: float = 1.0) -> None:
         super().__init__()
-        self.pair = PairState(self.etcd, self.clock, KEYS)
+        self.lease_s = lease_s
+        self.pair_link, self.term_link = self.etcd.peer(), self.etcd.peer()
+        self.pair = PairState(self.pair_link, self.clock, KEYS)
         self.term: Term
         self.session: Session
         self._tasks: list[asyncio.Task[Any]] = []
@@ -47,8 +52,8 @@ class Scene(Stage):
         """Take the active key as it is, for a new term."""
         epoch = await self.put(KEYS.active, session.record.encode(), lease=session.lease)
         now_s = self.clock.boottime()
-        fence = Fence(self.etcd.peer(), KEYS.active, session.lease, epoch)
-        serve = ServeLease(self.clock, 1.0, now_s)
+        fence = Fence(self.term_link, KEYS.active, session.lease, epoch)
+        serve = ServeLease(self.clock, self.lease_s, now_s)
         return Term(
             session.record.server_id,
             epoch,
@@ -76,8 +81,8 @@ class Scene(Stage):
 
 
 @asynccontextmanager
-async def a_scene() -> AsyncIterator[Scene]:
-    scene = Scene()
+async def a_scene(lease_s: float = 1.0) -> AsyncIterator[Scene]:
+    scene = Scene(lease_s)
     await scene.begin()
     try:
         yield scene

@@ -17,7 +17,7 @@ from testing.ours import OurRole
 
 def faulty(role: OurRole) -> OurRole:
     """Let a role that is not started be of this kind."""
-    role._argv[role._argv.index("milvus_coord")] = __spec__.name
+    role.argv[role.argv.index("milvus_coord")] = __spec__.name
     return role
 
 

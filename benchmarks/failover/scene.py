@@ -129,7 +129,7 @@ class Scene:
         if host is None:
             return role
         role.address = f"{host.address}:{role.port}"
-        role._env["ROOT_COORD_ADDRESS"] = role.address
+        role.env["ROOT_COORD_ADDRESS"] = role.address
         return host.house(role)
 
     def _go(self, host: Host | None) -> GoRole:

@@ -76,7 +76,6 @@ async def activating(
 ) -> AsyncIterator[tuple[RoleLeader, asyncio.Task[None], asyncio.Future[bytes]]]:
     """A leader that activates, and the reply to one who connected when that began."""
     clock = SystemClock()
-    scene.term.serve._good_until = float("inf")  # the term is on another clock
     context: Any = SimpleNamespace(clock=scene.clock)
     coordinator = Coordinator(
         Contract("rootcoord", RootCoordBase()),
@@ -128,7 +127,10 @@ def said(reply: bytes) -> str:
 async def test_who_connects_during_a_quick_activation_is_answered_by_an_active() -> None:
     may_serve = asyncio.Event()
     may_serve.set()
-    async with a_scene() as scene, activating(scene, may_serve) as (leader, active, reply):
+    async with (
+        a_scene(lease_s=1e9) as scene,
+        activating(scene, may_serve) as (leader, active, reply),
+    ):
         await active
         await asyncio.sleep(0.1)  # nothing is to come
         assert not reply.done(), "nobody is let in before the process calls itself active"
@@ -138,7 +140,10 @@ async def test_who_connects_during_a_quick_activation_is_answered_by_an_active()
 
 async def test_during_a_slow_one_clients_are_told_to_wait() -> None:
     may_serve = asyncio.Event()
-    async with a_scene() as scene, activating(scene, may_serve) as (leader, active, reply):
+    async with (
+        a_scene(lease_s=1e9) as scene,
+        activating(scene, may_serve) as (leader, active, reply),
+    ):
         assert said(await asyncio.wait_for(reply, 5)) == "wait"
         assert not active.done()
         may_serve.set()

@@ -17,7 +17,7 @@ async def told(role: OurRole, endpoint: str) -> None:
     """Stop the process in order, and start it with a list of this one member."""
     role.terminate()
     assert await role.wait_exit() == 0
-    role._env["ETCD_ENDPOINTS"] = endpoint
+    role.env["ETCD_ENDPOINTS"] = endpoint
     role.start()
     await role.wait_standby()
 

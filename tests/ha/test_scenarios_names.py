@@ -41,7 +41,7 @@ def resolve(hosts: Path, address: str) -> None:
 def with_hosts(role: OurRole, hosts: Path) -> OurRole:
     assert _UNSHARE is not None
     mounted = 'mount --bind "$0" /etc/hosts && exec "$@"'
-    role._argv[:0] = [_UNSHARE, "--mount", "/bin/sh", "-c", mounted, str(hosts)]
+    role.argv[:0] = [_UNSHARE, "--mount", "/bin/sh", "-c", mounted, str(hosts)]
     return role
 
 

@@ -57,7 +57,7 @@ class Coordinator(OurRole):
         if other_host:
             unshare = shutil.which("unshare")
             assert unshare is not None, "no unshare: install util-linux"
-            self._argv[:0] = [unshare, "--pid", "--mount-proc", "--fork", "--kill-child"]
+            self.argv[:0] = [unshare, "--pid", "--mount-proc", "--fork", "--kill-child"]
 
     @classmethod
     async def make(
@@ -110,9 +110,9 @@ class Coordinator(OurRole):
 
     def arm(self, failpoints: str) -> None:
         """What its next start finds in the variable of failpoints; "" for none."""
-        self._env.pop(FAILPOINTS, None)
+        self.env.pop(FAILPOINTS, None)
         if failpoints:
-            self._env[FAILPOINTS] = failpoints
+            self.env[FAILPOINTS] = failpoints
 
     async def is_ready(self) -> bool:
         """Whether it stands by and says that it could take over now."""

@@ -71,14 +71,14 @@ class Edge:
     """
 
     def __init__(self, edges: Edges, names: tuple[str, ...], endpoint: str = "") -> None:
-        self._edges, self._names = edges, names
+        self._edges, self.names = edges, names
         self.endpoint = endpoint
         self.members: tuple[Edge, ...] = ()
 
     def and_(self, *others: Edge) -> Edge:
         """This and others as one."""
         members = (self, *others)
-        together = Edge(self._edges, tuple(name for each in members for name in each._names))
+        together = Edge(self._edges, tuple(name for each in members for name in each.names))
         together.members = members
         return together
 
@@ -106,12 +106,12 @@ class Edge:
 
     async def held_bytes(self) -> int:
         """How much of what goes up is kept back now."""
-        found = await self._edges.command("carried", self._names)
+        found = await self._edges.command("carried", self.names)
         return sum(held for _, held in found)
 
     async def carried_bytes(self) -> list[int]:
         """How much has gone up, for each member."""
-        found = await self._edges.command("carried", self._names)
+        found = await self._edges.command("carried", self.names)
         return [carried for carried, _ in found]
 
     async def _set(
@@ -124,5 +124,5 @@ class Edge:
         drop: bool = False,
     ) -> None:
         await self._edges.command(
-            "set", self._names, up=up, down=down, delay_ms=delay_ms, refuse=refuse, drop=drop
+            "set", self.names, up=up, down=down, delay_ms=delay_ms, refuse=refuse, drop=drop
         )

@@ -22,13 +22,13 @@ _LOOK_S: Final = 0.02
 def set_env(coordinator: Coordinator, *, without: tuple[str, ...] = (), **env: str) -> None:
     """The environment of its next start."""
     for name in without:
-        coordinator._env.pop(name, None)
-    coordinator._env.update(env)
+        coordinator.env.pop(name, None)
+    coordinator.env.update(env)
 
 
 def run_module(coordinator: Coordinator, module: str) -> None:
     """Its next start runs `python -m module run rootcoord` in place of the daemon itself."""
-    argv = coordinator._argv
+    argv = coordinator.argv
     argv[argv.index("-m") + 1] = module
 
 

@@ -100,7 +100,7 @@ class Host:
             with self._children_inside():
                 start()
 
-        daemon._argv = self.inside(daemon._argv)
+        daemon.argv = self.inside(daemon.argv)
         daemon.start = start_inside  # type: ignore[method-assign]  # of this one only
         return daemon
 

@@ -270,7 +270,7 @@ async def test_keys_that_are_no_servers_are_passed_over(scene: Scene) -> None:
 
 async def test_answered_as_soon_as_etcd_takes_it(scene: Scene) -> None:
     told: list[str] = []
-    scene.term.fence._etcd.fail_next("txn", DOWN, times=3)  # type: ignore[attr-defined]  # memory
+    scene.term_link.fail_next("txn", DOWN, times=3)
     await scene.listen()
     answering(scene, told)
     await challenge(scene, Challenge("1", scene.term.epoch))

@@ -82,16 +82,14 @@ async def test_what_is_deleted_is_gone(scene: Scene) -> None:
 async def test_what_went_unseen_is_gone_after_the_next_listing(scene: Scene) -> None:
     """The watch was behind, and the history it missed is compacted."""
     await put_all(scene)
-    watched = scene.etcd.peer()
-    scene.pair._etcd = watched  # a link of its own, to cut
     await scene.listen()
-    watched.partition()
+    scene.pair_link.partition()
     for key in (KEYS.paused, KEYS.switchover, KEYS.takeover(7), KEYS.challenge(8), KEYS.answer(8)):
         await scene.delete(key)
     scene.etcd.compact()
     await scene.turns(100)
     assert holds_all(scene)
-    watched.heal()
+    scene.pair_link.heal()
     await scene.until(lambda: holds_nothing(scene))
 
 

@@ -158,7 +158,7 @@ async def test_a_request_that_changes_meanwhile_is_answered_as_it_is_then(scene:
 async def test_answered_at_the_next_change_when_etcd_fails(scene: Scene) -> None:
     await heir(scene)
     down = Unavailable("no leader", sent=False)
-    scene.term.fence._etcd.fail_next("txn", down)  # type: ignore[attr-defined]  # memory
+    scene.term_link.fail_next("txn", down)
     running = switching(scene)
     asked = request(scene)
     assert await ask(scene, asked) == asked
