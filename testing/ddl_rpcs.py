@@ -19,6 +19,7 @@ from milvus_coord.coordinators.rootcoord.collections.rpcs import (
 )
 from milvus_coord.coordinators.rootcoord.metadata import events
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
+from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.coordinators.rootcoord.metadata.time_travel import CollectionAt, TimeTravel
 from milvus_coord.coordinators.rootcoord.rpcs import contract
 from milvus_coord.ha.election.lifecycle import Lifecycle
@@ -190,7 +191,7 @@ class DdlBench:
         was = collection(10, "books", properties=(("old", "yes"),), fields=FIELDS)
         self.history = FakeHistory(was, self.state.partitions(10)[:2], CREATED)
         self.answering = Answering(contract(), self.lifecycle)
-        parts = (self.answering, self.serve, self)
+        parts = (self.answering, cast(Store, self))
         statements, history = cast(Ddl, self.statements), cast(TimeTravel, self.history)
         self.families: tuple[RpcFamily, ...] = (
             CollectionRpcs(*parts, statements, history),
@@ -204,6 +205,11 @@ class DdlBench:
             for path, handler in family.__mapping__().items()
         }
         self._codec = WireCodec()
+
+    @property
+    def current(self) -> MetaState:
+        self.serve.require()
+        return self.state
 
     async def call(self, rpc: str, **fields: Any) -> Any:
         """The reply to one RPC, its bytes read by protobuf; raises what the call raises."""

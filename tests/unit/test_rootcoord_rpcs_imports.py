@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from milvus_coord.coordinators.rootcoord.imports.rpcs import ImportRpcs
 from milvus_coord.coordinators.rootcoord.imports.work import Imports
 from milvus_coord.coordinators.rootcoord.metadata import events
+from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.model.errors import NotServing
 from milvus_coord.model.schema import Field
 from milvus_coord.model.states import Phase
@@ -24,7 +25,7 @@ class Bench(DdlBench):
     def __init__(self, imports: Imports, below: ImportBench) -> None:
         super().__init__()
         self.imports, self.below = imports, below
-        family = ImportRpcs(self.answering, self.serve, self, imports, "_default")
+        family = ImportRpcs(self.answering, cast(Store, self), imports, "_default")
         self.methods.update(family.__mapping__())
         self.served = {path.rpartition("/")[2] for path in family.__mapping__()}
         self.put_collection(collection(20, "keyed"), "_default_0")

@@ -8,15 +8,14 @@ from typing import Final, Generic, Protocol, TypeVar
 from grpclib.const import Handler
 
 from milvus_coord.ha.election.lifecycle import Lifecycle
-from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import Refused
 from milvus_coord.model.states import Phase
 from milvus_coord.pb.milvus.proto.common import MsgType, Status
+from milvus_coord.role.metadata.store import MetadataStore
 from milvus_coord.role.rpcs.contract import Contract
 from milvus_coord.wire.requests import UpbRequest
 from milvus_coord.wire.status import not_serving
 
-State_co = TypeVar("State_co", covariant=True)
 State = TypeVar("State")
 
 _MSG_TYPES: Final = {int(each): str(each.name) for each in MsgType}
@@ -65,22 +64,12 @@ class RpcFamily:
         }
 
 
-class StateHolder(Protocol[State_co]):
-    """Who holds the metadata of this term."""
-
-    @property
-    def state(self) -> State_co:
-        """What is stored right now; another object after history was lost."""
-
-
 class StateRpcs(RpcFamily, Generic[State]):
     """RPCs that answer from the role's metadata."""
 
-    def __init__(
-        self, answering: Answering, serve: ServeLease, metadata: StateHolder[State]
-    ) -> None:
+    def __init__(self, answering: Answering, store: MetadataStore[State]) -> None:
         super().__init__(answering)
-        self._serve, self._metadata = serve, metadata
+        self._store = store
 
     def state(self) -> State:
         """The metadata, to be read and answered from without waiting for anything else.
@@ -88,8 +77,7 @@ class StateRpcs(RpcFamily, Generic[State]):
         The serve lease is asked once more: the request may have come long after its headers, when
         the call was admitted. Raises NotServing.
         """
-        self._serve.require()
-        return self._metadata.state
+        return self._store.current
 
 
 def require_type(request: UpbRequest, expected: int) -> None:

@@ -19,14 +19,14 @@ from milvus_coord.coordinators.rootcoord.collections.rules_requests import (
 )
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
 from milvus_coord.coordinators.rootcoord.metadata.time_travel import TimeTravel, is_now
-from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.collection import Collection, Partition
 from milvus_coord.model.errors import CollectionNotFound, NotFound
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.pb.milvus.proto import milvus
 from milvus_coord.pb.milvus.proto.common import MsgType, Status
+from milvus_coord.role.metadata.store import MetadataStore
 from milvus_coord.role.rpcs.answers import answers
-from milvus_coord.role.rpcs.family import Answering, StateHolder, StateRpcs, require_type
+from milvus_coord.role.rpcs.family import Answering, StateRpcs, require_type
 from milvus_coord.wire.requests import UpbRequest
 from milvus_coord.wire.schema import pairs_of, parse_schema
 from milvus_coord.wire.status import ok
@@ -38,11 +38,10 @@ class DdlRpcs(StateRpcs[MetaState]):
     def __init__(
         self,
         answering: Answering,
-        serve: ServeLease,
-        metadata: StateHolder[MetaState],
+        store: MetadataStore[MetaState],
         statements: Ddl,
     ) -> None:
-        super().__init__(answering, serve, metadata)
+        super().__init__(answering, store)
         self._statements = statements
 
 
@@ -63,12 +62,11 @@ class CollectionRpcs(DdlRpcs):
     def __init__(
         self,
         answering: Answering,
-        serve: ServeLease,
-        metadata: StateHolder[MetaState],
+        store: MetadataStore[MetaState],
         statements: Ddl,
         history: TimeTravel,
     ) -> None:
-        super().__init__(answering, serve, metadata, statements)
+        super().__init__(answering, store, statements)
         self._history = history
         self._described = DescribeCache()
 
@@ -132,7 +130,7 @@ class CollectionRpcs(DdlRpcs):
             found = True
         except NotFound:
             found = False
-        self._serve.require()
+        self.state()  # asks for the serve lease again, after the wait
         return exists(found)
 
     @answers()
@@ -153,7 +151,7 @@ class CollectionRpcs(DdlRpcs):
             database = state.require_database(request.db_name)
             return show_collections(state.collections(database.id))
         found = await self._history.collections_at(request.db_name, Timestamp(request.time_stamp))
-        self._serve.require()
+        self.state()  # asks for the serve lease again, after the wait
         return show_collections(found)
 
     @answers(always=True)

@@ -11,12 +11,12 @@ from milvus_coord.coordinators.rootcoord.imports.rules import (
 )
 from milvus_coord.coordinators.rootcoord.imports.work import Imports
 from milvus_coord.coordinators.rootcoord.metadata.state import MetaState
-from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import NotFound, Refused
 from milvus_coord.pb.milvus.proto import milvus
 from milvus_coord.pb.milvus.proto.common import ErrorCode, ImportState, KeyValuePair, Status
+from milvus_coord.role.metadata.store import MetadataStore
 from milvus_coord.role.rpcs.answers import answers
-from milvus_coord.role.rpcs.family import Answering, StateHolder, StateRpcs
+from milvus_coord.role.rpcs.family import Answering, StateRpcs
 from milvus_coord.wire.requests import UpbRequest
 from milvus_coord.wire.schema import pairs_of
 from milvus_coord.wire.status import fail, ok
@@ -31,12 +31,11 @@ class ImportRpcs(StateRpcs[MetaState]):
     def __init__(
         self,
         answering: Answering,
-        serve: ServeLease,
-        metadata: StateHolder[MetaState],
+        store: MetadataStore[MetaState],
         tasks: Imports,
         default_partition: str,
     ) -> None:
-        super().__init__(answering, serve, metadata)
+        super().__init__(answering, store)
         self._tasks, self._default_partition = tasks, default_partition
 
     @answers()
