@@ -22,7 +22,7 @@ class ActionCancelled(CoordError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[K, N, R]):
-    """What came of an action: its result, or the error that ended it."""
+    """The outcome of an action: its result, or the error that ended it."""
 
     id: K
     node: N
@@ -89,7 +89,7 @@ class Executor(Generic[K, N, R]):
             self.cancel(id_, f"node {node} is gone")
 
     def outcomes(self) -> list[Outcome[K, N, R]]:
-        """What has ended since the last call, in its order."""
+        """The outcomes since the last call, in their order."""
         ended, self._ended = self._ended, []
         return ended
 

@@ -1,4 +1,4 @@
-"""Jobs: they outlive the callers that wait for them, and end with the term."""
+"""Jobs outlive the callers that wait for them, and end with the term."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ class AccessCatalog:
         self.prefix = f"{meta_root}/{_ROOM}/".encode()
 
     def event(self, key: bytes, value: bytes | None) -> AccessEvent | None:
-        """What it means that `key` has this value, or with None that it is gone.
+        """The event of a put of `key` with this value, or with None of its deletion.
 
         None for a key that Go 2.2.16 skips too. Raises BadValue for one that is not UTF-8.
         """

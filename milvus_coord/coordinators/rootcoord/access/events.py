@@ -1,4 +1,4 @@
-"""What may happen to users, roles and privileges: one event for each change of one key."""
+"""Events of users, roles and privileges, one for each change of one key."""
 
 from __future__ import annotations
 

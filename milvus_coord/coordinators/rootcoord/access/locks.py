@@ -1,4 +1,4 @@
-"""Which changes of users, roles and grants wait for each other."""
+"""Locks of the changes of users, roles and grants."""
 
 from __future__ import annotations
 

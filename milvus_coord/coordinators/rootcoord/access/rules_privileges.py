@@ -66,7 +66,7 @@ PUBLIC_GRANTS: Final[Mapping[str, tuple[str, ...]]] = {
     GLOBAL: ("DescribeCollection", "ShowCollections"),
     COLLECTION: ("IndexDetail",),
 }
-"""What everybody may do, on any object of any database, by object type."""
+"""The privileges of the role public on any object of any database, by object type."""
 
 NO_ROLE: Final = "not found the role, maybe the role isn't existed or internal system error"
 NO_USER: Final = "not found the user, maybe the user isn't existed or internal system error"
@@ -82,7 +82,7 @@ _BREAKS_JSON: Final = re.compile(r'["\\\x00-\x1f]')
 
 @dataclass(frozen=True, slots=True)
 class Grantor:
-    """Who grants which privilege; None stands for a message that is not there."""
+    """The granting user and the privilege; None stands for a message that is not there."""
 
     user: str | None
     privilege: str | None
@@ -90,7 +90,7 @@ class Grantor:
 
 @dataclass(frozen=True, slots=True)
 class GrantWanted:
-    """What a request says of a grant; None stands for a message that is not there."""
+    """The grant that a request names; None stands for a message that is not there."""
 
     role: str | None
     object_type: str | None
@@ -100,7 +100,7 @@ class GrantWanted:
 
 
 class Known(Protocol):
-    """Who is there."""
+    """Looks up users and roles."""
 
     def has_user(self, name: str) -> bool: ...
 

@@ -1,4 +1,4 @@
-"""What may be asked about users, roles and grants, in the words of Go 2.2.16; raises Refused."""
+"""Queries about users, roles and grants; they raise Refused in the words of Go 2.2.16."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def select_users(access: AccessState, name: str | None) -> tuple[str, ...]:
 
 
 def select_grants(access: AccessState, wanted: GrantWanted) -> tuple[Grant, ...]:
-    """What a role may do in one database; with object type and name both given, to that object.
+    """The grants to a role in one database; with object type and name both given, on that object.
 
     Go takes a name `<db>.<object>` in the database `default` for one from before databases, and
     finds nothing there; so do we.

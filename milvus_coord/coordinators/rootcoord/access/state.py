@@ -1,4 +1,4 @@
-"""Who may do what: users, roles, which users have which roles, and the privileges of roles."""
+"""Users, roles, the roles of users, and the privileges of roles."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ class AccessState:
         return tuple(sorted(self._users_of.get(role, ()), key=lambda user: f"{user}/"))
 
     def mappings(self) -> tuple[str, ...]:
-        """Who has which role, each as `<user>/<role>`."""
+        """The roles of users, each as `<user>/<role>`."""
         pairs = (f"{user}/{role}" for user, roles in self._roles_of.items() for role in roles)
         return tuple(sorted(pairs))
 
@@ -150,16 +150,16 @@ class AccessState:
         return privilege in self._privileges.get(grantee_id, ())
 
     def grants_to(self, grantee: Grantee) -> tuple[Grant, ...]:
-        """What one grantee may do."""
+        """The grants to one grantee."""
         held = self._privileges.get(self.grantee_id(grantee), {})
         return tuple(Grant(grantee, privilege, held[privilege]) for privilege in sorted(held))
 
     def grants_of(self, role: str) -> tuple[Grant, ...]:
-        """What a role may do, to whatever object in whatever database."""
+        """The grants to a role, on any object in any database."""
         return tuple(self._grants(self._grantees.get(role, ())))
 
     def grants(self) -> tuple[Grant, ...]:
-        """What all roles may do, also roles that are not there."""
+        """The grants to all roles, also to roles that are not there."""
         return tuple(self._grants(g for grantees in self._grantees.values() for g in grantees))
 
     def _grants(self, grantees: Iterable[Grantee]) -> Iterator[Grant]:

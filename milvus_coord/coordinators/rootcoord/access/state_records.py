@@ -16,7 +16,7 @@ ANY: Final = "*"
 
 
 class PolicyOp(IntEnum):
-    """What a proxy is told of; `opType` of RefreshPolicyInfoCache."""
+    """The kinds of changes that a proxy is told of; `opType` of RefreshPolicyInfoCache."""
 
     ADD_USER_TO_ROLE = 1
     REMOVE_USER_FROM_ROLE = 2

@@ -39,7 +39,7 @@ P = ParamSpec("P")
 
 
 class Proxies(Protocol):
-    """Who tells the proxies. What is told later is told in the order of these calls."""
+    """Tells the proxies; the order of the `..._later` calls is kept."""
 
     async def update_credential(self, username: str, sha256_password: str) -> None:
         """All know the new password now. Raises CoordError."""
@@ -96,11 +96,11 @@ class Access:
 
     @property
     def state(self) -> AccessState:
-        """What is stored right now; to be asked anew after every await. Raises NotServing."""
+        """The stored users, roles and grants; read it again after each await. Raises NotServing."""
         return self._store.current.access
 
     def password_hash(self, name: str) -> str:
-        """What proxies compare passwords with. Raises NotFound, CoordError for a damaged record."""
+        """The stored hash of a password. Raises NotFound, CoordError for a damaged record."""
         user = self.state.user(name)
         if user is None:
             raise NotFound(f"there is no value on key = {self._catalog.user_path(name)}")

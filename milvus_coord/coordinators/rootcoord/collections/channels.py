@@ -50,7 +50,7 @@ class ChannelPool:
 
 
 class Ticks(Protocol):
-    """What DDL asks of the time ticks: channels in use get them."""
+    """The time ticks, as DDL uses them: channels in use get ticks."""
 
     def use(self, channels: Iterable[str]) -> None:
         """One more collection for each of `channels`."""

@@ -24,7 +24,7 @@ from milvus_coord.telemetry.log import log
 T = TypeVar("T")
 
 AT_ONCE_MAX: Final = 16
-"""So many jobs at a time ask the same part for something: there may be thousands to resume."""
+"""The most jobs that call the same part at a time: thousands may be resumed at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class CleanupTimes:
 
 @dataclass(slots=True)
 class Target:
-    """What is to go: a collection or, with `partition`, one of its partitions.
+    """A collection that is being deleted or, with `partition`, one of its partitions.
 
     `began_s` is when its cleanup began. `tombstones_at` is None for a fresh timestamp.
     `announced_at` is the timestamp of the drop message, None before it.

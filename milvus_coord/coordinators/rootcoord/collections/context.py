@@ -1,4 +1,4 @@
-"""What DDL statements are handed: a request, and the parts of the term that they work with."""
+"""The request of CreateCollection, and the parts of a term that DDL statements use."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class NewCollection:
 
 @dataclass(frozen=True, slots=True)
 class DdlContext:
-    """The parts of one term; they live as long as it does."""
+    """The parts of one term that DDL statements use; they last as long as the term."""
 
     store: Store
     locks: DdlLocks

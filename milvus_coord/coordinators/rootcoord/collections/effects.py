@@ -1,4 +1,4 @@
-"""What DDL statements ask of others: the queue, the proxies, the other coordinators."""
+"""The effects of DDL statements outside etcd: on queue, proxies and other coordinators."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from milvus_coord.runtime.race import gather_all
 T = TypeVar("T")
 
 ALL_PARTITIONS: Final = -1
-"""What DataCoord.GcConfirm takes for the collection as a whole."""
+"""The partition id that stands for the whole collection in DataCoord.GcConfirm."""
 
 
 class TooLate(CoordError):

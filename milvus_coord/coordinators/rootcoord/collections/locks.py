@@ -1,4 +1,4 @@
-"""Which statements wait for each other: those that touch the same name or the same collection."""
+"""Locks of DDL statements: two wait for each other when they touch the same name or collection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Name: TypeAlias = tuple[str, str]
 
 
 class DdlLocks:
-    """Names first, all in one step, then one collection: so nobody waits in a circle.
+    """Names first, all in one step, then one collection: so no two wait for each other.
 
     Each method holds until its block ends. A database name "" means the default database.
     """

@@ -1,4 +1,4 @@
-"""What is left to do for a collection or partition that is to go: steps as data."""
+"""The steps that delete a collection or partition, or roll a creation back, as data."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ WHOLE: Final = Plan((), "collection is whole after all")
 
 
 def plan_for(found: Collection | None) -> Plan:
-    """What a statement that failed has left to do, by what etcd has of its collection."""
+    """Choose the plan after a failed statement, by the stored record of its collection."""
     if found is None:
         return NEVER_STORED
     match found.state:

@@ -1,4 +1,4 @@
-"""What one request may put into the metadata, so that etcd and later statements can bear it."""
+"""Limits on the names and records of one request, so that etcd and later statements take them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What rootcoord demands of a new collection, and the fields and partitions it then has.
+"""Check the schema of a new collection, and build its fields and partitions.
 
 All other rules (one primary key, dimensions, lengths, names) are the proxy's.
 """

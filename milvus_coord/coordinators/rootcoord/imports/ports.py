@@ -1,4 +1,4 @@
-"""What import tasks need from others, and the numbers that bound them."""
+"""Imports: their settings, the job of a user, and the calls of DataCoord."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class ImportSettings:
 
 @dataclass(frozen=True, slots=True)
 class ImportJob:
-    """What a user asks for; `partition_id` 0 with no name: wherever the partition key says."""
+    """One import that a user asked for.
+
+    `partition_id` is 0 and the name empty where the partition key chooses the partitions.
+    """
 
     collection_id: int
     collection_name: str
@@ -38,7 +41,7 @@ class ImportJob:
 
 
 class DataCoord(Protocol):
-    """Who has the work done, see `clients.datacoord.DataCoordClient`; each raises CallError."""
+    """The calls of `clients.datacoord.DataCoordClient`; each raises CallError."""
 
     async def import_(self, order: ImportOrder) -> int: ...
 

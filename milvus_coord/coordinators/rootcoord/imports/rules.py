@@ -95,7 +95,7 @@ class ImportTask:
 
 @dataclass(frozen=True, slots=True)
 class ImportReport:
-    """What a datanode says about its task; `state` is a number of ImportState."""
+    """The report of a datanode about its task; `state` is a number of ImportState."""
 
     task_id: int
     datanode_id: int
@@ -189,7 +189,7 @@ def cleaned(task: ImportTask) -> ImportTask:
     return with_state(task, ImportState.FAILED_AND_CLEANED)
 
 
-# What follows is what the store is told to make of the stored task, None for one that is not there.
+# Events of a stored task (None: not there). Each returns the task to store (None: delete it).
 
 
 def recovered(task: ImportTask | None) -> ImportTask | None:
@@ -234,7 +234,7 @@ def expired(
 
 
 def reported(task: ImportTask | None, report: ImportReport) -> ImportTask:
-    """What a report makes of the task; the same object when it says nothing new.
+    """The task after a report; the same object when the report says nothing new.
 
     Go 2.2.16 takes every state at any time. We pass over what is late: a task that is Completed
     stays so, and a Persisted one does not become Started again. A second datanode that was given

@@ -1,4 +1,4 @@
-"""What RootCoord tells the proxies about the rates of a collection."""
+"""The rates of a collection, as RootCoord tells them to the proxies."""
 
 from __future__ import annotations
 

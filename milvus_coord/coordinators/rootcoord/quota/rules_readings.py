@@ -1,4 +1,4 @@
-"""What the quota rules look at, and the JSON in which coordinators and proxies report it."""
+"""The readings that the quota rules use, and the JSON in which nodes report them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which time tick each channel may be given: the least that everybody who writes to it promised."""
+"""The time tick that each channel may get: the lowest promise of all that write to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NONE: Final = Timestamp(0)
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """What one proxy said last: it will write nothing at or below these timestamps any more.
+    """The last promise of one proxy: it writes nothing at or below these timestamps any more.
 
     `channels` are those it writes to, `default` holds for all others.
     """
@@ -131,7 +131,7 @@ class TickBoard:
         return tick if tick > self._last.get(channel, NONE) else None
 
     def offer(self, channel: str, tick: Timestamp) -> None:
-        """`tick` is on its way. It counts as sent whatever becomes of it: none is sent twice.
+        """`tick` is being sent. It counts as sent whatever comes of that: none is sent twice.
 
         Remembered for channels that are no longer in use as well. Raises IllegalMove for a tick
         that is not due.
@@ -141,7 +141,7 @@ class TickBoard:
         self._last[channel] = tick
 
     def why(self, channel: str) -> str:
-        """Who holds the ticks of `channel`, for people: the source with the lowest promise."""
+        """Name the source that holds the ticks of `channel`, the one with the lowest promise."""
         if not self._proxies_known:
             return "the proxies have not been listed yet"
         if awaited := self.awaited:
