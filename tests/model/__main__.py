@@ -8,7 +8,7 @@ import sys
 from tests.model.checker import search
 from tests.model.rules import Rules
 from tests.model.runs import DEEP, MUTATIONS, SCENARIOS
-from tests.model.story import tell
+from tests.model.trace import describe
 
 
 def main() -> int:
@@ -24,12 +24,12 @@ def main() -> int:
         print(f"{title}: {found}; {verdict.worlds} worlds, {verdict.seconds:.1f} s", flush=True)
         if verdict.promise:
             wrong += 1
-            print(tell(verdict))
+            print(describe(verdict))
     for title, mutation in MUTATIONS.items() if asked.mutations else ():
         verdict = search(mutation.rules, mutation.bounds, progress=True)
         print(f"\n{title} ({verdict.worlds} worlds, {verdict.seconds:.1f} s)")
         if mutation.breaks in verdict.promise:
-            print(tell(verdict))
+            print(describe(verdict))
         else:
             wrong += 1
             print(f"  NOT CAUGHT: {verdict.promise or 'nothing broke'}")

@@ -1,4 +1,4 @@
-"""How a story begins."""
+"""The worlds in which a search begins."""
 
 from __future__ import annotations
 

@@ -12,15 +12,15 @@ from tests.model.moves import Step, Table
 from tests.model.rules import Bounds, Rules
 from tests.model.world import Phase, World
 
-Story = list[tuple[Step | None, World]]
+Trace = list[tuple[Step | None, World]]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a search has found: `promise` is the broken one, "" for none, `story` the way to it."""
+    """What a search has found: `promise` is the broken one, "" for none, `trace` the way to it."""
 
     promise: str
-    story: Story
+    trace: Trace
     worlds: int
     moves: int
     seconds: float
@@ -48,10 +48,10 @@ def search(
 
     def verdict(promise: str, last: int) -> Verdict:
         seconds = time.perf_counter() - started
-        return Verdict(promise, story(last) if promise else [], len(order), moves, seconds)
+        return Verdict(promise, trace(last) if promise else [], len(order), moves, seconds)
 
-    def story(last: int) -> Story:
-        way: Story = []
+    def trace(last: int) -> Trace:
+        way: Trace = []
         while last >= 0:
             way.append((steps[last], order[last]))
             last = parents[last]

@@ -55,7 +55,7 @@ class Code:
         self._decide, self._replacement, self._succession = decide, decide_replacement, succession
         self._guards, self._ended_state = guards, ended_state
         self.decision = cache(self._decision)
-        self.burial = cache(self._burial)
+        self.replacement_of_dead = cache(self._replaced_dead)
         self.replacement = cache(self._replaced)
         self.wait_ticks = cache(self._wait_ticks)
         self.fence = cache(self._fence)
@@ -75,7 +75,7 @@ class Code:
         )
         return self._decide(KEYS, pair, Own(server_id, lease), 0.0)
 
-    def _burial(self, active: Key, server_id: int) -> ClaimActiveKey:
+    def _replaced_dead(self, active: Key, server_id: int) -> ClaimActiveKey:
         """The kernel says that the holder's process has ended."""
         order = ReplacementOrder(key_value(active), Cause.PROCESS_DIED, since_s=0.0)
         return self._replacement(KEYS, order, server_id)

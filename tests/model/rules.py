@@ -34,7 +34,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """How far a search goes: how often each thing may happen in one story.
+    """How far a search goes: how often each thing may happen in one trace.
 
     Attributes:
         serve_ticks: length of the serve lease.

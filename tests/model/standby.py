@@ -32,7 +32,9 @@ def claims(world: World, i: int, rules: Rules, bounds: Bounds) -> Iterator[World
     if isinstance(decision, DetectFailure):
         assert active is not None
         if active.holder > 0 and not is_alive(world, active.holder):
-            yield from send(world, _claim(node, i, rules.code.burial(active, i)), rules, bounds)
+            yield from send(
+                world, _claim(node, i, rules.code.replacement_of_dead(active, i)), rules, bounds
+            )
     elif isinstance(decision, ClaimActiveKey):
         given = decision.cause is Cause.REGAINED and world.etcd.record is TermState.RELEASED
         if given and not rules.heir_claims:

@@ -9,7 +9,7 @@ import pytest
 from tests.model.checker import search
 from tests.model.rules import Bounds, Rules
 from tests.model.runs import MUTATIONS, SAFE_WITHOUT, SCENARIOS, Mutation, Scenario
-from tests.model.story import tell
+from tests.model.trace import describe
 
 
 def _named(bounds: Bounds) -> str:
@@ -20,7 +20,7 @@ def _named(bounds: Bounds) -> str:
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
 def test_every_promise_holds(scenario: Scenario) -> None:
     verdict = search(Rules(), scenario.bounds, begin=scenario.begin, progress=True)
-    assert not verdict.promise, f"\n{tell(verdict)}"
+    assert not verdict.promise, f"\n{describe(verdict)}"
     assert verdict.worlds > 1000
 
 
@@ -28,9 +28,9 @@ def test_every_promise_holds(scenario: Scenario) -> None:
 def test_a_mistake_is_caught(mutation: Mutation) -> None:
     verdict = search(mutation.rules, mutation.bounds, progress=True)
     assert mutation.breaks in verdict.promise
-    story = tell(verdict)
-    assert story.endswith(f"=> {verdict.promise}")
-    print(f"\n{story}")
+    trace = describe(verdict)
+    assert trace.endswith(f"=> {verdict.promise}")
+    print(f"\n{trace}")
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,10 @@ def test_a_mistake_is_caught(mutation: Mutation) -> None:
 )
 def test_what_is_caught_is_the_mistake(bounds: Bounds) -> None:
     verdict = search(Rules(), bounds, progress=True)
-    assert not verdict.promise, f"\n{tell(verdict)}"
+    assert not verdict.promise, f"\n{describe(verdict)}"
 
 
 @pytest.mark.parametrize("without", SAFE_WITHOUT.values(), ids=SAFE_WITHOUT)
 def test_what_can_be_missed_without_harm(without: Mutation) -> None:
     verdict = search(without.rules, without.bounds, progress=True)
-    assert not verdict.promise, f"\n{tell(verdict)}"
+    assert not verdict.promise, f"\n{describe(verdict)}"

@@ -133,7 +133,7 @@ class Etcd(NamedTuple):
 
 
 class Left(NamedTuple):
-    """How often each fault may still happen in this story."""
+    """How often each fault may still happen in this trace."""
 
     wins: int
     late: int

@@ -1,4 +1,4 @@
-"""A broken promise as a story: what happened, step by step, and what it changed."""
+"""A trace to a broken promise: what happened, step by step, and what it changed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from tests.model.moves import Step
 from tests.model.world import GO, HAND, Key, Node, Phase, World, name, node_of
 
 
-def tell(verdict: Verdict) -> str:
-    """The whole story, a line for each step."""
-    lines = ["  in the beginning " + "; ".join(_state(verdict.story[0][1]))]
+def describe(verdict: Verdict) -> str:
+    """The whole trace, a line for each step."""
+    lines = ["  in the beginning " + "; ".join(_state(verdict.trace[0][1]))]
     for number, ((_, before), (step, after)) in enumerate(
-        zip(verdict.story, verdict.story[1:], strict=False), 1
+        zip(verdict.trace, verdict.trace[1:], strict=False), 1
     ):
         assert step is not None
         lines.append(f"{number:3}. {_sentence(step, before, after)}")
