@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Final
+from typing import Final, TypeAlias
 
 from milvus_coord.etcd.txn import Compare
 from milvus_coord.etcd.values import KeyValue
@@ -32,6 +32,10 @@ from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.pair.takeover import Cause
 from tests.model.world import GO, HAND, Key, Question
 
+Successor: TypeAlias = Callable[
+    [ClaimActiveKey, LeadershipRecord | None, SessionRecord | None, int], Succession
+]
+
 KEYS: Final = Keys("by-dev/meta", "rootcoord")
 _SUSPICIOUS: Final = Sign(Cause.SILENT, 0.0)
 
@@ -46,9 +50,7 @@ class Code:
         decide_replacement: Callable[
             [Keys, ReplacementOrder, int], ClaimActiveKey
         ] = election.decide_replacement,
-        succession: Callable[
-            [ClaimActiveKey, LeadershipRecord | None, SessionRecord | None, int], Succession
-        ] = election.succession,
+        succession: Successor = election.succession,
         guards: Callable[[bytes, int, int], tuple[Compare, ...]] = election.guards,
         ended_state: Callable[[float, float], TermState] = election.ended_state,
     ) -> None:

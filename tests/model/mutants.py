@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from milvus_coord.etcd.txn import Compare, Target, lease_is, mod_revision_is, value_is
@@ -13,7 +14,7 @@ from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
 from milvus_coord.ha.pair.role_snapshot import RoleSnapshot
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.pair.takeover import Cause
-from tests.model.code import value_of
+from tests.model.code import Successor, value_of
 
 
 def no_fence(active_key: bytes, lease: int, epoch: int) -> tuple[Compare, ...]:
@@ -33,46 +34,26 @@ def fence_by_revision(active_key: bytes, lease: int, epoch: int) -> tuple[Compar
     return (mod_revision_is(active_key, epoch),)
 
 
-def no_wait_after_challenge(
-    claim: ClaimActiveKey,
-    written: LeadershipRecord | None,
-    seen: SessionRecord | None,
-    serve_lease_ms: int,
-) -> Succession:
-    found = decisions.succession(claim, written, seen, serve_lease_ms)
-    return replace(found, serves_s=0.0) if claim.cause.early else found
+def _no_wait(when: Callable[[ClaimActiveKey, SessionRecord | None], bool]) -> Successor:
+    """A successor does not wait where `when` says so of its claim and the last session seen."""
+
+    def mutant(
+        claim: ClaimActiveKey,
+        written: LeadershipRecord | None,
+        seen: SessionRecord | None,
+        serve_lease_ms: int,
+    ) -> Succession:
+        found = decisions.succession(claim, written, seen, serve_lease_ms)
+        return replace(found, serves_s=0.0) if when(claim, seen) else found
+
+    return mutant
 
 
-def no_wait_after_vanished(
-    claim: ClaimActiveKey,
-    written: LeadershipRecord | None,
-    seen: SessionRecord | None,
-    serve_lease_ms: int,
-) -> Succession:
-    found = decisions.succession(claim, written, seen, serve_lease_ms)
-    return replace(found, serves_s=0.0) if claim.cause is Cause.LEASE_ENDED else found
-
-
-def death_ends_all(
-    claim: ClaimActiveKey,
-    written: LeadershipRecord | None,
-    seen: SessionRecord | None,
-    serve_lease_ms: int,
-) -> Succession:
-    """Who takes over from a proven dead process never waits."""
-    found = decisions.succession(claim, written, seen, serve_lease_ms)
-    return replace(found, serves_s=0.0) if claim.cause is Cause.PROCESS_DIED else found
-
-
-def go_ends_all(
-    claim: ClaimActiveKey,
-    written: LeadershipRecord | None,
-    seen: SessionRecord | None,
-    serve_lease_ms: int,
-) -> Succession:
-    """The leadership record does not count when a Go coordinator led since."""
-    found = decisions.succession(claim, written, seen, serve_lease_ms)
-    return replace(found, serves_s=0.0) if seen is not None and not seen.fenced else found
+no_wait_after_challenge = _no_wait(lambda claim, seen: claim.cause.early)
+no_wait_after_vanished = _no_wait(lambda claim, seen: claim.cause is Cause.LEASE_ENDED)
+death_ends_all = _no_wait(lambda claim, seen: claim.cause is Cause.PROCESS_DIED)
+go_ends_all = _no_wait(lambda claim, seen: seen is not None and not seen.fenced)
+"""The leadership record does not count when a Go coordinator led since."""
 
 
 def answer_not_compared(keys: Keys, order: ReplacementOrder, me: int) -> ClaimActiveKey:
