@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from ssl import SSLContext
 from typing import Final
 
+from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
+
 WRITE_S: Final = 2.0
 """How long one transaction may take, in seconds: a member that hangs must not hold an election up.
 
@@ -47,3 +49,8 @@ class HaSettings:
     def switch(self) -> str:
         """The configuration key that turns pairs on, as a person writes it."""
         return f"{self.title[0].lower()}{self.title[1:]}.enableActiveStandby"
+
+    def leadership(self, server_id: int, state: TermState, why: str = "") -> LeadershipRecord:
+        """What this process writes into the leadership key about a term of its own."""
+        serve_lease_ms = round(self.serve_lease_s * 1000)
+        return LeadershipRecord(server_id, self.address, state, serve_lease_ms, why)

@@ -67,11 +67,14 @@ def test_junk_is_named(value: bytes) -> None:
 def test_leadership_record_round_trip() -> None:
     record = LeadershipRecord(7, "10.0.0.2:53100", TermState.RELEASED, 1000)
     assert LeadershipRecord.decode(b"k", record.encode()) == record
+    assert record.encode() == (
+        b'{"server_id":7,"address":"10.0.0.2:53100","state":"released","serve_lease_ms":1000,"why":""}'
+    )
 
 
 @pytest.mark.parametrize("value", [b"", b"{}", b'{"server_id":1,"address":"","state":"odd"}'])
 def test_junk_for_a_leadership_record(value: bytes) -> None:
-    with pytest.raises(BadValue, match="ha/rootcoord/leadership holds no leadership record"):
+    with pytest.raises(BadValue, match="ha/rootcoord/leadership is not readable"):
         LeadershipRecord.decode(b"ha/rootcoord/leadership", value)
 
 

@@ -13,7 +13,6 @@ from milvus_coord.etcd.values import KeyValue
 from milvus_coord.ha.election.decisions import ended_state, take_back
 from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.leadership_record import LeadershipRecord
 from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.takeover import Cause
 from milvus_coord.ha.settings import HaSettings
@@ -89,13 +88,8 @@ class HandOver:
 
     def _note(self, term: Term, why: Cause) -> Op:
         """That we have stopped; but while the leader before us may serve, it is not said."""
-        over = LeadershipRecord(
-            server_id=term.server_id,
-            address=self._settings.address,
-            state=ended_state(self._clock.boottime(), term.predecessor_stopped_at),
-            serve_lease_ms=round(self._settings.serve_lease_s * 1000),
-            why=why.value,
-        )
+        state = ended_state(self._clock.boottime(), term.predecessor_stopped_at)
+        over = self._settings.leadership(term.server_id, state, why.value)
         return put(self._keys.leadership, over.encode())
 
     async def _see_it_taken(self, heir: KeyValue, given_at: int) -> None:

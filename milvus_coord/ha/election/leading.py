@@ -15,7 +15,7 @@ from milvus_coord.ha.election.session import Session
 from milvus_coord.ha.election.standby import ElectionResult, HaContext, Standby
 from milvus_coord.ha.election.switchover import SwitchoverHandler
 from milvus_coord.ha.election.term import Guards, Term
-from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
+from milvus_coord.ha.pair.leadership_record import TermState
 from milvus_coord.ha.pair.takeover import Cause, Takeover
 from milvus_coord.ha.pair.takeover_history import write_history
 from milvus_coord.model.errors import CoordError
@@ -115,17 +115,15 @@ class Leading:
         Guards(context.etcd, clock, keys, pair, self._session).start(term, tasks)
         answering = Answerer(keys, pair, clock).run(term, lease, context.metrics.answered)
         tasks.create_task(answering, name="ha.answer")
-        begun = self._takeover(won)
-        writing = write_history(term, clock, keys, pair, begun, self._mine(TermState.CLEAR))
+        begun, clear = (
+            self._takeover(won),
+            context.settings.leadership(term.server_id, TermState.CLEAR),
+        )
+        writing = write_history(term, clock, keys, pair, begun, clear)
         tasks.create_task(writing, name="ha.history")
         if old := won.succession.lease:
             revoking = revoke_predecessor_lease(context.etcd, clock, old, self._first_answers_done)
             tasks.create_task(revoking, name="ha.revoke_predecessor_lease")
-
-    def _mine(self, state: TermState) -> LeadershipRecord:
-        record, settings = self._session.record, self._context.settings
-        serve_lease_ms = round(settings.serve_lease_s * 1000)
-        return LeadershipRecord(record.server_id, record.address, state, serve_lease_ms)
 
     def _takeover(self, won: ElectionResult) -> Takeover:
         record, before = self._session.record, won.succession

@@ -194,8 +194,7 @@ class Standby:
     async def _send(self, claim: ClaimActiveKey) -> ElectionResult | None:
         """Send the claim; None when a condition of it does not hold. Raises etcd's errors."""
         record, lease = self._session.record, self._session.lease
-        serve_lease_ms = round(self._settings.serve_lease_s * 1000)
-        mine = LeadershipRecord(record.server_id, record.address, TermState.HELD, serve_lease_ms)
+        mine = self._settings.leadership(record.server_id, TermState.HELD)
         claiming = Txn(
             claim.conditions,
             (
@@ -217,8 +216,8 @@ class Standby:
             self._pair.observe_active(found, result.revision)
             return None
         phases.end("claim")
-        written = _readable(found, serve_lease_ms) if found is not None else None
-        succeeded = succession(claim, written, last_holder, serve_lease_ms)
+        written = _readable(found, mine.serve_lease_ms) if found is not None else None
+        succeeded = succession(claim, written, last_holder, mine.serve_lease_ms)
         return ElectionResult(
             epoch=result.revision,
             sent_at=sent_at,

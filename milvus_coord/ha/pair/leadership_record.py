@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from enum import Enum
 
-from milvus_coord.model.errors import BadValue
+from milvus_coord.ha.pair import json_record
 
 
 class TermState(Enum):
@@ -37,22 +36,13 @@ class LeadershipRecord:
     why: str = ""
 
     def encode(self) -> bytes:
-        return json.dumps(
-            {
-                "server_id": self.server_id,
-                "address": self.address,
-                "state": self.state.value,
-                "serve_lease_ms": self.serve_lease_ms,
-                "why": self.why,
-            },
-            separators=(",", ":"),
-        ).encode()
+        return json_record.encode(self)
 
     @classmethod
     def decode(cls, key: bytes, value: bytes) -> LeadershipRecord:
         """Raises BadValue that names key and value."""
+        fields = json_record.fields_of(key, value)
         try:
-            fields = json.loads(value)
             return cls(
                 server_id=int(fields["server_id"]),
                 address=str(fields["address"]),
@@ -60,6 +50,5 @@ class LeadershipRecord:
                 serve_lease_ms=int(fields["serve_lease_ms"]),
                 why=str(fields.get("why", "")),
             )
-        except (ValueError, TypeError, KeyError, OverflowError) as error:
-            name = key.decode(errors="replace")
-            raise BadValue(f"{name} holds no leadership record: {value[:200]!r}") from error
+        except json_record.MALFORMED as error:
+            raise json_record.unreadable(key, value, repr(error)) from error
