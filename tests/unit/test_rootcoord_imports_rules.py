@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from milvus_coord.coordinators.rootcoord.imports import rules as policy
+from milvus_coord.coordinators.rootcoord.imports import rules
 from milvus_coord.coordinators.rootcoord.imports.catalog import ImportCatalog, encode
 from milvus_coord.coordinators.rootcoord.imports.rules import (
     MOVES,
@@ -24,12 +24,12 @@ from testing.ddl_rpcs import FIELDS, collection
 
 CATALOG = ImportCatalog("by-dev/kv")
 TASK = ImportTask(7, 10, 100, ("v0",), ("a.json",), created_s=1000)
-STARTED = policy.started(TASK, 3, 2000)
+STARTED = rules.started(TASK, 3, 2000)
 
 
 @pytest.mark.parametrize("files", [("a.json",), ("a.npy", "b.npy"), ("a",), ("x/y.JSON", "b")])
 def test_files_of_one_kind_are_fine(files: tuple[str, ...]) -> None:
-    policy.check_files(files)
+    rules.check_files(files)
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,14 @@ def test_files_of_one_kind_are_fine(files: tuple[str, ...]) -> None:
 )
 def test_other_files_are_refused(files: tuple[str, ...], text: str) -> None:
     with pytest.raises(Refused) as refused:
-        policy.check_files(files)
+        rules.check_files(files)
     assert str(refused.value) == text
 
 
 def test_the_queue_has_an_end() -> None:
-    policy.check_room(1, 2)
+    rules.check_room(1, 2)
     with pytest.raises(Refused) as refused:
-        policy.check_room(2, 2)
+        rules.check_room(2, 2)
     assert str(refused.value) == (
         "import task queue max size is 2, currently there are 2 tasks is pending. "
         "Not able to execute this request with 1 tasks"
@@ -65,21 +65,21 @@ def test_the_partition_of_a_request() -> None:
     plain = collection(10, "books", fields=FIELDS)
     keyed = replace(plain, fields=(*FIELDS, Field(102, "k", 5, is_partition_key=True)))
     backup = (("backup", "True"),)
-    assert policy.partition_wanted(plain, "", (), "_default") == "_default"
-    assert policy.partition_wanted(plain, "p", (("backup", "no"),), "_default") == "p"
-    assert policy.partition_wanted(keyed, "", (), "_default") is None
-    assert policy.partition_wanted(keyed, "p", backup, "_default") == "p"
+    assert rules.partition_wanted(plain, "", (), "_default") == "_default"
+    assert rules.partition_wanted(plain, "p", (("backup", "no"),), "_default") == "p"
+    assert rules.partition_wanted(keyed, "", (), "_default") is None
+    assert rules.partition_wanted(keyed, "p", backup, "_default") == "p"
     with pytest.raises(Refused, match=r"^partition name not specified when backup$"):
-        policy.partition_wanted(plain, "", backup, "_default")
+        rules.partition_wanted(plain, "", backup, "_default")
     with pytest.raises(Refused, match=r"^not allow to set partition name for collection with"):
-        policy.partition_wanted(keyed, "p", (), "_default")
+        rules.partition_wanted(keyed, "p", (), "_default")
 
 
 def test_a_report_of_start_adds_segments_and_others_replace_them() -> None:
-    first = policy.reported(STARTED, ImportReport(7, 3, 2, segments=(1,), row_count=5))
-    again = policy.reported(first, ImportReport(7, 3, 2, segments=(1, 2)))
+    first = rules.reported(STARTED, ImportReport(7, 3, 2, segments=(1,), row_count=5))
+    again = rules.reported(first, ImportReport(7, 3, 2, segments=(1, 2)))
     assert (again.segments, again.row_count, again.state) == ((1, 2), 0, ImportState.STARTED)
-    full = policy.reported(again, ImportReport(7, 3, 5, segments=(2,), row_ids=(1, 9), row_count=8))
+    full = rules.reported(again, ImportReport(7, 3, 5, segments=(2,), row_ids=(1, 9), row_count=8))
     assert (full.segments, full.row_ids, full.row_count) == ((2,), (1, 9), 8)
     assert full.state is ImportState.PERSISTED
 
@@ -87,47 +87,47 @@ def test_a_report_of_start_adds_segments_and_others_replace_them() -> None:
 def test_infos_of_a_report_are_merged_up_to_the_reason_of_failure() -> None:
     task = replace(STARTED, infos=(("backup", "true"), ("progress_percent", "0")))
     infos = (("progress_percent", "40"), ("persist_cost", "1.50"), ("other", "x"))
-    seen = policy.reported(task, ImportReport(7, 3, 2, infos=infos))
+    seen = rules.reported(task, ImportReport(7, 3, 2, infos=infos))
     assert seen.infos == (("backup", "true"), ("progress_percent", "40"), ("persist_cost", "1.50"))
     broken = (("failed_reason", "no such file"), ("persist_cost", "9"))
-    over = policy.reported(seen, ImportReport(7, 3, 1, infos=broken))
+    over = rules.reported(seen, ImportReport(7, 3, 1, infos=broken))
     assert (over.error, over.infos, over.state) == ("no such file", seen.infos, ImportState.FAILED)
 
 
 @pytest.mark.parametrize("task", [None, TASK])
 def test_nobody_works_on_what_is_reported(task: ImportTask | None) -> None:
     with pytest.raises(Refused, match=r"^failed to update import task, ID not found: 7$"):
-        policy.reported(task, ImportReport(7, 3, 2))
+        rules.reported(task, ImportReport(7, 3, 2))
 
 
 def test_a_failed_task_stays_failed() -> None:
-    over = policy.failed(STARTED, "a")
-    for task in (over, policy.cleaned(over)):
+    over = rules.failed(STARTED, "a")
+    for task in (over, rules.cleaned(over)):
         with pytest.raises(Refused, match=r"^trying to update an already failed task 7$"):
-            policy.reported(task, ImportReport(7, 3, 5))
+            rules.reported(task, ImportReport(7, 3, 5))
 
 
 def test_a_second_datanode_is_refused() -> None:
     with pytest.raises(Refused, match="import task 7 was given to datanode 3, not to 4"):
-        policy.reported(STARTED, ImportReport(7, 4, 5))
+        rules.reported(STARTED, ImportReport(7, 4, 5))
 
 
 @pytest.mark.parametrize("state", [0, 3, 7, 99])
 def test_what_no_datanode_can_say(state: int) -> None:
     with pytest.raises(Refused, match=f"cannot be reported as state {state}"):
-        policy.reported(STARTED, ImportReport(7, 3, state))
+        rules.reported(STARTED, ImportReport(7, 3, state))
 
 
 def test_late_reports_change_nothing() -> None:
-    kept = policy.reported(STARTED, ImportReport(7, 3, 5, segments=(1,)))
-    assert policy.reported(kept, ImportReport(7, 3, 2, segments=(9,))) is kept
-    done = policy.completed(kept)
+    kept = rules.reported(STARTED, ImportReport(7, 3, 5, segments=(1,)))
+    assert rules.reported(kept, ImportReport(7, 3, 2, segments=(9,))) is kept
+    done = rules.completed(kept)
     for state in (1, 2, 5, 6):
-        assert policy.reported(done, ImportReport(7, 3, state, segments=(9,))) is done
+        assert rules.reported(done, ImportReport(7, 3, state, segments=(9,))) is done
 
 
 def aged(task: ImportTask, now_s: int) -> ImportTask | None:
-    return policy.expired(task, now_s, expiration_s=900, retention_s=86400)
+    return rules.expired(task, now_s, expiration_s=900, retention_s=86400)
 
 
 def test_time_passes() -> None:
@@ -146,11 +146,11 @@ def test_time_passes() -> None:
 
 
 def test_a_new_leader_gives_up_what_datanodes_worked_on() -> None:
-    assert policy.recovered(TASK) is TASK
-    over = policy.recovered(replace(STARTED, error="before"))
+    assert rules.recovered(TASK) is TASK
+    over = rules.recovered(replace(STARTED, error="before"))
     assert over is not None
     assert over.error == "before; task marked failed as service restarted"
-    assert policy.recovered(over) is over
+    assert rules.recovered(over) is over
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_new_leader_gives_up_what_datanodes_worked_on() -> None:
     ],
 )
 def test_segments_decide(states: tuple[int, ...], expected: ImportState | None) -> None:
-    assert policy.after_flush(states) is expected
+    assert rules.after_flush(states) is expected
 
 
 def test_what_users_are_told() -> None:
@@ -177,7 +177,7 @@ def test_what_users_are_told() -> None:
         error="e",
         infos=(("progress_percent", "1"),),
     )
-    assert policy.shown_infos(task) == (
+    assert rules.shown_infos(task) == (
         ("files", "a,b"),
         ("collection", "c"),
         ("partition", "p"),
@@ -244,10 +244,10 @@ class Life(RuleBasedStateMachine):
     @rule(node=st.integers(1, 3))
     def start(self, node: int) -> None:
         if self.task.state is ImportState.PENDING:
-            self.become(policy.started(self.task, node, self.now_s))
+            self.become(rules.started(self.task, node, self.now_s))
         else:
             with pytest.raises(IllegalMove):
-                policy.started(self.task, node, self.now_s)
+                rules.started(self.task, node, self.now_s)
 
     @rule(
         state=st.integers(-1, 9),
@@ -256,16 +256,16 @@ class Life(RuleBasedStateMachine):
     )
     def report(self, state: int, node: int, segments: tuple[int, ...]) -> None:
         try:
-            self.become(policy.reported(self.task, ImportReport(7, node, state, segments)))
+            self.become(rules.reported(self.task, ImportReport(7, node, state, segments)))
         except Refused:
             self.become(self.task)
 
     @rule(states=st.lists(st.integers(0, 7), max_size=3))
     def flip(self, states: list[int]) -> None:
         if self.task.state is ImportState.PERSISTED:
-            where = policy.after_flush(states)
+            where = rules.after_flush(states)
             if where is not None:
-                flipped = policy.flipped(self.task, where)
+                flipped = rules.flipped(self.task, where)
                 assert flipped is not None
                 assert flipped.state is where
                 self.become(flipped)
@@ -273,13 +273,13 @@ class Life(RuleBasedStateMachine):
     @rule(seconds=st.integers(0, 1000))
     def wait(self, seconds: int) -> None:
         self.now_s += seconds
-        aged = policy.expired(self.task, self.now_s, expiration_s=900, retention_s=10**9)
+        aged = rules.expired(self.task, self.now_s, expiration_s=900, retention_s=10**9)
         assert aged is not None
         self.become(aged)
 
     @rule()
     def restart(self) -> None:
-        recovered = policy.recovered(self.task)
+        recovered = rules.recovered(self.task)
         assert recovered is not None
         self.become(recovered)
         assert not self.task.working
@@ -309,17 +309,17 @@ TestLife.settings = settings(max_examples=60, stateful_step_count=25, deadline=N
 
 
 def test_what_is_not_there_or_has_moved_on_is_left_as_it_is() -> None:
-    assert policy.recovered(None) is None
-    assert policy.expired(None, 10**9, expiration_s=900, retention_s=86400) is None
-    assert policy.offered(None, 3, 2000) is policy.flipped(None, ImportState.COMPLETED) is None
-    assert policy.offered(STARTED, 4, 2000) is STARTED
-    assert policy.flipped(STARTED, ImportState.COMPLETED) is STARTED
+    assert rules.recovered(None) is None
+    assert rules.expired(None, 10**9, expiration_s=900, retention_s=86400) is None
+    assert rules.offered(None, 3, 2000) is rules.flipped(None, ImportState.COMPLETED) is None
+    assert rules.offered(STARTED, 4, 2000) is STARTED
+    assert rules.flipped(STARTED, ImportState.COMPLETED) is STARTED
 
 
 def test_an_offer_is_taken_or_fails_when_its_answer_is_lost() -> None:
-    taken = policy.offered(TASK, 3, 2000)
+    taken = rules.offered(TASK, 3, 2000)
     assert taken == STARTED
-    lost = policy.offered(TASK, "connection lost", 2000)
+    lost = rules.offered(TASK, "connection lost", 2000)
     assert lost is not None
     assert (lost.state, lost.error) == (
         ImportState.FAILED,
