@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog
 from milvus_coord.coordinators.rootcoord.access.defaults import write_defaults
@@ -88,7 +88,8 @@ class AccessTerm:
             led.mirror, led.fence, self.serve.require, world.catalog, _NoTimestamps()
         )
         self.jobs = Jobs(led.tasks, name="rootcoord.access", limit=10240, noun="statements")
-        self.access = Access(self.store, self._catalog, self.jobs, self.proxies, world.limits)
+        proxies = cast(Any, self.proxies)
+        self.access = Access(self.store, self._catalog, self.jobs, proxies, world.limits)
         self.methods = AccessRpcs(Answering(contract(), self.lifecycle), self.access).__mapping__()
         self._codec = WireCodec()
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from milvus_coord.clients.datacoord import ImportOrder
 from milvus_coord.clients.errors import CallError, CallRefused
 from milvus_coord.coordinators.rootcoord.imports.catalog import ImportCatalog
-from milvus_coord.coordinators.rootcoord.imports.ports import ImportJob
 from milvus_coord.coordinators.rootcoord.imports.rules import (
+    ImportJob,
     ImportReport,
     ImportState,
     ImportTask,
@@ -121,7 +121,7 @@ class ImportBench(Stage):
         self.store = KeyedStore(link, fence, self.catalog)
         imports = Imports(
             store=self.store,
-            datacoord=self.datacoord,
+            datacoord=cast(Any, self.datacoord),
             ids=self.ids,
             serve=self.serve,
             clock=self.clock,

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, cast
 
 from milvus_coord.coordinators.rootcoord.collections.cleanup_steps import CleanupTimes
 from milvus_coord.coordinators.rootcoord.collections.context import NewCollection
@@ -206,13 +206,14 @@ class World(RoleWorld[MetaImage]):
 
     def _term(self, tasks: asyncio.TaskGroup, metadata: Store) -> Term:
         ticks = FakeTicks(self.timestamps, self.faults)
+        others = cast(Any, self.effects)
         effects = DdlEffects(
             serve=self.serve,
             queue=self.effects,
-            proxies=self.effects,
-            datacoord=self.effects,
-            querycoord=self.effects,
-            indexcoord=self.effects,
+            proxies=others,
+            datacoord=others,
+            querycoord=others,
+            indexcoord=others,
             server_id=SERVER_ID,
             deadlines=self.deadlines,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import pytest
 
@@ -69,7 +70,7 @@ class Scene:
             serve=serve,
             clock=clock,
             interval_s=0.01,
-            observer=self.queue,
+            observer=cast(Any, self.queue),
         )
         self.proxies = Proxies(
             etcd=etcd,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from milvus_coord.config.limits import QuotaAndLimits
 from milvus_coord.coordinators.rootcoord.quota.rules_rates import DenyReason
@@ -62,9 +62,9 @@ def center(cluster: Cluster) -> tuple[QuotaCenter, dict[DenyReason, bool]]:
     made = QuotaCenter(
         rules=quota_rules(QuotaAndLimits()),
         every_s=3.0,
-        query_coord=quiet,
-        data_coord=cluster,
-        proxies=Proxies(cluster),
+        query_coord=cast(Any, quiet),
+        data_coord=cast(Any, cluster),
+        proxies=cast(Any, Proxies(cluster)),
         serve=ServeLease(clock, 10.0, clock.boottime()),
         clock=clock,
         show=shown.__setitem__,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any, cast
 
 import pytest
 
@@ -91,7 +92,7 @@ class Scene:
             serve=self.serve,
             clock=self.clock,
             interval_s=INTERVAL_S,
-            observer=self.observed,
+            observer=cast(Any, self.observed),
         )
 
     async def rounds(self, count: int = 1) -> None:

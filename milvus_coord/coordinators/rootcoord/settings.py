@@ -8,7 +8,7 @@ from milvus_coord.config import Settings
 from milvus_coord.config.limits import Dml, Dql, LimitWriting, QuotaAndLimits, RateBounds
 from milvus_coord.coordinators.rootcoord.access.work import AccessLimits
 from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits
-from milvus_coord.coordinators.rootcoord.imports.ports import ImportSettings
+from milvus_coord.coordinators.rootcoord.imports.rules import ImportSettings
 from milvus_coord.coordinators.rootcoord.quota.rules import NO_LEVELS, Levels, QuotaRules
 from milvus_coord.coordinators.rootcoord.quota.rules_rates import READS, UNLIMITED, WRITES, RateType
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, Protocol, TypeAlias
+from typing import Any, Concatenate, ParamSpec, TypeAlias
 
 from milvus_coord.coordinators.rootcoord.access import rules_privileges as privileges
 from milvus_coord.coordinators.rootcoord.access.catalog import (
@@ -29,6 +29,7 @@ from milvus_coord.coordinators.rootcoord.access.state_records import (
     policy,
 )
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
+from milvus_coord.coordinators.rootcoord.proxies.work import Proxies
 from milvus_coord.model.database import DEFAULT_DATABASE
 from milvus_coord.model.errors import CoordError, NotFound, Refused
 from milvus_coord.role.metadata.transactions import Transactions
@@ -36,19 +37,6 @@ from milvus_coord.role.tasks.jobs import Jobs
 from milvus_coord.telemetry.log import log
 
 P = ParamSpec("P")
-
-
-class Proxies(Protocol):
-    """Tells the proxies; the order of the `..._later` calls is kept."""
-
-    async def update_credential(self, username: str, sha256_password: str) -> None:
-        """All know the new password now. Raises CoordError."""
-
-    def invalidate_credential_later(self, username: str) -> None:
-        """Let all forget the user's password."""
-
-    def refresh_policy_later(self, op_type: int, op_key: str) -> None:
-        """Let all know of a change of roles or privileges; `op_type` is a PolicyOp."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
+from milvus_coord.clients.datacoord import DataCoordClient
+from milvus_coord.clients.indexcoord import IndexCoordClient
+from milvus_coord.clients.querycoord import QueryCoordClient
+from milvus_coord.coordinators.rootcoord.proxies.work import Proxies
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.collection import Collection, StartPosition
 from milvus_coord.model.errors import CoordError
-from milvus_coord.model.schema import Pairs
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.mq.queue import Sender
 from milvus_coord.runtime.race import gather_all
@@ -23,45 +26,6 @@ ALL_PARTITIONS: Final = -1
 
 class TooLate(CoordError):
     """Somebody else did not answer in time; what was asked for may have been done."""
-
-
-class Proxies(Protocol):
-    """All proxies that there are."""
-
-    async def invalidate_collection(
-        self,
-        db_name: str,
-        *,
-        collection_id: int = 0,
-        names: Sequence[str] = (),
-        ts: Timestamp,
-        dropped: bool = False,
-    ) -> None:
-        """All proxies forget what they know of the collection. Raises ProxyError."""
-
-
-class DataCoord(Protocol):
-    """Calls of DataCoord; each raises CoordError."""
-
-    async def watch_channels(self, collection: Collection) -> None: ...
-
-    async def broadcast_altered(
-        self, collection: Collection, partition_ids: Sequence[int], properties: Pairs
-    ) -> None: ...
-
-    async def gc_confirm(self, collection_id: int, partition_id: int = ALL_PARTITIONS) -> bool: ...
-
-
-class QueryCoord(Protocol):
-    """Calls of QueryCoord; each raises CoordError."""
-
-    async def release_collection(self, collection_id: int, node_id: int) -> None: ...
-
-
-class IndexCoord(Protocol):
-    """Calls of IndexCoord; each raises CoordError."""
-
-    async def drop_index(self, collection_id: int, partition_ids: Sequence[int] = ()) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +52,9 @@ class DdlEffects:
         serve: ServeLease,
         queue: Sender,
         proxies: Proxies,
-        datacoord: DataCoord,
-        querycoord: QueryCoord,
-        indexcoord: IndexCoord,
+        datacoord: DataCoordClient,
+        querycoord: QueryCoordClient,
+        indexcoord: IndexCoordClient,
         server_id: int,
         deadlines: Deadlines | None = None,
     ) -> None:

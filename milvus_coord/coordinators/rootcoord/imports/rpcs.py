@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from milvus_coord.coordinators.rootcoord.imports.ports import ImportJob
 from milvus_coord.coordinators.rootcoord.imports.rules import (
+    ImportJob,
     ImportReport,
     ImportTask,
     partition_wanted,

@@ -63,6 +63,36 @@ class SegmentState(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ImportSettings:
+    """`rootCoord.import*`; the intervals are fixed in Go 2.2.16."""
+
+    expiration_s: float
+    retention_s: float
+    max_pending: int
+    sub_path: str
+    send_every_s: float = 60.0
+    flip_every_s: float = 2.0
+    clean_every_s: float = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class ImportJob:
+    """One import that a user asked for.
+
+    `partition_id` is 0 and the name empty where the partition key chooses the partitions.
+    """
+
+    collection_id: int
+    collection_name: str
+    partition_id: int
+    partition_name: str
+    virtual_channels: tuple[str, ...]
+    files: tuple[str, ...]
+    options: Pairs
+    database_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class ImportTask:
     """All of one `milvus.proto.data.ImportTaskInfo`; times are Unix seconds, 0 for never."""
 

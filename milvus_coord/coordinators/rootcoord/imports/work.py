@@ -7,16 +7,13 @@ from functools import partial
 from typing import Final
 
 from milvus_coord.allocator.sources import Ids
-from milvus_coord.clients.datacoord import ImportOrder
+from milvus_coord.clients.datacoord import DataCoordClient, ImportOrder
 from milvus_coord.clients.errors import CallError
 from milvus_coord.coordinators.rootcoord.imports import rules
-from milvus_coord.coordinators.rootcoord.imports.ports import (
-    DataCoord,
-    ImportJob,
-    ImportSettings,
-)
 from milvus_coord.coordinators.rootcoord.imports.rules import (
+    ImportJob,
     ImportReport,
+    ImportSettings,
     ImportState,
     ImportTask,
 )
@@ -43,7 +40,7 @@ class Imports:
         self,
         *,
         store: KeyedStore[int, ImportTask],
-        datacoord: DataCoord,
+        datacoord: DataCoordClient,
         ids: Ids,
         serve: ServeLease,
         clock: Clock,

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from milvus_coord.clients.datacoord import DataCoordClient
+from milvus_coord.clients.querycoord import QueryCoordClient
+from milvus_coord.coordinators.rootcoord.proxies.work import Proxies
 from milvus_coord.coordinators.rootcoord.quota.rules import QuotaRules, decide
 from milvus_coord.coordinators.rootcoord.quota.rules_rates import (
     UNLIMITED,
@@ -35,27 +38,6 @@ _COLLECT_S: Final = 10.0
 _SET_RATES: Final = "milvus.proto.proxy.SetRatesRequest"
 
 
-class MetricsSource(Protocol):
-    """A coordinator that reports on its nodes."""
-
-    async def metrics(self, request_json: str) -> str:
-        """The JSON of its metrics. Raises CoordError."""
-
-
-class Proxies(Protocol):
-    """All proxies together."""
-
-    @property
-    def count(self) -> int:
-        """How many there are."""
-
-    async def metrics(self, request_json: str) -> list[str]:
-        """The JSON of each one's metrics. Raises CoordError."""
-
-    async def set_rates(self, request: Encoded) -> None:
-        """Send the same SetRatesRequest to all. Raises CoordError."""
-
-
 class QuotaCenter:
     """One term's quota center. A round that cannot see everything is skipped, as in Go 2.2.16.
 
@@ -67,8 +49,8 @@ class QuotaCenter:
         *,
         rules: QuotaRules,
         every_s: float,
-        query_coord: MetricsSource,
-        data_coord: MetricsSource,
+        query_coord: QueryCoordClient,
+        data_coord: DataCoordClient,
         proxies: Proxies,
         serve: ServeLease,
         clock: Clock,

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from milvus_coord.allocator.sources import Timestamps
+from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
 from milvus_coord.coordinators.rootcoord.ticks.rules import NONE, TickBoard
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import CoordError, NotServing
@@ -23,19 +24,6 @@ from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log
 
 PATIENCE_S: Final = 5.0
-
-
-class TickObserver(Protocol):
-    """Told of what is sent; for metrics."""
-
-    def sent(self, channel: str, lag_ms: int) -> None:
-        """A tick goes out that lies `lag_ms` behind the wall clock."""
-
-    def round_done(self, elapsed_ms: float) -> None:
-        """All ticks that went out together have been taken by the queue, or failed."""
-
-    def unused(self, channel: str) -> None:
-        """The channel gets no more ticks."""
 
 
 @dataclass(slots=True)
@@ -68,7 +56,7 @@ class Ticks:
         serve: ServeLease,
         clock: Clock,
         interval_s: float,
-        observer: TickObserver,
+        observer: RootCoordMetrics,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self._queue, self._encode, self._timestamps = queue, encode, timestamps
