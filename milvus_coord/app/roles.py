@@ -2,33 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from milvus_coord.ha.mirror.image import Mirrored
-from milvus_coord.role.shape import Coordinator, RoleContext, Shape
-
-if TYPE_CHECKING:
-    from milvus_coord.coordinators.rootcoord.metadata.image import MetaImage
-
-
-def _rootcoord(context: RoleContext) -> Coordinator:
-    from milvus_coord.coordinators.rootcoord.role import build
-
-    return build(context)
-
-
-def _rootcoord_mirrored(meta_root: str) -> Mirrored[MetaImage]:
-    from milvus_coord.coordinators.rootcoord.metadata.image import mirrored
-
-    return mirrored(meta_root)
-
-
-def _timestamp_bound(kv_root: str) -> bytes:
-    from milvus_coord.coordinators.rootcoord.allocators.catalog import BoundKeys
-
-    return BoundKeys(kv_root).timestamps
-
+from milvus_coord.coordinators.rootcoord.shape import ROOTCOORD
+from milvus_coord.role.shape import Shape
 
 ROLES: Final[dict[str, Shape]] = {
-    "rootcoord": Shape("rootcoord", "RootCoord", _rootcoord, _rootcoord_mirrored, _timestamp_bound),
+    ROOTCOORD.name: ROOTCOORD,
 }

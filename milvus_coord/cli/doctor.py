@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
+from milvus_coord.app.roles import ROLES
 from milvus_coord.cli import doctor_etcd, doctor_pair
 from milvus_coord.cli.connection import CONNECT_S, Connection
 from milvus_coord.cli.doctor_facts import gather
@@ -33,7 +34,10 @@ async def doctor(connection: Connection, roles: Sequence[str], *, as_json: bool)
         await follower.statuses_fresh()
         seen = [await see(connection.etcd, follower, role) for role in roles]
         await cancel_and_wait(following)
-    ticking = any(one.role == "rootcoord" and one.snapshot.leader for one in seen)
+    ticking = any(
+        one.snapshot.leader and one.role in ROLES and ROLES[one.role].timestamp_bound
+        for one in seen
+    )
     settings = connection.settings
     bounds = doctor_etcd.Bounds(
         session_ttl_s=settings.common.session.ttl,
