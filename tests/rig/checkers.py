@@ -16,7 +16,7 @@ from testing.ddl_stored import CREATED
 from testing.messages import message_class
 from testing.sightings import Method, Sightings
 from tests.rig.registers import PROPERTY, Read, Write
-from tests.rig.store_history import ACTIVE_KEY, HA, KV, META, Change, Reigns, StoreHistory
+from tests.rig.store_history import ACTIVE_KEY, HA, KV, META, Change, Holdings, StoreHistory
 
 _COLLECTIONS: Final = f"{META}root-coord/database/collection-info/"
 _TOMBSTONE: Final = b"\xe2\x9b\xbc"
@@ -54,43 +54,43 @@ def check_epochs(store: StoreHistory) -> Iterator[str]:
     claims it. A term that ends while the leader before it may still serve says why, but leaves
     HELD.
     """
-    reigns = Reigns(store.reigns())
+    holdings = Holdings(store.holdings())
     for change in store.of(f"{HA}leadership"):
         if change.value is None:
             continue
         said = json.loads(change.value)
         if said["state"] == "held" and not said["why"]:
-            reign = reigns.begun_at(change.revision)
-            if reign is None or reign.server_id != said["server_id"]:
-                yield f"{change} says that its server leads, but the active key is of {reign}"
+            holding = holdings.begun_at(change.revision)
+            if holding is None or holding.server_id != said["server_id"]:
+                yield f"{change} says that its server leads, but the active key is of {holding}"
         else:
-            reign = reigns.before(change.revision)
-            if reign is None or reign.server_id != said["server_id"]:
-                yield f"{change} ends a term, but the active key was of {reign}"
+            holding = holdings.before(change.revision)
+            if holding is None or holding.server_id != said["server_id"]:
+                yield f"{change} ends a term, but the active key was of {holding}"
 
 
 def check_guarded(store: StoreHistory) -> Iterator[str]:
     """No metadata was written while nobody held the active key."""
-    reigns = Reigns(store.reigns())
+    holdings = Holdings(store.holdings())
     for change in store.changes:
         guarded = change.key.startswith(_GUARDED)
-        if guarded and reigns.before(change.revision) is None:
-            begins = reigns.begun_at(change.revision)
+        if guarded and holdings.before(change.revision) is None:
+            begins = holdings.begun_at(change.revision)
             if begins is None or change.key != f"{HA}leadership":
                 yield f"{change.key} was written at {change.revision}, when nobody led"
 
 
 def check_writers(store: StoreHistory) -> Iterator[str]:
     """A write that names its epoch was applied in that epoch: nothing of a deposed leader was."""
-    reigns = Reigns(store.reigns())
+    holdings = Holdings(store.holdings())
     for change in store.changes:
         if change.value is None:
             continue
         if (epoch := _epoch_named(change)) is None:
             continue
-        reign = reigns.before(change.revision)
-        if reign is None or reign.epoch != epoch:
-            yield f"{change.key} of epoch {epoch} was written at {change.revision} under {reign}"
+        holding = holdings.before(change.revision)
+        if holding is None or holding.epoch != epoch:
+            yield f"{change.key} of epoch {epoch} was written at {change.revision} under {holding}"
 
 
 def _epoch_named(change: Change) -> int | None:
@@ -149,15 +149,15 @@ def check_registers(
             coordinator names.
     """
     placed = Placed(store)
-    reigns = Reigns(store.reigns())
+    holdings = Holdings(store.holdings())
     by_value = {write.value: write for write in writes}
     for value, revision in placed.revision.items():
         if value not in by_value:
             yield f"nobody wrote the value {value} at revision {revision}"
             continue
-        reign, by = reigns.before(revision), by_value[value].address
-        if by and (reign is None or reign.address != instances.get(by)):
-            yield f"{by_value[value]} was applied at {revision} under another leader: {reign}"
+        holding, by = holdings.before(revision), by_value[value].address
+        if by and (holding is None or holding.address != instances.get(by)):
+            yield f"{by_value[value]} was applied at {revision} under another leader: {holding}"
     for write in writes:
         if write.acked_s is not None and write.value not in placed.revision:
             yield f"{write} was acknowledged and is not there"
@@ -253,10 +253,10 @@ def check_one_at_a_time(
 ) -> Iterator[str]:
     """Those who answered did so one after the other, in the order of their terms."""
     answered = [instances[each.address] for each in seen.tenures()]
-    held = iter(reign.address for reign in store.reigns())
+    held = iter(holding.address for holding in store.holdings())
     for number, address in enumerate(answered):
         if address not in held:  # consumes: `answered` is to be a subsequence of `held`
-            order = [reign.address for reign in store.reigns()]
+            order = [holding.address for holding in store.holdings()]
             yield f"answers came from {answered[: number + 1]}, but the key was held by {order}"
             return
 

@@ -10,7 +10,7 @@ from typing import Final
 from milvus_coord.ha.pair.keys import Keys
 from tests.rig.coordinator import Coordinator
 from tests.rig.rig import Rig
-from tests.rig.store_history import META, Reign
+from tests.rig.store_history import META, Holding
 
 PATIENT: Final = {"HA_CHALLENGE_TIMEOUT": "3000"}
 """For scenarios in which no early replacement is to be: a busy machine shall not make one."""
@@ -40,18 +40,18 @@ async def until(holds: Callable[[], Awaitable[bool]], what: str, *, within_s: fl
         await asyncio.sleep(_LOOK_S)
 
 
-async def changes_hands(rig: Rig, before: Reign, *, within_s: float = 20.0) -> Reign:
-    """The reign after `before`, as soon as somebody holds the active key in it."""
+async def changes_hands(rig: Rig, before: Holding, *, within_s: float = 20.0) -> Holding:
+    """The holding after `before`, as soon as somebody holds the active key in it."""
     deadline = time.monotonic() + within_s
-    while (now := rig.store.reign) is None or now.epoch == before.epoch:
+    while (now := rig.store.holding) is None or now.epoch == before.epoch:
         assert time.monotonic() < deadline, f"the active key is still as it was at {before.epoch}"
         await asyncio.sleep(_LOOK_S)
     return now
 
 
-def reign(rig: Rig) -> Reign:
+def holding(rig: Rig) -> Holding:
     """Who holds the active key now; somebody must."""
-    found = rig.store.reign
+    found = rig.store.holding
     assert found is not None, "nobody holds the active key"
     return found
 
@@ -59,4 +59,4 @@ def reign(rig: Rig) -> Reign:
 async def spent(rig: Rig, since: int) -> int:
     """How many epochs were begun after revision `since`."""
     history = await rig.store.caught_up()
-    return sum(each.epoch > since for each in history.reigns())
+    return sum(each.epoch > since for each in history.holdings())

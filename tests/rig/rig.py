@@ -82,7 +82,7 @@ class Rig:
         """Start all coordinators and clients; the active one, and a standby that is ready."""
         active, *standbys = self.coordinators
         active.start()
-        await self._reign_begins(active)
+        await self._holding_begins(active)
         for standby in standbys:
             standby.start()
         await active.wait_active()
@@ -97,9 +97,9 @@ class Rig:
         await self.leads(active)
         return active, standbys[0]
 
-    async def _reign_begins(self, first: Coordinator, within_s: float = 20.0) -> None:
+    async def _holding_begins(self, first: Coordinator, within_s: float = 20.0) -> None:
         deadline = time.monotonic() + within_s
-        while self.store.reign is None:
+        while self.store.holding is None:
             first.check(first.running, "ended")
             first.check(time.monotonic() < deadline, f"has not won the active key in {within_s} s")
             await asyncio.sleep(POLL_S)
@@ -188,10 +188,10 @@ class Rig:
 
     async def request(self, *, to: Coordinator, within_s: float = 10.0) -> None:
         """Ask by etcd for a switchover; until it is accepted. Fails when it is refused."""
-        reign = self.store.reign
-        assert reign is not None, "nobody could hand over"
+        holding = self.store.holding
+        assert holding is not None, "nobody could hand over"
         keys, nonce = Keys(META.rstrip("/"), "rootcoord"), f"{self.random.random()}"
-        request = SwitchoverRequest(nonce, reign.epoch, self.server_id(to), "the rig")
+        request = SwitchoverRequest(nonce, holding.epoch, self.server_id(to), "the rig")
         lease = await self.client.lease_grant(int(within_s))
         await self.client.txn(Txn((), (put(keys.switchover, request.encode(), lease.id),)))
         async with asyncio.timeout(within_s):

@@ -12,7 +12,7 @@ from testing.ddl_client import RootClient, active_in
 from testing.ddl_impatient import impatient
 from testing.messages import message_class
 from tests.rig.coordinator import Coordinator
-from tests.rig.extras import PATIENT, reign
+from tests.rig.extras import PATIENT, holding
 from tests.rig.registry import scenario
 from tests.rig.rig import Rig
 
@@ -70,13 +70,13 @@ async def statements_cut(rig: Rig, points: tuple[str, ...]) -> None:
 
 async def crash(rig: Rig, heir: Coordinator, point: str) -> None:
     """Start it, let it win the active key, and let it die at the point."""
-    before, since = reign(rig), heir.log_size()
+    before, since = holding(rig), heir.log_size()
     rig.failpoints(heir, f"{point}=crash")
     heir.start()
     code = await heir.wait_exit(_REACHED_S)
     heir.check(code == _KILLED, "ended, but was not to crash")
     assert heir.lines(f"failpoint fires.*{point}", after=since)
-    assert reign(rig).epoch > before.epoch, "it never led"
+    assert holding(rig).epoch > before.epoch, "it never led"
 
 
 def register(
@@ -166,10 +166,10 @@ async def before_release(rig: Rig) -> None:
 @asynccontextmanager
 async def _unmoved(rig: Rig) -> AsyncIterator[None]:
     """The active key stays as it is inside; processes may die."""
-    before = reign(rig)
+    before = holding(rig)
     yield
     await rig.store.caught_up()
-    assert reign(rig).epoch == before.epoch, "a needless failover"
+    assert holding(rig).epoch == before.epoch, "a needless failover"
 
 
 @scenario(

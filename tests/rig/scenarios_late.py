@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from milvus_coord.ha.pair.takeover import Cause
 from tests.rig.checkers import Placed
-from tests.rig.extras import changes_hands, reign, until
+from tests.rig.extras import changes_hands, holding, until
 from tests.rig.registry import scenario
 from tests.rig.rig import Rig
 
@@ -13,7 +13,7 @@ from tests.rig.rig import Rig
 async def held_writes(rig: Rig) -> None:
     active, standby = await rig.pair()
     assert rig.statements is not None
-    before = reign(rig)
+    before = holding(rig)
     with rig.fault("hold") as fault:
         await active.etcd.hold(up=True)
         await changes_hands(rig, before)

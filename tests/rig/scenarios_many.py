@@ -56,5 +56,5 @@ async def flapping(rig: Rig) -> None:
     active.resume()
     await rig.ready(active)
     assert len(rig.early_takeovers()) == 1, "damping did not hold the second one back"
-    reigns = (await rig.store.caught_up()).reigns()
-    assert [each.epoch for each in reigns] == sorted({each.epoch for each in reigns})
+    holdings = (await rig.store.caught_up()).holdings()
+    assert [each.epoch for each in holdings] == sorted({each.epoch for each in holdings})

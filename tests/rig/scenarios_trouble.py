@@ -7,7 +7,7 @@ from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.ha.pair.takeover import Cause
 from testing.etcd import EtcdOptions
 from tests.rig.coordinator import Coordinator
-from tests.rig.extras import KEYS, PATIENT, changes_hands, reign, spent
+from tests.rig.extras import KEYS, PATIENT, changes_hands, holding, spent
 from tests.rig.registry import scenario
 from tests.rig.rig import Rig
 
@@ -82,7 +82,7 @@ async def hands(rig: Rig) -> None:
         await standby.wait_line("session lost, registering again")
         await rig.ready(standby)
     for word in ("lease", "delete", "junk", "junk on its lease"):
-        before, since = reign(rig), active.log_size()
+        before, since = holding(rig), active.log_size()
         with rig.fault(word):
             if word == "lease":
                 await revoke_lease(rig, active)

@@ -9,7 +9,7 @@ from milvus_coord.ha.pair.takeover import Cause
 from testing.go_milvus import GoMilvus, GoRole, Surroundings, Unavailable
 from testing.kafka import KafkaBroker
 from tests.rig.coordinator import Coordinator
-from tests.rig.extras import PATIENT, changes_hands, reign, set_env, spent
+from tests.rig.extras import PATIENT, changes_hands, holding, set_env, spent
 from tests.rig.registry import scenario
 from tests.rig.rig import Rig
 
@@ -68,7 +68,7 @@ async def go_and_back(rig: Rig, milvus: GoMilvus) -> None:
         await rig.quiet(1)
         go.start()
         await go.wait_standby()
-        before = reign(rig)
+        before = holding(rig)
         ours.terminate()
         assert await ours.wait_exit(_EXIT_S) == 0
         assert (await changes_hands(rig, before)).server_id != before.server_id

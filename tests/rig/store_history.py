@@ -32,7 +32,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Reign:
+class Holding:
     """From one write of the active key to the next, `until` excluded; `server_id` -1: junk."""
 
     epoch: int
@@ -56,7 +56,7 @@ class StoreHistory:
     def of(self, prefix: str) -> list[Change]:
         return [change for change in self.changes if change.key.startswith(prefix)]
 
-    def reigns(self) -> list[Reign]:
+    def holdings(self) -> list[Holding]:
         """Who held the active key, without the times in which nobody did."""
         writes = [change for change in self.changes if change.key == ACTIVE_KEY]
         found = []
@@ -65,32 +65,32 @@ class StoreHistory:
                 continue
             until = writes[index + 1].revision if index + 1 < len(writes) else float("inf")
             server_id, address = _holder(write.value)
-            found.append(Reign(write.revision, until, server_id, address, write.lease))
+            found.append(Holding(write.revision, until, server_id, address, write.lease))
         return found
 
 
-class Reigns:
-    """Finds the reign of a revision."""
+class Holdings:
+    """Finds the holding of a revision."""
 
-    def __init__(self, reigns: list[Reign]) -> None:
-        self._reigns = reigns
-        self._epochs = [reign.epoch for reign in reigns]
+    def __init__(self, holdings: list[Holding]) -> None:
+        self._holdings = holdings
+        self._epochs = [holding.epoch for holding in holdings]
 
-    def before(self, revision: int) -> Reign | None:
-        """The reign in which a transaction at `revision` was judged; None when nobody led.
+    def before(self, revision: int) -> Holding | None:
+        """The holding in which a transaction at `revision` was judged; None when nobody led.
 
-        The transaction that wins or gives up the active key was judged in the reign before it.
+        The transaction that wins or gives up the active key was judged in the holding before it.
         """
         at = bisect.bisect_left(self._epochs, revision) - 1
-        if at < 0 or revision > self._reigns[at].until:
+        if at < 0 or revision > self._holdings[at].until:
             return None
-        return self._reigns[at]
+        return self._holdings[at]
 
-    def begun_at(self, revision: int) -> Reign | None:
-        """The reign whose epoch is `revision`."""
+    def begun_at(self, revision: int) -> Holding | None:
+        """The holding whose epoch is `revision`."""
         at = bisect.bisect_left(self._epochs, revision)
         found = at < len(self._epochs) and self._epochs[at] == revision
-        return self._reigns[at] if found else None
+        return self._holdings[at] if found else None
 
 
 def _holder(value: bytes) -> tuple[int, str]:
@@ -149,13 +149,13 @@ class StoreRecorder:
         return StoreHistory(self.changes, first=self._first)
 
     @property
-    def reign(self) -> Reign | None:
+    def holding(self) -> Holding | None:
         """Who holds the active key, as far as was seen."""
         for change in reversed(self.changes):
             if change.key == ACTIVE_KEY:
                 if change.value is None:
                     return None
-                return Reign(change.revision, float("inf"), *_holder(change.value), change.lease)
+                return Holding(change.revision, float("inf"), *_holder(change.value), change.lease)
         return None
 
     async def end(self) -> None:
