@@ -107,8 +107,8 @@ class Heart:
 
 
 @asynccontextmanager
-async def convicting(detector: Detector) -> AsyncIterator[asyncio.Task[ReplacementOrder]]:
-    task = asyncio.create_task(detector.wait_for_failure(), name="convict")
+async def watching(detector: Detector) -> AsyncIterator[asyncio.Task[ReplacementOrder]]:
+    task = asyncio.create_task(detector.wait_for_failure(), name="detect")
     try:
         yield task
     finally:
@@ -153,11 +153,11 @@ def child() -> Iterator[tuple[subprocess.Popen[bytes], ProcessIdentity]]:
 Child = tuple[subprocess.Popen[bytes], ProcessIdentity]
 
 
-async def test_a_process_that_is_killed_is_convicted_at_once_unasked(child: Child) -> None:
+async def test_a_process_that_is_killed_is_replaced_at_once_unasked(child: Child) -> None:
     process, identity = child
     watcher = Watcher(Outcome.ANSWERED)
     dead = holder(f"127.0.0.1:{free_ports(1)[0]}", process=identity)
-    async with convicting(watcher.detector(dead)) as task:
+    async with watching(watcher.detector(dead)) as task:
         await nothing_for(0.05, task)
         process.kill()
         killed_s = watcher.clock.boottime()
@@ -173,7 +173,7 @@ async def test_even_a_dead_one_is_left_alone_while_paused(child: Child) -> None:
     watcher = Watcher(Outcome.ANSWERED)
     watcher.know(pause=Pause("ann", 1))
     dead = holder(f"127.0.0.1:{free_ports(1)[0]}", process=identity)
-    async with convicting(watcher.detector(dead)) as task:
+    async with watching(watcher.detector(dead)) as task:
         process.kill()
         await nothing_for(0.4, task)
         watcher.know(pause=None)
@@ -185,7 +185,7 @@ async def test_nobody_is_replaced_before_it_is_known_whether_that_is_paused(chil
     watcher = Watcher(Outcome.UNANSWERED)
     watcher.know(listed=False)
     dead = holder(f"127.0.0.1:{free_ports(1)[0]}", process=identity)
-    async with convicting(watcher.detector(dead)) as task:
+    async with watching(watcher.detector(dead)) as task:
         process.kill()
         await nothing_for(0.4, task)
         assert watcher.asked == []
@@ -198,7 +198,7 @@ async def test_who_is_not_ready_leaves_a_dead_one_to_others_for_a_second(child: 
     watcher = Watcher(Outcome.ANSWERED)
     watcher.obstacles = ("mirror is not synced",)
     dead = holder(f"127.0.0.1:{free_ports(1)[0]}", process=identity)
-    async with convicting(watcher.detector(dead)) as task:
+    async with watching(watcher.detector(dead)) as task:
         process.kill()
         await nothing_for(0.7, task)
         assert (await within(2, task)).proven_dead
@@ -208,18 +208,18 @@ async def test_while_good_beats_come_nobody_is_asked() -> None:
     heart, watcher = Heart(), Watcher()
     async with (
         serving_beats(heart, every_s=BEAT_S) as (_, address),
-        convicting(watcher.detector(holder(address), CALM)) as task,
+        watching(watcher.detector(holder(address), CALM)) as task,
     ):
         await eventually(lambda: heart.sent > 20)
         await nothing_for(0, task)
     assert watcher.asked == []
 
 
-async def test_a_port_that_is_gone_convicts_when_nobody_answers() -> None:
+async def test_a_port_that_is_gone_is_replaced_when_nobody_answers() -> None:
     heart, watcher = Heart(), Watcher(Outcome.UNANSWERED)
     async with (
         serving_beats(heart, every_s=BEAT_S) as (server, address),
-        convicting(watcher.detector(holder(address), CALM)) as task,
+        watching(watcher.detector(holder(address), CALM)) as task,
     ):
         await eventually(lambda: heart.sent > 5)
         await server.abort()
@@ -236,17 +236,17 @@ async def test_beats_of_another_term_do_not_count() -> None:
     heart.epoch = EPOCH + 1
     async with (
         serving_beats(heart, every_s=BEAT_S) as (_, address),
-        convicting(watcher.detector(holder(address), CALM)) as task,
+        watching(watcher.detector(holder(address), CALM)) as task,
     ):
         assert (await within(3, task)).cause is Cause.SILENT
 
 
-async def test_beats_that_say_they_are_unproven_convict() -> None:
+async def test_beats_that_say_they_are_unproven_suffice() -> None:
     heart, watcher = Heart(), Watcher()
     heart.unproven_s = 0.6
     async with (
         serving_beats(heart, every_s=BEAT_S) as (_, address),
-        convicting(watcher.detector(holder(address), CALM)) as task,
+        watching(watcher.detector(holder(address), CALM)) as task,
     ):
         assert (await within(3, task)).cause is Cause.UNPROVEN
 
@@ -254,13 +254,13 @@ async def test_beats_that_say_they_are_unproven_convict() -> None:
 async def test_void_is_asked_again_and_an_answer_ends_it_for_a_second() -> None:
     watcher = Watcher(Outcome.VOID, Outcome.VOID, Outcome.ANSWERED)
     silent = holder(f"127.0.0.1:{free_ports(1)[0]}")
-    async with convicting(watcher.detector(silent)) as task:
+    async with watching(watcher.detector(silent)) as task:
         await eventually(lambda: len(watcher.asked) == 3)
         await nothing_for(0.7, task)
         assert len(watcher.asked) == 3
 
 
-async def test_who_recovers_during_its_challenge_is_not_convicted() -> None:
+async def test_who_recovers_during_its_challenge_is_not_replaced() -> None:
     """Unanswered, but its beats are back and good."""
     heart, watcher = Heart(), Watcher(Outcome.UNANSWERED)
     heart.unproven_s = 0.9
@@ -275,13 +275,13 @@ async def test_who_recovers_during_its_challenge_is_not_convicted() -> None:
             return Reply(Outcome.UNANSWERED)
 
         watcher.ask = slowly  # type: ignore[method-assign]  # an active that recovers meanwhile
-        async with convicting(detector) as task:
+        async with watching(detector) as task:
             await eventually(lambda: len(watcher.asked) == 1)
             await nothing_for(0.3, task)
     assert watcher.asked == [EPOCH]
 
 
-async def test_a_word_older_than_the_challenge_does_not_convict() -> None:
+async def test_a_word_older_than_the_challenge_does_not_suffice() -> None:
     """Short stops in a row: what was said before them may be true no longer."""
     heart, watcher = Heart(), Watcher(Outcome.UNANSWERED)
     heart.unproven_s = 0.9
@@ -289,7 +289,7 @@ async def test_a_word_older_than_the_challenge_does_not_convict() -> None:
     watcher.asking = lambda: said.append(heart.sent)
     async with (
         serving_beats(heart, every_s=BEAT_S) as (_, address),
-        convicting(watcher.detector(holder(address), CALM)) as task,
+        watching(watcher.detector(holder(address), CALM)) as task,
     ):
         assert (await within(3, task)).cause is Cause.UNPROVEN
         assert heart.sent > said[0]
@@ -321,7 +321,7 @@ async def test_what_holds_a_challenge_back(hold: Callable[[Watcher], None]) -> N
     watcher = Watcher()
     hold(watcher)
     silent = holder(f"127.0.0.1:{free_ports(1)[0]}")
-    async with convicting(watcher.detector(silent)) as task:
+    async with watching(watcher.detector(silent)) as task:
         await nothing_for(0.4, task)
         assert watcher.asked == []
         released(watcher)
@@ -335,7 +335,7 @@ async def test_what_comes_up_during_a_challenge_holds_the_verdict_back(
     watcher = Watcher()
     watcher.asking = lambda: hold(watcher)
     silent = holder(f"127.0.0.1:{free_ports(1)[0]}")
-    async with convicting(watcher.detector(silent)) as task:
+    async with watching(watcher.detector(silent)) as task:
         await eventually(lambda: watcher.asked == [EPOCH])
         await nothing_for(0.3, task)
         watcher.asking = lambda: None
@@ -355,6 +355,6 @@ async def test_who_is_never_suspected(alone: tuple[HaSettings, dict[str, Any]]) 
     settings, more = alone
     watcher = Watcher()
     silent = holder(f"127.0.0.1:{free_ports(1)[0]}", **more)
-    async with convicting(watcher.detector(silent, settings)) as task:
+    async with watching(watcher.detector(silent, settings)) as task:
         await nothing_for(0.4, task)
     assert watcher.asked == []

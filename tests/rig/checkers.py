@@ -264,7 +264,7 @@ def check_one_at_a_time(
 def check_history(store: StoreHistory, expected: Sequence[str]) -> Iterator[str]:
     """The history of takeovers has these causes, in the order of their epochs.
 
-    Which sign of several convicts an active first is chance: one early cause counts as another.
+    Which sign of several ends an active first is chance: one early cause counts as another.
     """
     causes: dict[str, str] = {}
     for change in store.of(f"{HA}history/"):

@@ -98,7 +98,7 @@ async def test_junk_for_an_answer_is_none(scene: Scene) -> None:
 
 
 async def test_the_last_look_wins_over_a_watch_that_lags(scene: Scene) -> None:
-    """The board hears nothing at all; the answer is in etcd."""
+    """The watch brings nothing at all; the answer is in etcd."""
     asking = ask(scene)
     nonce = await asked(scene)
     await scene.put(KEYS.answer(ME), nonce.encode())

@@ -124,7 +124,7 @@ async def test_a_request_that_was_there_before_the_term_is_answered(scene: Scene
 
 
 async def test_a_request_that_is_withdrawn_meanwhile_is_not_followed(scene: Scene) -> None:
-    """Its lease has ended in etcd, and the board does not know yet."""
+    """Its lease has ended in etcd, and the snapshot does not say so yet."""
     await heir(scene)
     asked = request(scene)
     await ask(scene, asked)

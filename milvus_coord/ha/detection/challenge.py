@@ -46,7 +46,7 @@ class Challenger:
     async def ask(self, epoch: int) -> Reply:
         """Challenge the leader of `epoch` and wait.
 
-        The last look at the answer is a linearizable read, so that a watch which lags convicts
+        The last look at the answer is a linearizable read, so that a watch which lags makes
         nobody.
         """
         me = self._session.record.server_id
