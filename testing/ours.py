@@ -81,7 +81,7 @@ class OurRole(RoleDaemon):
             },
         )
 
-    async def http(self, path: str, *, timeout_s: float = 1.0) -> tuple[int, str]:
+    async def http(self, path: str, *, timeout_s: float = 10.0) -> tuple[int, str]:
         """Status and body of a GET on the management port. Raises OSError or TimeoutError."""
         async with asyncio.timeout(timeout_s):
             host = self.address.rpartition(":")[0]
@@ -101,7 +101,7 @@ class OurRole(RoleDaemon):
 
     async def _status(self, path: str) -> int | None:
         try:
-            return (await self.http(path))[0]
+            return (await self.http(path, timeout_s=1.0))[0]
         except (OSError, TimeoutError):
             return None
 

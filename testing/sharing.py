@@ -1,4 +1,4 @@
-"""How the tests are shared among pytest's workers (`-n 4`).
+"""How the tests are shared among pytest's workers (`-n 3`).
 
 What waits (real processes) goes first and side by side; what computes fills the cores behind it.
 Tests of one file run on one worker, in their order, so that they share its fixtures; those of

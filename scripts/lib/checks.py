@@ -46,6 +46,7 @@ STATIC = {
     "mypy": [*PYTHON, "mypy"],
     "generated code": ["scripts/gen-protos", "--check"],
     "architecture": ["scripts/draw-architecture", "--check"],
+    "old and unused": [sys.executable, "scripts/lib/counts.py", "--check"],
     "locks": [sys.executable, "scripts/lib/check_locks.py"],
 }
 
@@ -93,16 +94,19 @@ def run(name: str, argv: list[str], limit_s: float | None = None) -> Step:
 def static() -> list[Step]:
     """Run the static checks side by side; what each of them printed stays together."""
     began_s = time.monotonic()
+    took_s: dict[str, float] = {}
     with ExitStack() as stack:
         said = {name: stack.enter_context(tempfile.TemporaryFile("w+")) for name in STATIC}
         running = {name: start(argv, said[name]) for name, argv in STATIC.items()}
-        steps = []
-        for name, process in running.items():
-            code = process.wait()
-            steps.append(Step(name, code, time.monotonic() - began_s))
+        while len(took_s) < len(running):
+            for name in running.keys() - took_s.keys():
+                if running[name].poll() is not None:
+                    took_s[name] = time.monotonic() - began_s
+            time.sleep(0.05)
+        for name in STATIC:
             said[name].seek(0)
             print(f"\n== {name}: {shlex.join(STATIC[name])}\n{said[name].read()}", flush=True)
-    return steps
+    return [Step(name, each.returncode, took_s[name]) for name, each in running.items()]
 
 
 def start(argv: list[str], output: IO[str] | None = None) -> subprocess.Popen[bytes]:
@@ -232,9 +236,9 @@ def summarise(steps: list[Step], counts: Counts) -> None:
 
 
 def everything(budget_s: float) -> tuple[list[Step], Counts]:
-    """All checks, and all tests on twice as many workers as cores: most of them wait."""
+    """All checks, and all tests on one worker more than there are cores: most of them wait."""
     steps = static()
-    workers = f"-n{2 * CORES}"
+    workers = f"-n{CORES + 1}"
     step, counts = retried(*pytest_step("pytest", [workers, "--durations=10"], budget_s))
     return [*steps, step], counts
 

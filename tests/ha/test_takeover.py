@@ -66,7 +66,7 @@ async def test_sigterm_hands_over_without_waiting_for_any_lease(
 async def handover_published(etcd: EtcdMember, standby: OurRole) -> None:
     """Until the active may have heard of the standby: its status was written twice."""
     key = "by-dev/meta/ha/rootcoord/instance-"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while '"Version":3' not in (await etcd.ctl("get", "--prefix", key, "-w", "fields")).replace(
             '" : ', '":'
         ):
