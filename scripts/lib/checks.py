@@ -103,9 +103,9 @@ def static() -> list[Step]:
                 if running[name].poll() is not None:
                     took_s[name] = time.monotonic() - began_s
             time.sleep(0.05)
-        for name in STATIC:
+        for name, argv in STATIC.items():
             said[name].seek(0)
-            print(f"\n== {name}: {shlex.join(STATIC[name])}\n{said[name].read()}", flush=True)
+            print(f"\n== {name}: {shlex.join(argv)}\n{said[name].read()}", flush=True)
     return [Step(name, each.returncode, took_s[name]) for name, each in running.items()]
 
 
