@@ -27,9 +27,9 @@ async def scene() -> AsyncIterator[Scene]:
         yield made
 
 
-def ask(scene: Scene, pace: EtcdLatency | None = None) -> asyncio.Task[Reply]:
-    pace = pace or EtcdLatency(scene.clock)
-    args = scene.etcd, scene.clock, KEYS, scene.pair, scene.session, pace
+def ask(scene: Scene, latency: EtcdLatency | None = None) -> asyncio.Task[Reply]:
+    latency = latency or EtcdLatency(scene.clock)
+    args = scene.etcd, scene.clock, KEYS, scene.pair, scene.session, latency
     challenger = Challenger(*args, wait_s=WAIT_S)
     return scene.run(challenger.ask(scene.term.epoch), "ask")
 
@@ -50,9 +50,9 @@ async def asked(scene: Scene) -> Challenge:
     return Challenge.decode(b"", value)
 
 
-async def slow(pace: EtcdLatency, scene: Scene, seconds: float) -> None:
+async def slow(latency: EtcdLatency, scene: Scene, seconds: float) -> None:
     """Let a call of ours have taken so long."""
-    call = scene.run(pace.timed(scene.clock.sleep(seconds)), "slow")
+    call = scene.run(latency.timed(scene.clock.sleep(seconds)), "slow")
     await scene.turns(100)
     scene.clock.advance(seconds)
     await call
@@ -144,11 +144,11 @@ async def test_void_when_our_own_loop_stood_still(scene: Scene) -> None:
 
 async def test_a_slow_etcd_gives_the_active_longer(scene: Scene) -> None:
     await scene.listen()
-    pace = EtcdLatency(scene.clock)
+    latency = EtcdLatency(scene.clock)
     for _ in range(3):
-        await slow(pace, scene, 0.8)
+        await slow(latency, scene, 0.8)
     began_s = scene.clock.boottime()
-    asking = ask(scene, pace)
+    asking = ask(scene, latency)
     await scene.until(asking.done)
     assert asking.result().outcome is Outcome.UNANSWERED
     assert 1.6 <= scene.clock.boottime() - began_s <= 1.7
@@ -157,11 +157,11 @@ async def test_a_slow_etcd_gives_the_active_longer(scene: Scene) -> None:
 async def test_one_slow_call_is_no_slow_etcd(scene: Scene) -> None:
     """The first over a connection that was cut, for instance."""
     await scene.listen()
-    pace = EtcdLatency(scene.clock)
+    latency = EtcdLatency(scene.clock)
     for took_s in (0.01, 1.5, 0.01):
-        await slow(pace, scene, took_s)
+        await slow(latency, scene, took_s)
     began_s = scene.clock.boottime()
-    asking = ask(scene, pace)
+    asking = ask(scene, latency)
     await scene.until(asking.done)
     assert asking.result().outcome is Outcome.UNANSWERED
     assert scene.clock.boottime() - began_s <= WAIT_S + 0.1
@@ -185,10 +185,10 @@ async def test_but_a_slow_asking_is(scene: Scene, monkeypatch: pytest.MonkeyPatc
 
 async def test_but_not_for_ever(scene: Scene) -> None:
     await scene.listen()
-    pace = EtcdLatency(scene.clock)
-    await slow(pace, scene, 10.0)
+    latency = EtcdLatency(scene.clock)
+    await slow(latency, scene, 10.0)
     began_s = scene.clock.boottime()
-    asking = ask(scene, pace)
+    asking = ask(scene, latency)
     await scene.until(asking.done)
     assert asking.result() == Reply(Outcome.UNANSWERED, 0)
     assert WAIT_S_MAX <= scene.clock.boottime() - began_s <= WAIT_S_MAX + 0.1
@@ -198,20 +198,20 @@ async def test_void_when_etcd_does_not_answer_us(scene: Scene) -> None:
     """Neither us nor, perhaps, the active."""
     await scene.listen()
     scene.etcd.partition(silent=True)
-    pace = EtcdLatency(scene.clock)
-    asking = ask(scene, pace)
+    latency = EtcdLatency(scene.clock)
+    asking = ask(scene, latency)
     await scene.until(asking.done)
     assert asking.result() == Reply(Outcome.VOID)
-    assert pace.worst_s == 0.0, "that says nothing about how long an answer takes"
+    assert latency.worst_s == 0.0, "that says nothing about how long an answer takes"
 
 
 async def test_slowness_is_forgotten_after_five_calls(scene: Scene) -> None:
-    pace = EtcdLatency(scene.clock)
-    await slow(pace, scene, 1.6)
+    latency = EtcdLatency(scene.clock)
+    await slow(latency, scene, 1.6)
     for _ in range(5):
-        assert pace.worst_s == pytest.approx(1.6)
-        await slow(pace, scene, 0.01)
-    assert pace.worst_s == pytest.approx(0.01)
+        assert latency.worst_s == pytest.approx(1.6)
+        await slow(latency, scene, 0.01)
+    assert latency.worst_s == pytest.approx(0.01)
 
 
 async def challenge(scene: Scene, nonce: Challenge, server_id: int = ME) -> None:

@@ -36,18 +36,17 @@ class Challenger:
         keys: Keys,
         pair: PairState,
         session: Session,
-        pace: EtcdLatency,
+        latency: EtcdLatency,
         *,
         wait_s: float,
     ) -> None:
         self._etcd, self._clock, self._keys, self._pair = etcd, clock, keys, pair
-        self._session, self._etcd_latency, self._wait_s = session, pace, wait_s
+        self._session, self._etcd_latency, self._wait_s = session, latency, wait_s
 
     async def ask(self, epoch: int) -> Reply:
         """Challenge the leader of `epoch` and wait.
 
-        The last look at the answer is a linearizable read, so that a watch which lags makes
-        nobody.
+        At the end the answer is read linearizably: a watch that lags must replace nobody.
         """
         me = self._session.record.server_id
         challenge = Challenge(secrets.token_hex(8), epoch)

@@ -40,7 +40,7 @@ class EtcdLatency:
 
     @property
     def typical_s(self) -> float:
-        """Their median, 0.0 when there are none; one call that met a new connection is no pace."""
+        """Their median, 0.0 when there are none: one call over a new connection tells little."""
         return statistics.median(self._took_s) if self._took_s else 0.0
 
     @property

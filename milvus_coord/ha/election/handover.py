@@ -10,12 +10,11 @@ from milvus_coord.etcd.errors import EtcdError, LeaseNotFound
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Op, Txn, delete, put
 from milvus_coord.etcd.values import KeyValue
+from milvus_coord.ha.election.context import HaContext
 from milvus_coord.ha.election.decisions import ended_state, take_back
 from milvus_coord.ha.election.term import Term
-from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.takeover import Cause
-from milvus_coord.ha.settings import HaSettings
 from milvus_coord.model.errors import FencedOff
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.race import within
@@ -30,11 +29,9 @@ RELEASE_S: Final = 1.0
 class HandOver:
     """Ends a term from the leader's side; to be used when all its unfenced effects have ended."""
 
-    def __init__(
-        self, etcd: Etcd, clock: Clock, keys: Keys, settings: HaSettings, pair: PairState
-    ) -> None:
-        self._clock = clock
-        self._etcd, self._keys, self._settings, self._pair = etcd, keys, settings, pair
+    def __init__(self, context: HaContext) -> None:
+        self._etcd, self._clock, self._keys = context.etcd, context.clock, context.keys
+        self._settings, self._pair = context.settings, context.pair
 
     async def to_heir(self, term: Term, ready: list[int], why: Cause) -> bool:
         """Put the active key under the lease of the first of `ready` that takes it.

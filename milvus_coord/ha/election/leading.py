@@ -6,13 +6,14 @@ import asyncio
 from typing import Final
 
 from milvus_coord.ha.detection.challenge import Answerer
+from milvus_coord.ha.election.context import HaContext
 from milvus_coord.ha.election.decisions import heirs
 from milvus_coord.ha.election.fence import Fence
 from milvus_coord.ha.election.handover import HandOver, revoke_predecessor_lease
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.ha.election.session import Session
-from milvus_coord.ha.election.standby import ElectionResult, HaContext, Standby
+from milvus_coord.ha.election.standby import ElectionResult, Standby
 from milvus_coord.ha.election.switchover import SwitchoverHandler
 from milvus_coord.ha.election.term import Guards, Term
 from milvus_coord.ha.pair.leadership_record import TermState
@@ -38,9 +39,7 @@ class Leading:
 
     def __init__(self, context: HaContext, lifecycle: Lifecycle, session: Session) -> None:
         self._context, self._lifecycle, self._session = context, lifecycle, session
-        self._hand_over = HandOver(
-            context.etcd, context.clock, context.keys, context.settings, context.pair
-        )
+        self._hand_over = HandOver(context)
         self._served = False
         self._first_answers_done = asyncio.Event()
         self._why = Cause.FAILED

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.etcd.protocol import Etcd
+from milvus_coord.ha.election.context import HaContext
 from milvus_coord.ha.election.leading import Leading
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.server_id import allocate
 from milvus_coord.ha.election.session import InstanceTaken, Session, SessionLost
-from milvus_coord.ha.election.standby import HaContext
 from milvus_coord.ha.election.term import Leader
 from milvus_coord.ha.metrics import HaMetrics
 from milvus_coord.ha.pair.keys import Keys

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from milvus_coord.etcd.errors import EtcdError, LeaseNotFound
-from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Txn, get, put
 from milvus_coord.etcd.values import KeyValue
 from milvus_coord.ha.detection.challenge import Challenger
 from milvus_coord.ha.detection.detector import Detector
 from milvus_coord.ha.detection.replacement import ReplacementOrder
+from milvus_coord.ha.election.context import HaContext
 from milvus_coord.ha.election.decisions import (
     ClaimActiveKey,
     Decision,
@@ -28,15 +28,9 @@ from milvus_coord.ha.election.decisions import (
 )
 from milvus_coord.ha.election.phases import Phases
 from milvus_coord.ha.election.session import Session, SessionLost
-from milvus_coord.ha.election.term import Leader
-from milvus_coord.ha.metrics import HaMetrics
-from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
-from milvus_coord.ha.pair.pair_state import PairState
-from milvus_coord.ha.pair.status_publisher import StatusPublisher
-from milvus_coord.ha.settings import WRITE_S, HaSettings
+from milvus_coord.ha.settings import WRITE_S
 from milvus_coord.model.errors import BadValue
-from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.failpoints import failpoint
 from milvus_coord.runtime.race import cancel_and_wait, first_of
 from milvus_coord.runtime.retry import Retry
@@ -62,20 +56,6 @@ class ElectionResult:
     predecessor_stopped_at: float
     succession: Succession
     phases: Phases
-
-
-@dataclass(frozen=True, slots=True)
-class HaContext:
-    """What every standby of one process works with."""
-
-    etcd: Etcd
-    clock: Clock
-    keys: Keys
-    settings: HaSettings
-    pair: PairState
-    publisher: StatusPublisher
-    leader: Leader
-    metrics: HaMetrics
 
 
 class Standby:
