@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
@@ -206,3 +208,37 @@ async def test_a_cancelled_wait_for_an_end_still_waits() -> None:
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert ended.is_set()
+
+
+@pytest.mark.parametrize("helper", [first_of, gather_all])
+@pytest.mark.parametrize("cancelled_after", range(1, 7))
+@pytest.mark.parametrize("fails_after", range(6))
+async def test_a_cancellation_at_any_moment_ends_all_and_is_not_lost(
+    helper: Callable[..., Coroutine[Any, Any, object]], cancelled_after: int, fails_after: int
+) -> None:
+    running = 0
+
+    async def child(turns: int, *, fails: bool) -> None:
+        nonlocal running
+        running += 1
+        try:
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if fails:
+                raise ValueError("own")
+            await asyncio.Event().wait()
+        finally:
+            try:
+                await asyncio.sleep(0)
+            finally:
+                running -= 1
+
+    children = (child(fails_after, fails=True), child(9, fails=False))
+    task = asyncio.create_task(helper(*children, name="race"))
+    for _ in range(cancelled_after):
+        await asyncio.sleep(0)
+    was_cancelled = task.cancel()
+    with pytest.raises((asyncio.CancelledError, ValueError)) as ended:
+        await task
+    assert running == 0
+    assert was_cancelled == (ended.type is asyncio.CancelledError)
