@@ -24,16 +24,13 @@ from milvus_coord.model.errors import CoordError
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.role.rpcs.family import Answering
 from milvus_coord.role.tasks.jobs import Jobs
-from milvus_coord.wire.codec import WireCodec
-from testing import messages
+from testing.direct_calls import DirectCalls
 from testing.limits import ACCESS_LIMITS
 from testing.metadata import META_ROOT
 from testing.role_world import RoleWorld, Term
 
 ROOM: Final = f"{META_ROOT}/root-coord/credential/"
 LEASE_S: Final = 5.0
-
-_SERVICE: Final = "rootcoord.RootCoord"
 
 
 @dataclass
@@ -64,19 +61,7 @@ class _NoTimestamps:
         raise AssertionError("access control is not versioned")
 
 
-class _Stream:
-    def __init__(self, request: object) -> None:
-        self._request = request
-        self.reply: Any = None
-
-    async def recv_message(self) -> object:
-        return self._request
-
-    async def send_message(self, reply: object) -> None:
-        self.reply = reply
-
-
-class AccessTerm:
+class AccessTerm(DirectCalls):
     """One leadership; `ok` and `call` take the names of RPCs and of their requests' fields."""
 
     def __init__(self, world: AccessWorld, led: Term[MetaImage]) -> None:
@@ -91,7 +76,6 @@ class AccessTerm:
         proxies = cast(Any, self.proxies)
         self.access = Access(self.store, self._catalog, self.jobs, proxies, world.limits)
         self.methods = AccessRpcs(Answering(contract(), self.lifecycle), self.access).__mapping__()
-        self._codec = WireCodec()
 
     @property
     def state(self) -> AccessState:
@@ -99,15 +83,6 @@ class AccessTerm:
 
     async def defaults(self) -> None:
         await write_defaults(self.store, self._catalog)
-
-    async def call(self, rpc: str, **fields: Any) -> Any:
-        """The reply to one RPC, all through the wire; raises what the call raises."""
-        request, reply = messages.method_types(f"{_SERVICE}/{rpc}")
-        handler = self.methods[f"/milvus.proto.{_SERVICE}/{rpc}"]
-        data = request(**fields).SerializeToString()
-        stream = _Stream(self._codec.decode(data, handler.request_type))
-        await handler.func(stream)
-        return reply.FromString(self._codec.encode(stream.reply, handler.reply_type))
 
     async def ok(self, rpc: str, **fields: Any) -> Any:
         """The reply, which must tell of success."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
-
-from grpclib.const import Cardinality
+from typing import cast
 
 from milvus_coord.coordinators.rootcoord.access.state import AccessState
 from milvus_coord.coordinators.rootcoord.collections.context import NewCollection
@@ -38,10 +36,8 @@ from milvus_coord.model.states import Phase
 from milvus_coord.model.timestamps import Timestamp, compose
 from milvus_coord.role.rpcs.family import Answering, RpcFamily
 from milvus_coord.runtime.clock import ManualClock
-from milvus_coord.wire.codec import WireCodec
-from testing import messages
+from testing.direct_calls import DirectCalls
 
-SERVICE = "rootcoord.RootCoord"
 LEASE_S = 5.0
 CREATED = compose(1_795_000_000_000, 7)
 
@@ -171,7 +167,7 @@ class FakeHistory:
         return CollectionAt(self.was, self.partitions)
 
 
-class DdlBench:
+class DdlBench(DirectCalls):
     """Two databases, three collections, and whoever asks for them.
 
     `library` has id 2. `books` (10, alias `tomes`) has four partitions of which one is going,
@@ -204,26 +200,11 @@ class DdlBench:
             for family in self.families
             for path, handler in family.__mapping__().items()
         }
-        self._codec = WireCodec()
 
     @property
     def current(self) -> MetaState:
         self.serve.require()
         return self.state
-
-    async def call(self, rpc: str, **fields: Any) -> Any:
-        """The reply to one RPC, its bytes read by protobuf; raises what the call raises."""
-        request, _ = messages.method_types(f"{SERVICE}/{rpc}")
-        return await self.call_bytes(rpc, request(**fields).SerializeToString())
-
-    async def call_bytes(self, rpc: str, data: bytes) -> Any:
-        """As `call`, of a request that is bytes already."""
-        _, reply = messages.method_types(f"{SERVICE}/{rpc}")
-        handler = self.methods[f"/milvus.proto.{SERVICE}/{rpc}"]
-        assert handler.cardinality is Cardinality.UNARY_UNARY
-        stream = _Stream(self._codec.decode(data, handler.request_type))
-        await handler.func(stream)
-        return reply.FromString(self._codec.encode(stream.reply, handler.reply_type))
 
     def put(self, *facts: object) -> None:
         for event in facts:
@@ -250,15 +231,3 @@ class DdlBench:
         for index, name in enumerate(partitions):
             part = Partition(new.id * 1000 + index, name, new.id, Timestamp(CREATED + index))
             self.put(events.PartitionPut(part))
-
-
-class _Stream:
-    def __init__(self, request: object) -> None:
-        self._request = request
-        self.reply: Any = None
-
-    async def recv_message(self) -> object:
-        return self._request
-
-    async def send_message(self, reply: object) -> None:
-        self.reply = reply

@@ -30,6 +30,12 @@ KEYS: Final = Keys(META_ROOT, "rootcoord")
 FOREVER_S: Final = 1e9
 
 
+async def turns(count: int = 20) -> None:
+    """Let every task run until it waits for something, without time passing."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 class Broken(CoordError):
     """What a faked part raises when told to."""
 

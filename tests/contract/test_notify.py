@@ -18,6 +18,7 @@ from loguru import logger
 from milvus_coord.runtime.clock import ManualClock, SystemClock
 from milvus_coord.runtime.notify import Notifier
 from milvus_coord.runtime.watchdog import Pulse, run_pulse, watch_progress
+from testing.role_world import turns
 
 
 class Manager:
@@ -61,15 +62,9 @@ async def running(notifier: Notifier, pulse: Pulse) -> AsyncIterator[None]:
     """`watch_progress` in the background; its first look at the pulse is over."""
     async with asyncio.TaskGroup() as tasks:
         feeder = tasks.create_task(watch_progress(notifier, pulse), name="watchdog")
-        await settle()
+        await turns()
         yield
         feeder.cancel()
-
-
-async def settle() -> None:
-    """Let every task that can run do so: none here needs more than a few turns."""
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 def notifier_of(manager: Manager, **environ: str) -> Notifier:
@@ -189,10 +184,10 @@ async def test_run_pulse_measures_the_lateness_of_each_turn() -> None:
     pulse = Pulse(clock)
     async with asyncio.TaskGroup() as tasks:
         beating = tasks.create_task(run_pulse(pulse, 0.5), name="pulse")
-        await settle()
+        await turns()
         for advance_s, lag_s in ((0.5, 0.0), (2.0, 1.5), (0.5, 1.5)):
             clock.advance(advance_s)
-            await settle()
+            await turns()
             assert (pulse.age_s(), pulse.worst_lag_s) == (0.0, lag_s)
         beating.cancel()
 
@@ -201,10 +196,10 @@ async def test_a_blocked_loop_shows_as_lag() -> None:
     pulse = Pulse(SystemClock())
     async with asyncio.TaskGroup() as tasks:
         beating = tasks.create_task(run_pulse(pulse, 0.01), name="pulse")
-        await settle()
+        await turns()
         time.sleep(0.2)  # noqa: ASYNC251 - the fault: the loop is held
         stuck_s = pulse.age_s()
-        await settle()
+        await turns()
         assert stuck_s > 0.15
         assert pulse.worst_lag_s > 0.15
         assert pulse.age_s() < stuck_s
@@ -219,10 +214,10 @@ async def test_feeds_at_half_the_period(manager: Manager) -> None:
         for _ in range(3):
             clock.advance(4.9)
             pulse.beat()
-            await settle()
+            await turns()
             fed.append(len(manager.take()))
             clock.advance(0.1)
-            await settle()
+            await turns()
             fed.append(len(manager.take()))
     assert fed == [1, 0, 1, 0, 1, 0, 1]
 
@@ -236,11 +231,11 @@ async def test_starves_the_watchdog_while_the_pulse_stands_still(
         assert manager.take() == ["WATCHDOG=1"]
         for _ in range(20):
             clock.advance(5)
-            await settle()
+            await turns()
         assert manager.take() == []
         pulse.beat()
         clock.advance(0.5)
-        await settle()
+        await turns()
         assert manager.take() == ["WATCHDOG=1"]
     assert [line.split(",")[0] for line in lines] == [
         "main loop stands still",

@@ -13,6 +13,7 @@ from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.etcd.values import Batch, EventKind, Listing
 from milvus_coord.runtime.clock import ManualClock
+from testing.role_world import turns
 
 T = TypeVar("T")
 
@@ -29,12 +30,6 @@ def etcd(clock: ManualClock) -> MemoryEtcd:
 
 async def write(etcd: MemoryEtcd, key: bytes, value: bytes, lease: int = 0) -> int:
     return (await etcd.txn(Txn((), (put(key, value, lease),)))).revision
-
-
-async def settled() -> None:
-    """Let every task run until it waits."""
-    for _ in range(10):
-        await asyncio.sleep(0)
 
 
 async def soon(awaitable: Awaitable[T]) -> T:
@@ -69,7 +64,7 @@ async def test_a_partition_cuts_one_client_off_and_not_its_peer(etcd: MemoryEtcd
     assert (await etcd.status())[0].error
     revision = await write(peer, b"k", b"1")
     waiting = asyncio.ensure_future(anext(watch))
-    await settled()
+    await turns()
     assert not waiting.done()
     etcd.heal()
     assert (await soon(waiting)).revision == revision
@@ -83,9 +78,9 @@ async def test_a_silent_partition_takes_the_whole_timeout(
         asyncio.ensure_future(etcd.get(b"k", timeout_s=3.0)),
         asyncio.ensure_future(etcd.keep_alive_once(1, timeout_s=1.0)),
     ]
-    await settled()
+    await turns()
     clock.advance(1.0)
-    await settled()
+    await turns()
     assert [call.done() for call in calls] == [False, True]
     clock.advance(2.0)
     results = await asyncio.gather(*calls, return_exceptions=True)
@@ -101,7 +96,7 @@ async def test_leases_end_by_the_clock_alone(etcd: MemoryEtcd, clock: ManualCloc
     watch = etcd.watch(b"k", start_revision=revision + 1)
     waiting = asyncio.ensure_future(anext(watch))
     clock.advance(9.9)
-    await settled()
+    await turns()
     assert not waiting.done()
     clock.advance(0.1)
     assert (await soon(waiting)).events[0].kind is EventKind.DELETE
@@ -115,11 +110,11 @@ async def test_a_renewed_lease_outlives_the_alarm_of_its_first_end(
     lease = await etcd.lease_grant(10)
     revision = await write(etcd, b"k", b"1", lease.id)
     waiting = asyncio.ensure_future(anext(etcd.watch(b"k", start_revision=revision + 1)))
-    await settled()
+    await turns()
     clock.advance(5.0)
     await etcd.keep_alive_once(lease.id, timeout_s=1.0)
     clock.advance(5.0)
-    await settled()
+    await turns()
     assert not waiting.done()
     clock.advance(5.0)
     assert (await soon(waiting)).events[0].kind is EventKind.DELETE
@@ -134,7 +129,7 @@ async def test_follow_bridges_a_compaction_with_one_batch(etcd: MemoryEtcd) -> N
     assert isinstance(listing, Listing)
     etcd.partition()
     waiting = asyncio.ensure_future(anext(follow))
-    await settled()
+    await turns()
     await write(peer, b"f/changes", b"2")
     await peer.txn(Txn((), (delete(b"f/goes"),)))
     last = await write(peer, b"f/new", b"1")
@@ -164,7 +159,7 @@ async def test_follow_tells_nothing_when_the_lost_history_changed_nothing(
     peer.compact()
     etcd.heal()
     waiting = asyncio.ensure_future(anext(follow))
-    await settled()
+    await turns()
     assert not waiting.done()
     revision = await write(peer, b"f/a", b"2")
     batch = await soon(waiting)
@@ -177,7 +172,7 @@ async def test_follow_waits_out_an_etcd_that_cannot_be_read(
     etcd.fail_next("range", Unavailable("down", sent=False), times=2)
     waiting = asyncio.ensure_future(anext(etcd.follow(b"f/", prefix=True)))
     for _ in range(2):
-        await settled()
+        await turns()
         assert not waiting.done()
         clock.advance(1.0)
     assert await soon(waiting) == Listing((), 1)

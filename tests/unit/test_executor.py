@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from milvus_coord.model.errors import CoordError, FencedOff, Refused
 from milvus_coord.role.tasks.executor import ActionCancelled, Executor, Outcome
+from testing.role_world import turns
 
 Builds = Executor[int, str, str]
 
@@ -28,11 +29,6 @@ async def endless() -> str:
     return "never"
 
 
-async def settle() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
-
-
 async def test_what_an_action_returns_or_raises_is_its_outcome() -> None:
     async def refused() -> str:
         raise Refused("no room")
@@ -45,7 +41,7 @@ async def test_what_an_action_returns_or_raises_is_its_outcome() -> None:
         for id_, action in enumerate((returns, refused, broken)):
             assert builds.start(id_, f"node {id_}", action)
         await builds.wake.wait()
-        await settle()
+        await turns()
         first, second, third = builds.outcomes()
     assert first == Outcome(0, "node 0", result="built")
     assert (second.result, str(second.error)) == (None, "no room")
@@ -61,10 +57,10 @@ async def test_limits_per_node_in_all_and_per_task() -> None:
         assert (builds.start(3, "b", endless), builds.start(4, "c", endless)) == (True, False)
         assert (builds.room("a"), builds.room("c"), len(builds)) == (0, 0, 3)
         builds.cancel(1, "not wanted any more")
-        await settle()
+        await turns()
         assert (builds.room("a"), builds.is_running(1), builds.is_running(2)) == (1, False, True)
         assert builds.start(4, "c", returns)
-        await settle()
+        await turns()
         for id_ in (2, 3):
             builds.cancel(id_, "the test ends")
 
@@ -73,11 +69,11 @@ async def test_the_actions_of_a_node_that_is_gone_are_cut_off_even_before_they_b
     async with asyncio.TaskGroup() as group:
         builds = executor(group)
         builds.start(1, "a", endless)
-        await settle()
+        await turns()
         builds.start(2, "a", endless)
         builds.start(3, "b", endless)
         builds.node_gone("a")
-        await settle()
+        await turns()
         outcomes = builds.outcomes()
         builds.cancel(3, "the test ends")
     assert {outcome.id for outcome in outcomes} == {1, 2}
@@ -148,7 +144,7 @@ async def test_limits_hold_whatever_happens(steps: list[tuple[str, int]]) -> Non
                 assert running.total() <= 3
             builds.node_gone("a")
             builds.node_gone("b")
-            await settle()
+            await turns()
             assert (len(builds), running.total()) == (0, 0)
 
     await term()

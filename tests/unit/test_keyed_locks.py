@@ -9,11 +9,7 @@ from collections import Counter
 import pytest
 
 from milvus_coord.runtime.locks import KeyedLocks
-
-
-async def turns() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
+from testing.role_world import turns
 
 
 class Crew:

@@ -17,6 +17,7 @@ from milvus_coord.rpc.server.dispatcher import Service
 from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.runtime.taskgroup import TaskGroup
 from testing.ha_term import Scene, a_scene
+from testing.role_world import turns
 
 
 class SpyTerm(RoleTerm):
@@ -75,23 +76,18 @@ async def running(scene: Scene, term: SpyTerm) -> AsyncIterator[asyncio.Task[Non
         await cancel_and_wait(task)
 
 
-async def settle() -> None:
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
 async def test_nothing_unfenced_happens_before_the_predecessor_has_stopped() -> None:
     async with a_scene() as scene:
         object.__setattr__(scene.term, "predecessor_stopped_at", scene.clock.boottime() + 2.0)
         term = SpyTerm(scene)
         async with running(scene, term):
-            await settle()
+            await turns()
             assert term.steps == RECOVERED
             scene.clock.advance(1.9)
-            await settle()
+            await turns()
             assert term.steps == RECOVERED
             scene.clock.advance(0.1)
-            await settle()
+            await turns()
             assert term.steps == [*RECOVERED, "services", "serve"]
 
 
@@ -99,10 +95,10 @@ async def test_what_can_wait_begins_after_the_first_answers() -> None:
     async with a_scene() as scene:
         term = SpyTerm(scene)
         async with running(scene, term):
-            await settle()
+            await turns()
             assert term.steps == [*RECOVERED, "services", "serve"]
             scene.term.first_answers_done.set()
-            await settle()
+            await turns()
             assert term.steps == [*RECOVERED, "services", "serve", "work", "turn"]
         assert term.steps[-1] == "close"
 
@@ -114,7 +110,7 @@ async def test_whatever_fails_ends_the_term_and_lets_go(broken: str) -> None:
         term = SpyTerm(scene)
         term.broken = broken
         async with running(scene, term) as task:
-            await settle()
+            await turns()
             assert task.done()
             with pytest.raises((RuntimeError, ExceptionGroup)):
                 task.result()

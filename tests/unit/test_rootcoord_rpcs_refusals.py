@@ -8,7 +8,7 @@ from grpclib.exceptions import GRPCError
 
 from milvus_coord.model.errors import NotServing
 from milvus_coord.model.states import Phase
-from testing.ddl_rpcs import CREATED, LEASE_S, SERVICE, DdlBench
+from testing.ddl_rpcs import CREATED, LEASE_S, DdlBench
 from testing.messages import method_types
 
 TYPES = {
@@ -115,7 +115,7 @@ async def test_nor_of_earlier_times(bench: DdlBench, rpc: str) -> None:
 
 @pytest.mark.parametrize("rpc", [*TYPES, *UNTYPED])
 async def test_a_request_cut_off_in_the_middle(bench: DdlBench, rpc: str) -> None:
-    request, _ = method_types(f"{SERVICE}/{rpc}")
+    request, _ = method_types(f"{bench.service}/{rpc}")
     fields: dict[str, object] = {"base": {"msg_type": 100, "msgID": 7}}
     data = request(**fields).SerializeToString()
     for size in range(1, len(data)):

@@ -15,6 +15,7 @@ from milvus_coord.model.errors import CoordError, Refused
 from milvus_coord.model.timestamps import Timestamp, compose, physical_ms
 from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.telemetry.log import log
+from testing.role_world import turns
 from testing.rpc import eventually
 
 A, B = "by-dev-rootcoord-dml_0", "by-dev-rootcoord-dml_1"
@@ -99,24 +100,18 @@ class Scene:
         """Let `count` intervals pass, each with all that follows from it."""
         for _ in range(count):
             self.clock.advance(INTERVAL_S)
-            await settled()
+            await turns()
 
     async def report(self, *proxies: int) -> None:
         for proxy in proxies:
             self.ticks.report(proxy, [], [], await self.timestamps.take(1))
 
 
-async def settled() -> None:
-    """Everything that can run has run: nothing here waits for a socket or a real clock."""
-    for _ in range(20):
-        await asyncio.sleep(0)
-
-
 @asynccontextmanager
 async def running(scene: Scene) -> AsyncIterator[Scene]:
     task = asyncio.create_task(scene.ticks.run(), name="ticks")
     try:
-        await settled()
+        await turns()
         yield scene
     finally:
         task.cancel()
@@ -225,9 +220,9 @@ async def test_no_tick_overtakes_a_stamp_that_is_being_taken(scene: Scene) -> No
             await leave.wait()
 
     task = asyncio.create_task(statement(), name="statement")
-    await settled()
+    await turns()
     scene.clock.advance(INTERVAL_S)
-    await settled()  # our own promise is being taken too, and is larger
+    await turns()  # our own promise is being taken too, and is larger
     scene.timestamps.gate.set()
     await asyncio.wait_for(entered.wait(), 5)
     await scene.rounds(2)
