@@ -102,6 +102,10 @@ class Tiny:
         pairs = zip(lines[::2], lines[1::2], strict=True)
         return {int(key.removeprefix(f"{META}/{kind}/")): value for key, value in pairs}
 
+    async def command(self, *verb: str) -> None:
+        said = await milvus(*verb, "tinycoord", etcd=self._etcd.endpoints, module=MODULE)
+        assert said.code == 0, said.out + said.err
+
     async def _call(self, role: OurRole, method: str, request: Any, reply_type: Any) -> Any:
         metadata = member_metadata("by-dev", None)
         channel = Channel(role.address, codec=WireCodec(), metadata=metadata)
@@ -159,12 +163,17 @@ async def test_it_lives_in_a_pair(
         second.start()
         await second.wait_standby()
         await check_mirrors(etcd.endpoints, first, second)
-        said = await milvus("check", "mirror", "tinycoord", etcd=etcd.endpoints, module=MODULE)
-        assert said.code == 0, said.out + said.err
+        await tiny.command("switchover")
+        await second.wait_active()
+        await first.wait_standby()
+        await tiny.command("status")
+        await tiny.command("check", "mirror")
+        await tiny.flush(5, 106)
+        await tiny.finished(5)
 
         assert await tiny.stored("tiny-index") == {5: "vector"}
         built = await tiny.stored("tiny-built")
-        assert list(built) == [100, 101, 102, 103, 104, 105]
+        assert list(built) == [100, 101, 102, 103, 104, 105, 106]
         assert set(built.values()) <= {"70", "71"}
         assert await tiny.stored("tiny-flushed") == {}
         told = sum(map(int, (await tiny.stored("tiny-given")).values()))
