@@ -61,7 +61,12 @@ async def test_the_first_turn_can_wait() -> None:
     assert turns.taken_s == [2.0, 7.0]
 
 
-async def test_turns_keep_their_distance_however_long_they_take_and_never_overlap() -> None:
+@pytest.mark.parametrize(
+    ("fixed_rate", "expected_s"), [(False, [0.0, 7.0, 19.0]), (True, [0.0, 5.0, 12.0, 19.0])]
+)
+async def test_slow_turns_never_overlap_and_are_followed_by_a_pause_unless_the_rate_is_fixed(
+    fixed_rate: bool, expected_s: list[float]
+) -> None:
     clock = ManualClock(0.0)
     began_s: list[float] = []
 
@@ -69,10 +74,10 @@ async def test_turns_keep_their_distance_however_long_they_take_and_never_overla
         began_s.append(clock.boottime())
         await clock.sleep(2.0 if len(began_s) == 1 else 7.0)
 
-    task = asyncio.create_task(Loop("test", 5.0, turn).run(clock))
-    await advance(clock, 2.0, 3.0, 5.0, 2.0)
+    task = asyncio.create_task(Loop("test", 5.0, turn, fixed_rate=fixed_rate).run(clock))
+    await advance(clock, *[1.0] * 19)
     await cancel_and_wait(task)
-    assert began_s == [0.0, 5.0, 12.0]
+    assert began_s == expected_s
 
 
 async def test_waking_a_loop_makes_a_turn_even_in_the_midst_of_one() -> None:

@@ -26,10 +26,12 @@ class Loop:
 
     Args:
         name: of the task.
-        every_s: seconds from the beginning of a turn to the next. A turn that takes longer is
-            followed by the next at once, never accompanied by it.
+        every_s: seconds from the end of a turn to the next: the slower whom a turn asks, the less
+            often it asks.
         wake: when somebody sets it, the next turn begins early.
         first_after_s: seconds before the first turn.
+        fixed_rate: `every_s` counts from the beginning of a turn. One that takes longer is
+            followed by the next at once, never accompanied by it.
         on: trouble that is waited out: the turn is taken again after a growing pause. FencedOff
             is raised even if a class of `on` includes it.
         purpose: what could not be done, for the log line about trouble: "save the bounds".
@@ -41,6 +43,7 @@ class Loop:
     turn: Turn
     wake: asyncio.Event | None = None
     first_after_s: float = 0.0
+    fixed_rate: bool = False
     on: tuple[type[CoordError], ...] = ()
     purpose: str = ""
     retry_first_s: float = 0.1
@@ -63,7 +66,8 @@ class Loop:
             sentence = await retry.run(self._turn)
             if said.is_news(sentence) and sentence:
                 log.info(sentence, loop=self.name)
-            await self._pause(clock, began_s + self.every_s - clock.boottime())
+            late_s = clock.boottime() - began_s if self.fixed_rate else 0.0
+            await self._pause(clock, self.every_s - late_s)
 
     async def _turn(self) -> str | None:
         if self.wake is not None:

@@ -159,7 +159,8 @@ class Ticks:
                 self._look_for_silence()
                 self._send_due(sends, began_s)
 
-            await Loop("rootcoord.ticks", self._interval_s, turn).run(self._clock)
+            ticks = Loop("rootcoord.ticks", self._interval_s, turn, fixed_rate=True)
+            await ticks.run(self._clock)
 
     async def finish(self) -> None:
         """Send no more ticks; returns when those that are on their way have ended."""
