@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final, Protocol
 
 from milvus_coord.etcd.txn import Txn, TxnResult
@@ -76,7 +76,7 @@ class Etcd(Protocol):
         page_keys: int = PAGE_KEYS,
         revision: int = 0,
         timeout_s: float | None = None,
-    ) -> AsyncIterator[RangeResult]:
+    ) -> AsyncGenerator[RangeResult, None]:
         """Read the keys in [start, end) page by page, all as of one revision, for large ranges.
 
         There is one page at least; the first one decides on the revision when none is given. No

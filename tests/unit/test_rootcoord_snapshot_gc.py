@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -78,6 +79,20 @@ async def test_versions_are_ordered_by_number(world: MetaWorld) -> None:
     await alias(world, compose(999_999, 0), 7)
     await alias(world, compose(9_999_999, 0), None)
     assert await collector(world).collect() == 3
+
+
+async def test_it_reads_page_by_page_and_parts_keys_that_lie_within_each_other(
+    world: MetaWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The versions of `a_ts1` lie between those of `a`."""
+    for number, name in enumerate(("a", "a_ts1"), 1):
+        made, gone = Timestamp(number), Timestamp(number + 2)
+        await world.metadata.commit(world.catalog.put_alias(Alias(name, 1, 7, made), made))
+        await world.metadata.commit(world.catalog.drop_alias(1, name, gone))
+    monkeypatch.setattr(world.etcd, "range", None)
+    monkeypatch.setattr(world.etcd, "pages", partial(world.etcd.pages, page_keys=2))
+    assert await collector(world).collect() == 6
+    assert of_alias(world) == []
 
 
 async def test_retention_counts_from_the_timestamp(world: MetaWorld) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Final
 
 import grpc.aio
@@ -121,7 +121,7 @@ class EtcdClient:
         page_keys: int = PAGE_KEYS,
         revision: int = 0,
         timeout_s: float | None = None,
-    ) -> AsyncIterator[RangeResult]:
+    ) -> AsyncGenerator[RangeResult, None]:
         name = f"range of {_shown(start)}"
         limit, more = page_keys, True
         while more:

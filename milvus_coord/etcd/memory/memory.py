@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from functools import partial
 from typing import Final, TypeVar
 
@@ -107,7 +107,7 @@ class MemoryEtcd:
         page_keys: int = PAGE_KEYS,
         revision: int = 0,
         timeout_s: float | None = None,
-    ) -> AsyncIterator[RangeResult]:
+    ) -> AsyncGenerator[RangeResult, None]:
         more = True
         while more:
             read = partial(self.store.range, start, end, revision)

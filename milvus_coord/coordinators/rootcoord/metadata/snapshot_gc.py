@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,8 +12,10 @@ from milvus_coord.coordinators.rootcoord.metadata import catalog_keys as keys
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
 from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import TOMBSTONE, Version
 from milvus_coord.etcd.errors import EtcdError
+from milvus_coord.etcd.prefix import range_end
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import delete, mod_revision_is
+from milvus_coord.etcd.values import KeyValue
 from milvus_coord.ha.election.fence import ConditionFailed, Fence
 from milvus_coord.model.timestamps import physical_ms
 from milvus_coord.role.metadata.transactions import in_transactions
@@ -79,17 +82,30 @@ class SnapshotGc:
         return deleted
 
     async def _expired(self, room: str) -> list[ExpiredKey]:
-        """The dead keys of a room that have expired versions."""
-        found = await self._etcd.range(self._snapshots.below(f"{room}/".encode()))
-        groups: dict[bytes, list[Version]] = {}
-        for index, kv in enumerate(found.kvs):
-            if version := self._snapshots.parse(kv):
-                groups.setdefault(version.key, []).append(version)
-            if index % _SLICE == _SLICE - 1:
-                await asyncio.sleep(0)
+        """The dead keys of a room that have expired versions; no more of it stays in memory."""
+        prefix = self._snapshots.below(f"{room}/".encode())
         dead_before_ms = self._clock.wall_ns() / 1e6 - self._retention_s() * 1000
-        looked_at = (_expired_of(*group, dead_before_ms) for group in groups.items())
-        return [expired for expired in looked_at if expired]
+        expired: list[ExpiredKey] = []
+        open_groups: dict[bytes, list[Version]] = {}
+
+        def close(groups: Iterable[bytes]) -> None:
+            found = (_expired_of(key, open_groups.pop(key), dead_before_ms) for key in groups)
+            expired.extend(filter(None, found))
+
+        async with aclosing(self._etcd.pages(prefix, range_end(prefix))) as pages:
+            async for page in pages:
+                for index, kv in enumerate(page.kvs, 1):
+                    close([key for key in open_groups if not self._may_have(key, kv)])
+                    if version := self._snapshots.parse(kv):
+                        open_groups.setdefault(version.key, []).append(version)
+                    if index % _SLICE == 0:
+                        await asyncio.sleep(0)
+        close(list(open_groups))
+        return expired
+
+    def _may_have(self, key: bytes, later: KeyValue) -> bool:
+        """Whether versions of `key` may follow: those of `<key>_ts1` lie between them."""
+        return later.key.startswith(self._snapshots.versions(key))
 
     async def _delete(self, expired: ExpiredKey) -> int:
         """Delete the expired versions in order, and with the last of all of them the plain key.
