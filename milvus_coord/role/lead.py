@@ -24,25 +24,29 @@ if TYPE_CHECKING:
     from milvus_coord.rpc.server.dispatcher import Service
 
 _PORT_CHECK_S: Final = 0.5
-"""To find out who has taken a port means to look through all processes."""
+"""Seconds between checks: to find the process that holds a port, all are looked through."""
 
 _ACCEPT_AFTER_S: Final = 0.05
-"""Most takeovers serve by then: who connects meanwhile waits, and is answered instead of refused.
+"""Most takeovers serve by then: clients that connect before wait, and are answered, not refused.
 
-Refusing costs about as much as serving, and clients in a hurry would hold up the takeover.
+Refusing costs about as much as serving, and impatient clients would hold up the takeover.
 """
 
 
 class RoleLeader:
     """Implements `ha.election.term.Leader` for any role.
 
-    The role's code is most of a start, and needed last: `load` runs `make`, which loads it, in a
-    thread, once the process stands by. Until then we are not ready to take over, and say so; a term
-    that begins all the same, because nobody else is there, waits for it.
+    Loading the role's code is most of a start, and the code is needed last: call `load` once the
+    process stands by. Until then this instance is not ready to take over, and says so; a term that
+    begins nevertheless, because there is no other instance, waits for it.
 
-    Between terms the port is reserved: bound, so that nobody else takes it, but not listening, so
-    that connecting is refused; it comes to us so. `finish_s` bounds the wait for running requests
-    at a hand-over.
+    Between terms the port is reserved: bound, so that no other process takes it, but not
+    listening, so that connecting is refused.
+
+    Args:
+        make: loads the role; called in a thread.
+        reserved: the port.
+        finish_s: how long a hand-over waits for running requests.
     """
 
     def __init__(
@@ -126,7 +130,7 @@ class RoleLeader:
             await serving.wait()
 
     async def admit(self) -> None:
-        """Who waited while we activated is answered by an active, and need not ask twice."""
+        """Answer the clients that connected while the term began: they need not ask twice."""
         if self._server is not None:
             await self._server.rpc.accept()
 
@@ -159,7 +163,7 @@ class _Port:
         return self._reserved is not None and not self.trouble
 
     def check(self) -> None:
-        """Look now and then whether it is still ours, and take it when it is free again."""
+        """Find out, now and then, whether it is still ours; reserve it when it is free again."""
         now_s = self._clock.boottime()
         if now_s >= self._check_due_s:
             self._check_due_s = now_s + _PORT_CHECK_S
@@ -176,7 +180,7 @@ class _Port:
             self.trouble = ""
 
     def reserve(self) -> ReservedPort:
-        """Hold the port. Raises PortTaken when somebody listens there, OSError."""
+        """Hold the port. Raises PortTaken when another process listens there, OSError."""
         if self._reserved is None:
             self._reserved = ReservedPort.bind("", self._number)
         return self._reserved

@@ -36,14 +36,14 @@ class Servers:
     def __init__(
         self, coordinator: Coordinator, settings: ServerSettings, clock: Clock, pulse: Pulse
     ) -> None:
-        """Takes long, for a thread: learns every message of the role."""
+        """Learn every message of the role: takes long, call it in a thread."""
         self._coordinator, self._settings = coordinator, settings
         self._clock, self._pulse = clock, pulse
         self._codec = WireCodec(send_max_bytes=settings.limits.send_bytes_max)
         warm_up_messages(coordinator.contract.message_types(), self._codec)
 
     async def warm_up(self) -> None:
-        """Go the way of each call once."""
+        """Answer each RPC once, with a refusal."""
         server = RpcServer(
             self._coordinator.waiting,
             codec=self._codec,

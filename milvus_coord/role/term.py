@@ -72,7 +72,7 @@ class RoleTerm:
         """Let what is on its way end, and begin nothing more by itself; before a hand-over."""
 
     async def close(self) -> None:
-        """Let go of what the term holds; also after a term that never came to serve."""
+        """Release what the term holds; called also when the term never came to serve."""
 
     async def wake_on(self, prefix: bytes, wake: asyncio.Event) -> None:
         """Set `wake` whenever keys below `prefix` change in the mirror; a task for `work`."""

@@ -12,7 +12,7 @@ from milvus_coord.wire.requests import UpbRequest
 
 
 class Refusals:
-    """Every RPC of a role. A damaged request is told that it is damaged, any other is refused."""
+    """Every RPC of a role. The codec reports a damaged request, every other one is refused."""
 
     def __init__(self, answering: Answering) -> None:
         self._answering = answering
