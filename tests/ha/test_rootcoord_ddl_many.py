@@ -102,7 +102,7 @@ async def test_a_thousand_creates_of_one_name_make_one_collection(
         def create(number: int) -> asyncio.Task[Try]:
             fields = wanted("one", dim=32 if number % 10 == 9 else 16)
             client = clients[number % CONNECTIONS]
-            return asyncio.create_task(client.persist("CreateCollection", **fields))
+            return asyncio.create_task(client.persist("CreateCollection", within_s=60.0, **fields))
 
         tries = await asyncio.gather(*map(create, range(CALLERS)))
         for client in clients:
