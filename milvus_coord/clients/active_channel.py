@@ -123,9 +123,10 @@ class ActiveChannel:
 
     def _turn_to(self, active: Endpoint) -> None:
         log.info("turning to", role=self._role, address=active.address, server_id=active.server_id)
-        self._hang_up()
         metadata = member_metadata(self._cluster, active.server_id)
-        self._open = (active, Channel(active.address, codec=self._codec, metadata=metadata))
+        channel = Channel(active.address, codec=self._codec, metadata=metadata)
+        self._hang_up()
+        self._open = (active, channel)
 
     def _hang_up(self) -> None:
         former, self._open = self._open, None

@@ -323,6 +323,22 @@ async def test_a_coordinator_is_found_by_its_session() -> None:
     assert await resolve() is None
 
 
+@pytest.mark.parametrize(
+    "address", ["", "a", "a:", ":1", "a:b", "a:-1", "a:\u0663", "a:1\n", "\0:1"]
+)
+async def test_a_session_without_an_address_is_waited_out(address: str) -> None:
+    """Junk under the session key must never come out of a call as anything but CallError."""
+    etcd, key = MemoryEtcd(SystemClock()), b"by-dev/meta/session/datacoord"
+    client = DataCoordClient(
+        SessionResolver(etcd, "by-dev/meta", "datacoord"), CALLER, ask_timeout_s=0.2
+    )
+    junk = SessionRecord(5, "datacoord", address)
+    await etcd.txn(Txn((), (put(key, junk.encode()),)))
+    with pytest.raises(CallError, match="session/datacoord holds no session: Address"):
+        await client.component_state()
+    client.close()
+
+
 def _base(kind: int) -> MsgBase:
     return MsgBase(msg_type=_type(kind), source_id=3)
 

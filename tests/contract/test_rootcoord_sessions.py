@@ -11,8 +11,9 @@ import pytest
 from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Txn, put
+from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.model.errors import BadValue
-from milvus_coord.role.nodes.sessions import NodeChanges, NodeSession, NodeSessions
+from milvus_coord.role.nodes.sessions import NodeChanges, NodeSessions
 from milvus_coord.runtime.clock import SystemClock
 from testing.etcd import EtcdMember, EtcdOptions
 from testing.fake_proxies import META_ROOT, FakeProxy, register, session_key, unregister
@@ -121,7 +122,7 @@ async def test_an_unreadable_session_is_nobody_but_leaves_a_known_proxy(etcd: Et
 )
 def test_a_value_that_is_no_session_names_its_key(value: bytes) -> None:
     with pytest.raises(BadValue, match=r"^session/proxy-5 holds no session: "):
-        NodeSession.decode(b"session/proxy-5", value)
+        SessionRecord.decode_callable(b"session/proxy-5", value)
 
 
 async def test_what_was_missed_and_compacted_meanwhile_is_made_up_for(etcd: EtcdMember) -> None:

@@ -75,6 +75,13 @@ async def test_nobody_there_is_unavailable() -> None:
     assert isinstance(failed.value.__cause__, ConnectionRefusedError)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:70000", "a..b:1", f"{'a' * 64}:1"])
+async def test_an_address_that_cannot_be_is_unavailable(address: str) -> None:
+    with _channel(address) as channel, pytest.raises(RpcError) as failed:
+        await _echo(channel)
+    assert failed.value.code is Status.UNAVAILABLE
+
+
 async def test_no_reply_in_time_is_deadline_exceeded(served: Served) -> None:
     with _channel(served.target) as channel, pytest.raises(RpcError) as failed:
         await channel.unary(f"{SERVICE}/Hold", b"x", bytes, timeout_s=0.1)

@@ -15,9 +15,10 @@ from milvus_coord.clients.service_client import NodeClient
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.ha.election.serve_lease import ServeLease
+from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.model.errors import NotServing
 from milvus_coord.role.nodes.pool import Node, NodePool
-from milvus_coord.role.nodes.sessions import NodeChanges, NodeSession
+from milvus_coord.role.nodes.sessions import NodeChanges
 from milvus_coord.runtime.clock import ManualClock, SystemClock
 from testing.rpc import eventually
 
@@ -30,7 +31,7 @@ class FakeClient(NodeClient):
 
     service = "a.Node"
 
-    def __init__(self, session: NodeSession) -> None:
+    def __init__(self, session: SessionRecord) -> None:
         super().__init__(session.address, session.server_id, "by-dev")
         self.server_id, self.calls = session.server_id, 0
         self.closed = False
@@ -76,7 +77,7 @@ class Scene:
             work=self._work,
         )
 
-    def _connect(self, session: NodeSession) -> FakeClient:
+    def _connect(self, session: SessionRecord) -> FakeClient:
         self.clients.append(FakeClient(session))
         return self.clients[-1]
 
@@ -128,12 +129,19 @@ def ping(scene: Scene, server_id: int) -> asyncio.Task[str]:
 
 async def test_what_a_session_says_is_known() -> None:
     async with scene_of(5) as scene:
-        assert scene.pool.node(5).session == NodeSession(5, "10.0.0.9:1", "2.2.16")
+        assert scene.pool.node(5).session == SessionRecord(5, "", "10.0.0.9:1")
         await scene.register(5, Stopping=True)
         await eventually(lambda: scene.pool.node(5).session.stopping)
         (changed,) = scene.changes[-1].changed
         assert changed.stopping
         assert len(scene.clients) == 1, "a node that stops keeps its connection"
+
+
+async def test_a_session_under_the_key_of_another_id_is_nobody() -> None:
+    async with scene_of(5) as scene:
+        await scene.register(6, ServerID=7)
+        await scene.register(8)
+        await scene.knows(5, 8)
 
 
 async def test_those_who_join_and_leave_are_told_and_shown_first() -> None:

@@ -17,6 +17,7 @@ MILVUS_VERSION: Final = "2.2.16"
 _BYTES_MAX: Final = 64 << 10
 _SERVER_ID_MAX: Final = 2**63 - 1
 
+_HOST_PORT: Final = re.compile(r"[0-9A-Za-z._:%\[\]-]{1,255}:[0-9]{1,5}")
 _SEMVER: Final = re.compile(
     r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?"
 )
@@ -77,8 +78,17 @@ class SessionRecord:
             raise BadValue(f"{name} holds no session: {value[:200]!r} ({error})") from error
 
     @classmethod
+    def decode_callable(cls, key: bytes, value: bytes) -> SessionRecord:
+        """As `decode`, of a process to be called: its address must be `host:port`, too."""
+        record = cls.decode(key, value)
+        if not _HOST_PORT.fullmatch(record.address):
+            name = key.decode(errors="replace")
+            raise BadValue(f"{name} holds no session: Address {record.address!r} is not host:port")
+        return record
+
+    @classmethod
     def of(cls, key: bytes, value: bytes) -> SessionRecord | None:
-        """The same, or None where `decode` raises."""
+        """The session under `key`, or None where `decode` raises."""
         try:
             return cls.decode(key, value)
         except BadValue:
@@ -97,7 +107,7 @@ def _typed(fields: Any, name: str, kind: type[T], default: T) -> T:
 
 def _server_id(number: int) -> int:
     if not 0 <= number <= _SERVER_ID_MAX:
-        raise ValueError(f"ServerID {number} is no int64 above 0")
+        raise ValueError(f"ServerID {number} is no int64 from 0 up")
     return number
 
 

@@ -27,5 +27,5 @@ class SessionResolver:
         found = (await self._etcd.get(self._key, timeout_s=_TIMEOUT_S)).kv
         if found is None:
             return None
-        session = SessionRecord.decode(found.key, found.value)
+        session = SessionRecord.decode_callable(found.key, found.value)
         return Endpoint(session.address, session.server_id)

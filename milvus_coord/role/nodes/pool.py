@@ -13,8 +13,9 @@ from milvus_coord.clients.errors import CallError, NodeGone
 from milvus_coord.clients.service_client import NodeClient
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.ha.election.serve_lease import ServeLease
+from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.model.errors import CoordError, NotServing
-from milvus_coord.role.nodes.sessions import NodeChanges, NodeSession, NodeSessions
+from milvus_coord.role.nodes.sessions import NodeChanges, NodeSessions
 from milvus_coord.runtime.backoff import Backoff
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.taskgroup import TaskGroup
@@ -28,8 +29,8 @@ class Node(Generic[Client]):
 
     def __init__(
         self,
-        session: NodeSession,
-        connect: Callable[[NodeSession], Client],
+        session: SessionRecord,
+        connect: Callable[[SessionRecord], Client],
         clock: Clock,
         serve: ServeLease,
     ) -> None:
@@ -40,7 +41,7 @@ class Node(Generic[Client]):
         self._limits: set[asyncio.Timeout] = set()
 
     @property
-    def session(self) -> NodeSession:
+    def session(self) -> SessionRecord:
         """Its session as it is now."""
         return self._session
 
@@ -75,7 +76,7 @@ class Node(Generic[Client]):
                         raise
                 await self._clock.sleep(pause_s)
 
-    def move(self, session: NodeSession) -> None:
+    def move(self, session: SessionRecord) -> None:
         """Its session has changed. At another address, calls that are repeated go there."""
         moved, self._session = session.address != self._session.address, session
         if moved:
@@ -153,7 +154,7 @@ class NodePool(Generic[Client]):
         meta_root: str,
         kind: str,
         *,
-        connect: Callable[[NodeSession], Client],
+        connect: Callable[[SessionRecord], Client],
         serve: ServeLease,
         on_change: Callable[[NodeChanges], None] = _no_change,
         work: Callable[[Node[Client]], Coroutine[Any, Any, None]] | None = None,
@@ -231,7 +232,7 @@ class NodePool(Generic[Client]):
                 self._work(node), name=f"{self._kind} {node.server_id}"
             )
 
-    def _leave(self, session: NodeSession) -> None:
+    def _leave(self, session: SessionRecord) -> None:
         gone = f"{self._kind} {session.server_id} has no session any more"
         self._nodes.pop(session.server_id).end(lambda: NodeGone(gone))
         if (work := self._working.pop(session.server_id, None)) is not None:

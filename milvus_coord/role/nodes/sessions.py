@@ -16,51 +16,20 @@ from milvus_coord.telemetry.log import log
 
 
 @dataclass(frozen=True, slots=True)
-class NodeSession:
-    """One node that is there.
-
-    Attributes:
-        server_id: its id, never used again by another process.
-        address: `ip:port`.
-        version: of Milvus, "2.2.16"; empty when the node does not tell.
-        stopping: the node stops gracefully, and wants to have its work taken off.
-    """
-
-    server_id: int
-    address: str
-    version: str = ""
-    stopping: bool = False
-
-    @classmethod
-    def decode(cls, key: bytes, value: bytes) -> NodeSession:
-        """Read what a node writes under `<kind>-<id>`. Raises BadValue with key and value."""
-        record = SessionRecord.decode(key, value)
-        trouble = None
-        if not record.address.rpartition(":")[2].isdecimal():
-            trouble = f"Address {record.address!r} is not host:port"
-        elif not key.endswith(b"-%d" % record.server_id):
-            trouble = f"ServerID is {record.server_id}"
-        if trouble is not None:
-            name = key.decode(errors="replace")
-            raise BadValue(f"{name} holds no session: {value[:200]!r} ({trouble})")
-        return cls(record.server_id, record.address, record.version, record.stopping)
-
-
-@dataclass(frozen=True, slots=True)
 class NodeChanges:
     """What the first listing, or an event, has changed; `nodes` are all that are there now.
 
-    `changed` have another address, version or `stopping` than before.
+    `changed` have another session than before, `stopping` perhaps.
     """
 
-    nodes: Mapping[int, NodeSession]
-    joined: tuple[NodeSession, ...] = ()
-    changed: tuple[NodeSession, ...] = ()
-    left: tuple[NodeSession, ...] = ()
+    nodes: Mapping[int, SessionRecord]
+    joined: tuple[SessionRecord, ...] = ()
+    changed: tuple[SessionRecord, ...] = ()
+    left: tuple[SessionRecord, ...] = ()
 
     @classmethod
     def between(
-        cls, before: Mapping[int, NodeSession], now: Mapping[int, NodeSession]
+        cls, before: Mapping[int, SessionRecord], now: Mapping[int, SessionRecord]
     ) -> NodeChanges:
         """The difference of two sets of nodes."""
         return cls(
@@ -93,7 +62,7 @@ class NodeSessions:
         self._etcd, self._clock = etcd, clock
         self._kind, self._on_change = kind, on_change
         self._prefix = Keys(meta_root, kind).instances
-        self._nodes: dict[int, NodeSession] = {}
+        self._nodes: dict[int, SessionRecord] = {}
         self._listed = False
 
     async def run(self) -> None:
@@ -123,14 +92,17 @@ class NodeSessions:
 
     def _put(self, kv: KeyValue) -> None:
         """A new value that cannot be read leaves a known node as it is: it may still write."""
-        if number_after(self._prefix, kv.key) is None:
+        id_ = number_after(self._prefix, kv.key)
+        if id_ is None:
             return
         try:
-            session = NodeSession.decode(kv.key, kv.value)
+            session = SessionRecord.decode_callable(kv.key, kv.value)
+            if session.server_id != id_:
+                raise BadValue(f"{kv.key.decode()} holds no session: it is of {session.server_id}")
         except BadValue as error:
             log.warn("a session key is not readable, its value is ignored", error=str(error))
             return
-        self._nodes[session.server_id] = session
+        self._nodes[id_] = session
 
     def _log(self, changes: NodeChanges) -> None:
         for each in (*changes.joined, *changes.changed):

@@ -150,6 +150,8 @@ class Channel:
             if not limit.expired():
                 raise
             raise ConnectionError(f"no connection within {self._connect_timeout_s} s") from error
+        except (UnicodeError, OverflowError) as error:  # of a host, of a port
+            raise ConnectionError(f"no such address: {error}") from error
         self._open.add(connection)
         if self._closed:
             connection.close()

@@ -14,13 +14,13 @@ from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.mirror.image import Mirrored
 from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.model.errors import NotFound, Refused
 from milvus_coord.pb.milvus.proto import index
 from milvus_coord.pb.milvus.proto.common import IndexState, Status
 from milvus_coord.role.metadata.keyed import KeyedStore
 from milvus_coord.role.metadata.store import MetadataStore
 from milvus_coord.role.nodes.pool import Node, NodePool
-from milvus_coord.role.nodes.sessions import NodeSession
 from milvus_coord.role.rpcs.answers import answers
 from milvus_coord.role.rpcs.contract import Contract
 from milvus_coord.role.rpcs.family import Answering, RpcFamily
@@ -164,7 +164,7 @@ class TinyTerm(RoleTerm):
         await self.store.write([write], applied=lambda state: segment in state.of(BUILT))
 
 
-def _client(node: NodeSession) -> IndexNodeClient:
+def _client(node: SessionRecord) -> IndexNodeClient:
     return IndexNodeClient(node.address, node.server_id, "")
 
 
