@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from milvus_coord.etcd.errors import NoSpace, Unavailable
-from milvus_coord.etcd.txn import Txn, put, version_is
+from milvus_coord.etcd.txn import Txn, TxnResult, put, version_is
+from milvus_coord.ha.election.decisions import LOOK_AGAIN_S
 from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.model.errors import CoordError, FencedOff, NotServing
@@ -85,6 +86,24 @@ async def test_a_standby_that_is_not_ready_is_given_nothing(world: World) -> Non
     first.stop.set()
     await world.until(lambda: third.active)
     assert second.role.calls == []
+
+
+async def test_a_claim_in_vain_is_not_repeated_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Etcd was restored from an older state, of which the standby has not heard yet."""
+    _, second = await pair(world)
+    claims, send = 0, second.etcd.txn
+
+    async def counted(txn: Txn, *, timeout_s: float | None = None) -> TxnResult:
+        nonlocal claims
+        claims += version_is(KEYS.active, 0) in txn.compares
+        return await send(txn, timeout_s=timeout_s)
+
+    monkeypatch.setattr(second.etcd, "txn", counted)
+    second.runner.pair.observe_active(None, 1_000_000)
+    await world.pass_time(1.0)
+    assert 0 < claims <= 1.0 / LOOK_AGAIN_S + 1
 
 
 async def test_renewal_is_gated_by_progress(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,6 +57,28 @@ def test_nothing_older_than_what_is_known_is_taken() -> None:
     assert reducer.snapshot().epoch == 20
     reducer.observe_active(None, revision=30)
     assert reducer.snapshot().active is None
+
+
+@pytest.mark.parametrize("there", [None, k(SessionRecord(8, "rootcoord", "h:2").encode(), at=400)])
+def test_a_listing_of_a_store_that_fell_back_is_the_truth(there: KeyValue | None) -> None:
+    reducer = SnapshotReducer(KEYS)
+    reducer.observe_active(k(at=1000), revision=1000)
+    reducer.take(KEYS.active, Listing((there,) if there else (), 500), 1.0)
+    found = reducer.snapshot()
+    assert (found.active, found.active_revision) == (there, 400 if there else 500)
+    assert (found.holder is None) == (there is None)
+    take(reducer, KEYS.active, put(k(at=501)))
+    assert reducer.snapshot().epoch == 501
+
+
+def test_what_was_heard_stays_heard_when_it_is_listed_anew() -> None:
+    reducer = SnapshotReducer(KEYS)
+    take(reducer, KEYS.ha, put(KeyValue(KEYS.status(8), status_of(8).encode(), OTHER, 1, 1, 10)))
+    newer = KeyValue(KEYS.status(8), status_of(8, ready=False).encode(), OTHER, 1, 2, 11)
+    reducer.take(KEYS.ha, Listing((newer,), 12), 1.5)
+    seen = reducer.snapshot().statuses[8]
+    assert (seen.revision, seen.seen_s, seen.listed) == (11, 1.0, False)
+    assert not seen.status.ready
 
 
 def test_a_listing_replaces_the_instances_and_skips_what_is_only_alike() -> None:

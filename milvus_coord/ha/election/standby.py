@@ -16,6 +16,7 @@ from milvus_coord.ha.detection.detector import Detector
 from milvus_coord.ha.detection.replacement import ReplacementOrder
 from milvus_coord.ha.election.context import HaContext
 from milvus_coord.ha.election.decisions import (
+    LOOK_AGAIN_S,
     ClaimActiveKey,
     Decision,
     DetectFailure,
@@ -104,6 +105,7 @@ class Standby:
         None also after an error of etcd, when its retry is due; what became of the claim is then
         unknown, and seen by the next decision. Raises SessionLost when our lease is gone.
         """
+        decided_at = self._pair.snapshot.active_revision
         try:
             result = await self._send(claim)
         except LeaseNotFound as error:
@@ -112,6 +114,8 @@ class Standby:
             await self._retry.wait(error)
             return None
         self._retry.succeeded()
+        if result is None and self._pair.snapshot.active_revision == decided_at:
+            await self._clock.sleep(LOOK_AGAIN_S)  # the next decision would be the same one
         return result
 
     def _decide(self) -> Decision:

@@ -50,7 +50,10 @@ class SnapshotReducer:
         self._there: set[bytes] = set()
 
     def take(self, prefix: bytes, news: Listing | Batch, now_s: float) -> None:
-        """Take what is below one of the two prefixes; `now_s` is when it was seen (boot time)."""
+        """Take what is below one of the two prefixes; `now_s` is when it was seen (boot time).
+
+        A listing is the truth, also where it is older than what is known.
+        """
         if isinstance(news, Batch):
             for event in news.events:
                 if event.kind is EventKind.DELETE:
@@ -58,6 +61,8 @@ class SnapshotReducer:
                 else:
                     self._put(event.kv, now_s, listed=False)
             return
+        if prefix == self._keys.active:
+            self._active_revision = 0  # a store that fell back lists older revisions
         there = {kv.key for kv in news.kvs}
         for key in [key for key in self._there if key.startswith(prefix) and key not in there]:
             self._delete(key, news.revision)
@@ -159,6 +164,8 @@ class SnapshotReducer:
         if listed and known is not None and known.revision == kv.mod_revision:
             return
         status = self._decode(InstanceStatus.decode, kv)
+        if listed and known is not None:  # written since, but nobody knows when
+            now_s, listed = known.seen_s, known.listed
         if status is None or status.server_id != server_id:
             self._statuses.pop(server_id, None)
         else:
