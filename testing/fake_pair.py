@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Op, Txn, delete, put
-from milvus_coord.etcd.values import Batch, KeyValue
+from milvus_coord.etcd.values import KeyValue
 from milvus_coord.ha.pair.instance_status import InstanceStatus
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.operator_records import RequestState, SwitchoverRequest
@@ -114,15 +114,18 @@ class FakeInstance:
 
     async def requests(self) -> AsyncIterator[tuple[KeyValue, SwitchoverRequest]]:
         """Each request that is asked, without end."""
-        async with aclosing(self.etcd.follow(self.keys.switchover)) as follow:
-            async for news in follow:
-                kvs = (e.kv for e in news.events) if isinstance(news, Batch) else news.kvs
+        found = await self.etcd.get(self.keys.switchover)
+        kvs = [found.kv] if found.kv else []
+        watch = self.etcd.watch(self.keys.switchover, start_revision=found.revision + 1)
+        async with aclosing(watch) as batches:
+            while True:
                 for kv in kvs:
                     if (
                         kv.value
                         and (w := SwitchoverRequest.decode(kv.key, kv.value)).state.value == "asked"
                     ):
                         yield kv, w
+                kvs = [event.kv for event in (await anext(batches)).events]
 
     async def answer(
         self, kv: KeyValue, request: SwitchoverRequest, state: RequestState, why: str = ""

@@ -12,7 +12,6 @@ from milvus_coord.etcd.values import (
     GetResult,
     Lease,
     LeaseStatus,
-    Listing,
     MemberStatus,
     RangeResult,
 )
@@ -27,17 +26,6 @@ class Watch(Protocol):
     def __aiter__(self) -> AsyncIterator[Batch]: ...
 
     async def __anext__(self) -> Batch: ...
-
-    async def aclose(self) -> None:
-        """Give the stream up; always call it, after the last wait."""
-
-
-class Follow(Protocol):
-    """A listing, then batches without end. Cancelling a wait for the next one loses nothing."""
-
-    def __aiter__(self) -> AsyncIterator[Listing | Batch]: ...
-
-    async def __anext__(self) -> Listing | Batch: ...
 
     async def aclose(self) -> None:
         """Give the stream up; always call it, after the last wait."""
@@ -133,12 +121,4 @@ class Etcd(Protocol):
         history is gone before it was delivered or etcd was restored from an older state,
         PermissionDenied when the watch is refused, AuthFailed; unreachable endpoints are waited
         out.
-        """
-
-    def follow(self, key: bytes, *, prefix: bool = False) -> Follow:
-        """What is there, then every change of it; history lost to compaction is bridged.
-
-        The first item is a Listing. After a compaction overtook us the next Batch is the
-        difference between what was delivered and what is there: puts, and deletes whose
-        `mod_revision` is that of the new reading.
         """

@@ -37,6 +37,7 @@ from milvus_coord.etcd.txn import (
 from milvus_coord.etcd.values import Batch, Event, EventKind, Listing, RangeResult
 from milvus_coord.runtime.clock import ManualClock, SystemClock
 from testing.etcd import EtcdMember
+from testing.following import following
 from tests.contract.etcd_helpers import create_revision_is, delete_prefix, get_prefix
 
 pytestmark = pytest.mark.etcd
@@ -376,21 +377,21 @@ async def test_a_watch_of_compacted_history_says_where_it_begins(world: World) -
 async def test_follow_lists_and_then_tells_every_change(world: World) -> None:
     await world.put(b"f/a", b"1")
     revision = await world.put(b"f/b", b"1")
-    async with aclosing(world.etcd.follow(b"f/", prefix=True)) as follow:
-        listing = await anext(follow)
+    async with following(world.etcd, SystemClock(), b"f/") as news:
+        listing = await asyncio.wait_for(news.get(), SOON_S)
         assert isinstance(listing, Listing)
         assert [kv.key for kv in listing.kvs] == [b"f/a", b"f/b"]
         assert listing.revision == revision
         await world.put(b"f/a", b"2")
-        batch = await asyncio.wait_for(anext(follow), SOON_S)
+        batch = await asyncio.wait_for(news.get(), SOON_S)
         assert isinstance(batch, Batch)
         assert batch.events[0].kv.value == b"2"
         await world.delete(b"f/b")
-        gone = await asyncio.wait_for(anext(follow), SOON_S)
+        gone = await asyncio.wait_for(news.get(), SOON_S)
         assert isinstance(gone, Batch)
         assert (gone.events[0].kind, gone.events[0].kv.key) == (EventKind.DELETE, b"f/b")
-    async with aclosing(world.etcd.follow(b"f/b")) as follow:
-        assert await anext(follow) == Listing((), revision + 2)
+    async with following(world.etcd, SystemClock(), b"f/b") as news:
+        assert await asyncio.wait_for(news.get(), SOON_S) == Listing((), revision + 2)
 
 
 async def test_status_names_a_leader_and_no_alarm(world: World) -> None:

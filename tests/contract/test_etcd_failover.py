@@ -15,9 +15,10 @@ from milvus_coord.etcd.client.watchstream import WatchStream
 from milvus_coord.etcd.errors import ClientClosed, Unavailable
 from milvus_coord.etcd.settings import EtcdSettings
 from milvus_coord.etcd.txn import Txn, put
-from milvus_coord.etcd.values import Batch, EventKind, Listing
+from milvus_coord.etcd.values import Batch, Listing
 from milvus_coord.runtime.clock import SystemClock
 from testing.etcd import EtcdCluster, EtcdMember, EtcdOptions
+from testing.following import following
 from testing.ports import free_ports
 from tests.conftest import StartEtcd
 from tests.contract.etcd_helpers import SOON_S, Writer, connected, kill_alone, numbers, write
@@ -259,47 +260,45 @@ async def test_a_cluster_without_majority_refuses_in_time(etcd3: EtcdCluster) ->
         assert (status.has_leader, status.is_leader, status.error) == (False, False, "")
 
 
-async def test_follow_bridges_a_compaction_that_it_slept_through(etcd: EtcdMember) -> None:
+async def test_follow_lists_anew_after_a_compaction_that_it_slept_through(
+    etcd: EtcdMember,
+) -> None:
     async with (
         connected(etcd.endpoints) as client,
         connected(etcd.endpoints) as other,
-        aclosing(client.follow(b"f/", prefix=True)) as follow,
     ):
         for name in (b"f/stays", b"f/changes", b"f/goes"):
             await write(client, name, b"1")
-        listing = await anext(follow)
-        assert isinstance(listing, Listing)
-        etcd.kill()
-        with pytest.raises(TimeoutError):  # it notices, and can reach nothing
-            await asyncio.wait_for(anext(follow), 0.3)
-        await client.close()
-        await etcd.start()
-        await write(other, b"f/changes", b"2")
-        await write(other, b"f/new", b"1")
-        await etcd.ctl("del", "f/goes")
-        last = await write(other, b"elsewhere", b"1")
-        await etcd.ctl("compact", str(last))
-        await client.connect()
-        batch = await asyncio.wait_for(anext(follow), SOON_S)
-        assert isinstance(batch, Batch)
-        assert batch.revision == last
-        assert [(e.kind, e.kv.key, e.kv.value) for e in batch.events] == [
-            (EventKind.PUT, b"f/changes", b"2"),
-            (EventKind.DELETE, b"f/goes", b""),
-            (EventKind.PUT, b"f/new", b"1"),
-        ]
-        await write(other, b"f/stays", b"2")
-        live = await asyncio.wait_for(anext(follow), SOON_S)
-        assert isinstance(live, Batch)
-        assert [event.kv.key for event in live.events] == [b"f/stays"]
+        async with following(client, SystemClock(), b"f/") as news:
+            assert isinstance(await asyncio.wait_for(news.get(), SOON_S), Listing)
+            etcd.kill()
+            with pytest.raises(TimeoutError):  # it notices, and can reach nothing
+                await asyncio.wait_for(news.get(), 0.3)
+            await client.close()
+            await etcd.start()
+            await write(other, b"f/changes", b"2")
+            await write(other, b"f/new", b"1")
+            await etcd.ctl("del", "f/goes")
+            last = await write(other, b"elsewhere", b"1")
+            await etcd.ctl("compact", str(last))
+            await client.connect()
+            listing = await asyncio.wait_for(news.get(), SOON_S)
+            assert isinstance(listing, Listing)
+            assert listing.revision == last
+            assert {kv.key: kv.value for kv in listing.kvs} == {
+                b"f/changes": b"2",
+                b"f/new": b"1",
+                b"f/stays": b"1",
+            }
+            await write(other, b"f/stays", b"2")
+            live = await asyncio.wait_for(news.get(), SOON_S)
+            assert isinstance(live, Batch)
+            assert [event.kv.key for event in live.events] == [b"f/stays"]
 
 
 async def test_an_etcd_restored_from_a_backup_is_read_again(etcd: EtcdMember) -> None:
     data, backup = etcd.directory / "data", etcd.directory / "backup"
-    async with (
-        connected(etcd.endpoints) as client,
-        aclosing(client.follow(b"f/", prefix=True)) as follow,
-    ):
+    async with connected(etcd.endpoints) as client:
         for name in (b"f/a", b"f/b"):
             await write(client, name, b"1")
         await etcd.stop()
@@ -307,17 +306,17 @@ async def test_an_etcd_restored_from_a_backup_is_read_again(etcd: EtcdMember) ->
         await etcd.start()
         await write(client, b"f/a", b"2")
         last = await write(client, b"f/c", b"1")
-        listing = await anext(follow)
-        assert (listing.revision, isinstance(listing, Listing)) == (last, True)
-        await etcd.stop()
-        await asyncio.to_thread(shutil.rmtree, data)
-        await asyncio.to_thread(shutil.move, backup, data)
-        await etcd.start()
-        batch = await asyncio.wait_for(anext(follow), SOON_S)
-        assert isinstance(batch, Batch)
-        assert batch.revision == last - 2
-        told = [(event.kind, event.kv.key, event.kv.value) for event in batch.events]
-        assert told == [(EventKind.PUT, b"f/a", b"1"), (EventKind.DELETE, b"f/c", b"")]
+        async with following(client, SystemClock(), b"f/") as news:
+            listing = await asyncio.wait_for(news.get(), SOON_S)
+            assert (listing.revision, isinstance(listing, Listing)) == (last, True)
+            await etcd.stop()
+            await asyncio.to_thread(shutil.rmtree, data)
+            await asyncio.to_thread(shutil.move, backup, data)
+            await etcd.start()
+            listing = await asyncio.wait_for(news.get(), SOON_S)
+            assert isinstance(listing, Listing)
+            assert listing.revision == last - 2
+            assert [(kv.key, kv.value) for kv in listing.kvs] == [(b"f/a", b"1"), (b"f/b", b"1")]
 
 
 async def test_closing_ends_calls_and_watches_with_an_error_of_ours(etcd: EtcdMember) -> None:

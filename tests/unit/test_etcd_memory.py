@@ -8,11 +8,13 @@ from typing import TypeVar
 
 import pytest
 
-from milvus_coord.etcd.errors import LeaseNotFound, NoSpace, Unavailable
+from milvus_coord.etcd.errors import LeaseNotFound, NoSpace, PermissionDenied, Unavailable
+from milvus_coord.etcd.follow import follow_prefix
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.etcd.values import Batch, EventKind, Listing
 from milvus_coord.runtime.clock import ManualClock
+from testing.following import following
 from testing.role_world import turns
 
 T = TypeVar("T")
@@ -120,59 +122,45 @@ async def test_a_renewed_lease_outlives_the_alarm_of_its_first_end(
     assert (await soon(waiting)).events[0].kind is EventKind.DELETE
 
 
-async def test_follow_bridges_a_compaction_with_one_batch(etcd: MemoryEtcd) -> None:
+async def test_after_a_compaction_follow_lists_anew(etcd: MemoryEtcd, clock: ManualClock) -> None:
     peer = etcd.peer()
     for name in (b"f/stays", b"f/changes", b"f/goes"):
         await write(etcd, name, b"1")
-    follow = etcd.follow(b"f/", prefix=True)
-    listing = await anext(follow)
-    assert isinstance(listing, Listing)
-    etcd.partition()
-    waiting = asyncio.ensure_future(anext(follow))
-    await turns()
-    await write(peer, b"f/changes", b"2")
-    await peer.txn(Txn((), (delete(b"f/goes"),)))
-    last = await write(peer, b"f/new", b"1")
-    peer.compact()
-    etcd.heal()
-    batch = await soon(waiting)
-    assert isinstance(batch, Batch)
-    assert batch.revision == last
-    assert [(e.kind.value, e.kv.key) for e in batch.events] == [
-        ("put", b"f/changes"),
-        ("delete", b"f/goes"),
-        ("put", b"f/new"),
-    ]
-    assert batch.events[1].kv.mod_revision == last
-
-
-async def test_follow_tells_nothing_when_the_lost_history_changed_nothing(
-    etcd: MemoryEtcd,
-) -> None:
-    peer = etcd.peer()
-    await write(etcd, b"f/a", b"1")
-    follow = etcd.follow(b"f/", prefix=True)
-    await anext(follow)
-    etcd.partition()
-    await write(peer, b"elsewhere", b"1")
-    await write(peer, b"elsewhere", b"2")
-    peer.compact()
-    etcd.heal()
-    waiting = asyncio.ensure_future(anext(follow))
-    await turns()
-    assert not waiting.done()
-    revision = await write(peer, b"f/a", b"2")
-    batch = await soon(waiting)
-    assert batch.revision == revision
+    async with following(etcd, clock, b"f/") as news:
+        assert isinstance(await soon(news.get()), Listing)
+        etcd.partition()
+        await turns()
+        await write(peer, b"f/changes", b"2")
+        await peer.txn(Txn((), (delete(b"f/goes"),)))
+        last = await write(peer, b"f/new", b"1")
+        peer.compact()
+        etcd.heal()
+        listing = await soon(news.get())
+        assert isinstance(listing, Listing)
+        assert listing.revision == last
+        there = {kv.key: kv.value for kv in listing.kvs}
+        assert there == {b"f/changes": b"2", b"f/new": b"1", b"f/stays": b"1"}
+        revision = await write(peer, b"f/stays", b"2")
+        batch = await soon(news.get())
+        assert isinstance(batch, Batch)
+        assert (batch.revision, news.empty()) == (revision, True)
 
 
 async def test_follow_waits_out_an_etcd_that_cannot_be_read(
     etcd: MemoryEtcd, clock: ManualClock
 ) -> None:
     etcd.fail_next("range", Unavailable("down", sent=False), times=2)
-    waiting = asyncio.ensure_future(anext(etcd.follow(b"f/", prefix=True)))
-    for _ in range(2):
-        await turns()
-        assert not waiting.done()
-        clock.advance(1.0)
-    assert await soon(waiting) == Listing((), 1)
+    async with following(etcd, clock, b"f/") as news:
+        for _ in range(2):
+            await turns()
+            assert news.empty()
+            clock.advance(1.0)
+        assert await soon(news.get()) == Listing((), 1)
+
+
+async def test_follow_raises_what_it_is_not_to_wait_out(
+    etcd: MemoryEtcd, clock: ManualClock
+) -> None:
+    etcd.fail_next("range", PermissionDenied("no"))
+    with pytest.raises(PermissionDenied):
+        await follow_prefix(etcd, clock, b"f/", print, what="keys", on=(Unavailable,))

@@ -15,7 +15,6 @@ from milvus_coord.etcd.client.rpc import pb
 from milvus_coord.etcd.client.verdict import TROUBLE, Course, StreamEnded, judge
 from milvus_coord.etcd.client.watch import ClientWatch
 from milvus_coord.etcd.errors import AnswerTooLarge, ClientClosed, Compacted, LeaseNotFound
-from milvus_coord.etcd.follow import PrefixFollow
 from milvus_coord.etcd.prefix import range_end, range_start
 from milvus_coord.etcd.protocol import PAGE_KEYS
 from milvus_coord.etcd.settings import EtcdSettings
@@ -246,9 +245,6 @@ class EtcdClient:
         return ClientWatch(
             self._data, self._settings, self._clock, key, end, start_revision, idle_check_s
         )
-
-    def follow(self, key: bytes, *, prefix: bool = False) -> PrefixFollow:
-        return PrefixFollow(self, self._clock, key, prefix=prefix)
 
     async def _range(self, name: str, request: Any, timeout_s: float | None) -> Any:
         async def call(member: Member, attempt_s: float) -> Any:

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Final, TypeVar
 
 from milvus_coord.etcd.errors import Compacted, EtcdError, Unavailable
-from milvus_coord.etcd.follow import PrefixFollow
 from milvus_coord.etcd.memory.store import MemoryStore, within
 from milvus_coord.etcd.prefix import range_end, range_start
 from milvus_coord.etcd.protocol import PAGE_KEYS
@@ -160,9 +159,6 @@ class MemoryEtcd:
         if prefix:
             key, end = range_start(key), range_end(key)
         return MemoryWatch(self, key, end, start_revision)
-
-    def follow(self, key: bytes, *, prefix: bool = False) -> PrefixFollow:
-        return PrefixFollow(self, self.clock, key, prefix=prefix)
 
     @property
     def cut(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.etcd.follow import follow_prefix
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.values import Batch, Event, EventKind, KeyValue, Listing
@@ -18,21 +19,24 @@ from milvus_coord.telemetry.log import log
 
 
 class PairState:
-    """Attributes: snapshot: the newest. `changed` is notified after each change of it."""
+    """Attributes: snapshot: the newest. `changed` is notified after each change of it.
 
-    def __init__(self, etcd: Etcd, clock: Clock, keys: Keys) -> None:
+    It is shared where several states are followed together.
+    """
+
+    def __init__(self, etcd: Etcd, clock: Clock, keys: Keys, changed: Signal | None = None) -> None:
         self._etcd, self._clock, self._keys = etcd, clock, keys
         self._reducer = SnapshotReducer(keys)
         self.snapshot: RoleSnapshot = self._reducer.snapshot()
-        self.changed = Signal()
+        self.changed = changed or Signal()
 
-    async def follow(self) -> None:
-        """Follow until cancelled; trouble in etcd is waited out."""
+    async def follow(self, on: tuple[type[EtcdError], ...] = (EtcdError,)) -> None:
+        """Follow until cancelled; errors of the classes `on` are waited out, others are raised."""
         what = {self._keys.active: "session keys", self._keys.ha: "pair's keys"}
         async with TaskGroup() as tasks:
             for prefix, name in what.items():
                 take = partial(self._take, prefix)
-                following = follow_prefix(self._etcd, self._clock, prefix, take, what=name)
+                following = follow_prefix(self._etcd, self._clock, prefix, take, what=name, on=on)
                 tasks.create_task(following, name=f"ha.follow {name}")
 
     def observe_active(self, active: KeyValue | None, revision: int) -> None:

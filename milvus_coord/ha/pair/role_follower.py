@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
 from typing import Final
 
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.role_snapshot import FRESH_S, RoleSnapshot
-from milvus_coord.ha.pair.snapshot_reducer import SnapshotReducer
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.signal import Signal
 from milvus_coord.runtime.taskgroup import TaskGroup
@@ -23,27 +22,26 @@ class RoleFollower:
     """The newest known keys of `roles`, for commands; `changed` is notified after each change."""
 
     def __init__(self, etcd: Etcd, clock: Clock, meta_root: str, roles: tuple[str, ...]) -> None:
-        self._etcd, self._clock = etcd, clock
-        self._keys = {role: Keys(meta_root, role) for role in roles}
-        self._reducers = {role: SnapshotReducer(keys) for role, keys in self._keys.items()}
+        self._clock = clock
         self.changed = Signal()
+        self._pairs = {
+            role: PairState(etcd, clock, Keys(meta_root, role), self.changed) for role in roles
+        }
 
     async def run(self) -> None:
         """Follow until cancelled. Raises etcd's errors, but waits out an etcd that is away."""
         async with TaskGroup() as tasks:
-            for role, keys in self._keys.items():
-                for prefix in (keys.active, keys.ha):
-                    following = self._follow(self._reducers[role], prefix)
-                    tasks.create_task(following, name=f"follow {prefix.decode()}")
+            for role, pair in self._pairs.items():
+                tasks.create_task(pair.follow(on=(Unavailable,)), name=f"ha.follow {role}")
 
     async def listed(self, within_s: float) -> None:
         """Wait until all keys have been read once. Raises Unavailable."""
         try:
             async with asyncio.timeout(within_s):
-                while not all(self.snapshot(role).listed for role in self._keys):
+                while not all(pair.snapshot.listed for pair in self._pairs.values()):
                     await self.changed.wait()
         except TimeoutError:
-            text = f"etcd did not list the keys of {', '.join(self._keys)} in {within_s:.0f} s"
+            text = f"etcd did not list the keys of {', '.join(self._pairs)} in {within_s:.0f} s"
             raise Unavailable(text, sent=False) from None
 
     async def statuses_fresh(self) -> None:
@@ -52,8 +50,8 @@ class RoleFollower:
             now_s = self._clock.boottime()
             listed = [
                 seen.seen_s
-                for role in self._keys
-                for seen in self.snapshot(role).statuses.values()
+                for pair in self._pairs.values()
+                for seen in pair.snapshot.statuses.values()
                 if seen.listed
             ]
             left_s = STALE_S - (now_s - max(listed, default=now_s - STALE_S))
@@ -67,7 +65,7 @@ class RoleFollower:
 
     def snapshot(self, role: str) -> RoleSnapshot:
         """What one role's keys say, as far as it is known now."""
-        return self._reducers[role].snapshot()
+        return self._pairs[role].snapshot
 
     def silent_s(self, role: str, server_id: int) -> float | None:
         """Seconds since the last write of that status was seen; None when there is no status.
@@ -80,9 +78,3 @@ class RoleFollower:
     def stale(self, role: str, server_id: int) -> bool:
         """Whether that instance has a status and writes it no more."""
         return (self.silent_s(role, server_id) or 0.0) >= STALE_S
-
-    async def _follow(self, reducer: SnapshotReducer, prefix: bytes) -> None:
-        async with aclosing(self._etcd.follow(prefix, prefix=True)) as follow:
-            async for news in follow:
-                reducer.take(prefix, news, self._clock.boottime())
-                self.changed.notify()
