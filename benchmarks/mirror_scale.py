@@ -3,7 +3,8 @@
 Values are FieldBinlogs of 120 bytes. A process of its own reads them as a standby does; once it
 decodes every value into a record, once it keeps the bytes and reads the key only. Printed are
 
-- the microseconds to read and decode one key, by the wall clock and by its own processor time;
+- the microseconds to read and decode one key, by the wall clock and by the processor time of ours
+  and of etcd, which work in turns;
 - the memory of the image per key, and how much more the process ever had while it read;
 - the longest time for which the event loop was held, by the wall clock and by processor time: on a
   machine with other work the first has what others took;
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import tempfile
 import time
@@ -125,6 +127,7 @@ class Result:
     keys: int
     wall_s: float
     cpu_s: float
+    etcd_cpu_s: float
     image_bytes: int
     beside_bytes: int
     held_s: float
@@ -151,6 +154,12 @@ def _memory(name: str) -> int:
     status = Path("/proc/self/status").read_text()
     (line,) = [line for line in status.splitlines() if line.startswith(f"{name}:")]
     return int(line.split()[1]) * 1024
+
+
+def _cpu_s(pid: int) -> float:
+    """Processor time of a process so far, in steps of 10 ms."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _mirrored(image: str, meta: str) -> Mirrored[Any]:
@@ -186,16 +195,18 @@ async def fill(endpoint: str, keys: int) -> None:
             tasks.create_task(write(client), name=f"write {number}")
 
 
-async def measure(endpoint: str, image: str, rounds: int, meta: str) -> Result:
+async def measure(endpoint: str, pid: int, image: str, rounds: int, meta: str) -> Result:
     """Read, then take over again and again, in this process."""
     async with _connected(endpoint) as client:
         mirror = Mirror(client, SystemClock(), _mirrored(image, meta))
         holds = Holds()
         watching = asyncio.create_task(holds.watch(), name="holds")
+        etcd_cpu_s = _cpu_s(pid)
         before_bytes, began_s, cpu_s = _memory("VmRSS"), time.perf_counter(), time.process_time()
         following = asyncio.create_task(mirror.run(), name="mirror")
         await mirror.reached(1)
         wall_s, cpu_s = time.perf_counter() - began_s, time.process_time() - cpu_s
+        etcd_cpu_s = _cpu_s(pid) - etcd_cpu_s
         after_bytes, peak_bytes = _memory("VmRSS"), _memory("VmHWM")
         await cancel_and_wait(watching)
         took = [await _takeover(client, mirror) for _ in range(rounds)]
@@ -204,6 +215,7 @@ async def measure(endpoint: str, image: str, rounds: int, meta: str) -> Result:
             keys=mirror.keys,
             wall_s=wall_s,
             cpu_s=cpu_s,
+            etcd_cpu_s=etcd_cpu_s,
             image_bytes=after_bytes - before_bytes,
             beside_bytes=max(0, peak_bytes - after_bytes),
             held_s=holds.wall_s,
@@ -219,9 +231,10 @@ async def _takeover(client: EtcdClient, mirror: Mirror[Any]) -> float:
     return time.perf_counter() - began_s
 
 
-async def _in_a_process(endpoint: str, *words: str) -> Result:
+async def _in_a_process(etcd: EtcdMember, *words: str) -> Result:
+    at = ("--at", etcd.client_endpoint, "--pid", str(etcd.pid))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.mirror_scale", "--at", endpoint, *words),
+        *(sys.executable, "-m", "benchmarks.mirror_scale", *at, *words),
         stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await process.communicate()
@@ -238,11 +251,8 @@ async def compare(keys: int, rounds: int) -> str:
             await etcd.start()
             await fill(etcd.client_endpoint, keys)
             more = ("--rounds", str(rounds))
-            found = {
-                image: await _in_a_process(etcd.client_endpoint, "--image", image, *more)
-                for image in IMAGES
-            }
-            empty = await _in_a_process(etcd.client_endpoint, "--meta", "nothing", *more)
+            found = {image: await _in_a_process(etcd, "--image", image, *more) for image in IMAGES}
+            empty = await _in_a_process(etcd, "--meta", "nothing", *more)
         finally:
             etcd.kill()
     return "\n\n".join([_readings(found), _takeovers({**found, "nothing": empty})])
@@ -250,7 +260,8 @@ async def compare(keys: int, rounds: int) -> str:
 
 _FIGURES: Final[dict[str, Callable[[Result], float]]] = {
     "read and decoded, us a key": lambda one: one.wall_s / one.keys * 1e6,
-    "  processor of it, us a key": lambda one: one.cpu_s / one.keys * 1e6,
+    "  processor of ours, us a key": lambda one: one.cpu_s / one.keys * 1e6,
+    "  processor of etcd, us a key": lambda one: one.etcd_cpu_s / one.keys * 1e6,
     "image, bytes a key": lambda one: one.image_bytes / one.keys,
     "peak beside it, MiB": lambda one: one.beside_bytes / MEBIBYTE,
     "loop held at worst, ms": lambda one: one.held_s * 1000,
@@ -282,11 +293,12 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=800_000)
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--at", default="", help="measure this etcd in this process, print JSON")
+    parser.add_argument("--pid", type=int, default=0, help="of that etcd")
     parser.add_argument("--image", choices=IMAGES, default="decoded")
     parser.add_argument("--meta", default=META)
     options = parser.parse_args()
     if options.at:
-        measuring = measure(options.at, options.image, options.rounds, options.meta)
+        measuring = measure(options.at, options.pid, options.image, options.rounds, options.meta)
         print(json.dumps(asdict(uvloop.run(measuring))))
     else:
         print(asyncio.run(compare(options.keys, options.rounds)))
