@@ -69,7 +69,8 @@ class Etcd(Protocol):
 
         There is one page at least; the first one decides on the revision when none is given. No
         page has more than `page_keys` keys. `timeout_s` is for each page. Raises Compacted when the
-        revision is gone, or goes while its pages are read: begin again then.
+        revision is gone, or goes while its pages are read: begin again then. Close it (`aclosing`):
+        while one page is used the next one is on its way.
         """
 
     async def txn(self, txn: Txn, *, timeout_s: float | None = None) -> TxnResult:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -295,7 +295,9 @@ class Forgetful:
     async def get(self, key: bytes) -> GetResult:
         return await self._etcd.get(key)
 
-    async def pages(self, start: bytes, end: bytes, *, revision: int) -> AsyncIterator[RangeResult]:
+    async def pages(
+        self, start: bytes, end: bytes, *, revision: int
+    ) -> AsyncGenerator[RangeResult, None]:
         if self.left:
             self.left -= 1
             written = await self._etcd.txn(Txn((), (put(CATALOG.prefix + b"x", b""),)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any, Final
 
@@ -28,6 +29,7 @@ from milvus_coord.etcd.values import (
     RangeResult,
 )
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.runtime.taskgroup import TaskGroup
 
 _PAGE_BYTES: Final = 2 << 20
@@ -121,25 +123,29 @@ class EtcdClient:
         revision: int = 0,
         timeout_s: float | None = None,
     ) -> AsyncGenerator[RangeResult, None]:
-        name = f"range of {_shown(start)}"
-        limit, more = page_keys, True
-        while more:
-            request = pb.RangeRequest(key=start, range_end=end, limit=limit, revision=revision)
-            try:
-                response = await self._range(name, request, timeout_s)
-            except AnswerTooLarge:
-                if limit == 1:
-                    raise
-                page_keys = limit = max(1, limit // 4)
-                continue
-            revision = revision or response.header.revision
-            kvs, more = response.kvs, response.more
-            if more:
-                start = kvs[-1].key + b"\x00"
-                limit = _next_limit(page_keys, len(kvs), response.ByteSize())
-            for begin in range(0, len(kvs) or 1, _SLICE_KEYS):
-                found = messages.key_values(kvs[begin : begin + _SLICE_KEYS])
-                yield RangeResult(found, revision)
+        def ask() -> asyncio.Task[tuple[Any, int]]:
+            page = self._page(start, end, limit, revision, timeout_s)
+            return asyncio.create_task(page, name="etcd page")
+
+        limit = page_keys
+        asked = ask()
+        try:
+            more = True
+            while more:
+                response, asked_for = await asked
+                if asked_for < limit:
+                    page_keys = asked_for
+                kvs, more = response.kvs, response.more
+                revision = revision or response.header.revision
+                if more:  # etcd reads the next page while this one is used
+                    start = kvs[-1].key + b"\x00"
+                    limit = min(page_keys, _fitting(len(kvs), response.ByteSize()))
+                    asked = ask()
+                for begin in range(0, len(kvs) or 1, _SLICE_KEYS):
+                    found = messages.key_values(kvs[begin : begin + _SLICE_KEYS])
+                    yield RangeResult(found, revision)
+        finally:
+            await cancel_and_wait(asked)
 
     async def txn(self, txn: Txn, *, timeout_s: float | None = None) -> TxnResult:
         request = messages.txn_request(txn)
@@ -253,6 +259,20 @@ class EtcdClient:
 
         return await self._calls.send(name, call, repeatable=True, timeout_s=timeout_s)
 
+    async def _page(
+        self, start: bytes, end: bytes, limit: int, revision: int, timeout_s: float | None
+    ) -> tuple[Any, int]:
+        """A page of `limit` keys or, when that is too large, of fewer; and of how many."""
+        name = f"range of {_shown(start)}"
+        while True:
+            request = pb.RangeRequest(key=start, range_end=end, limit=limit, revision=revision)
+            try:
+                return await self._range(name, request, timeout_s), limit
+            except AnswerTooLarge:
+                if limit == 1:
+                    raise
+                limit = max(1, limit // 4)
+
     async def _status_of(self, member: Member) -> MemberStatus:
         timeout_s = self._settings.attempt_timeout_s
         try:
@@ -303,9 +323,9 @@ async def _renew(member: Member, lease: int, timeout_s: float) -> int:
         call.cancel()
 
 
-def _next_limit(page_keys: int, keys: int, size: int) -> int:
-    """How many keys like those of the last page make a page of some `_PAGE_BYTES`."""
-    return min(page_keys, max(1, keys * _PAGE_BYTES // size))
+def _fitting(keys: int, size: int) -> int:
+    """How many keys make a page of `_PAGE_BYTES`, when so many are of so many bytes."""
+    return max(1, keys * _PAGE_BYTES // size)
 
 
 def _shown(key: bytes) -> str:

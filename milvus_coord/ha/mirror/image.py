@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Final, Generic, Protocol, TypeVar
 
 from milvus_coord.etcd.prefix import range_end
 from milvus_coord.etcd.protocol import Etcd
+from milvus_coord.etcd.values import RangeResult
 
 SLICE_KEYS: Final = 200
 """After so many keys the event loop gets its turn: a few milliseconds for costly images."""
@@ -116,13 +118,18 @@ async def read_image(etcd: Etcd, mirrored: Mirrored[I], revision: int = 0) -> Re
     revision = revision or mark.revision
     image, keys = mirrored.new_image(), 0
     for prefix in mirrored.prefixes:
-        async for page in etcd.pages(prefix, range_end(prefix), revision=revision):
-            for index, kv in enumerate(page.kvs, 1):
-                image.put(kv.key, kv.value)
-                if index % SLICE_KEYS == 0:
-                    await asyncio.sleep(0)
-            keys += len(page.kvs)
-            # A large image that lives long is never looked through for garbage. Left for the end
-            # the collector would hold the loop again and again, and longer each time.
-            gc.freeze()
+        async with aclosing(etcd.pages(prefix, range_end(prefix), revision=revision)) as pages:
+            async for page in pages:
+                await _put(image, page)
+                keys += len(page.kvs)
     return Reading(image, revision, keys, mark.kv.mod_revision if mark.kv else 0)
+
+
+async def _put(image: Image, page: RangeResult) -> None:
+    for index, kv in enumerate(page.kvs, 1):
+        image.put(kv.key, kv.value)
+        if index % SLICE_KEYS == 0:
+            await asyncio.sleep(0)
+    # A large image that lives long is never looked through for garbage. Left for the end the
+    # collector would hold the loop again and again, and longer each time.
+    gc.freeze()
