@@ -16,13 +16,14 @@ _MUTANTS: Final = {
     "writes are not fenced": (
         "S6",
         """
+from milvus_coord.ha.election import fence
 from milvus_coord.ha.election.fence import Fence
 begin = Fence.__init__
 def unfenced(self, *args, **more):
     begin(self, *args, **more)
     self.compares = ()
 Fence.__init__ = unfenced
-Fence._is_ours = lambda self, active: True
+fence.is_ours = lambda active, epoch: True
 """,
     ),
     "the serve lease never lapses": (

@@ -109,6 +109,6 @@ async def stutters(rig: Rig) -> None:
         leader.pause()
         await rig.quiet(rig.random.uniform(0.6, 0.95))
         leader.resume()
-        await rig.leads(await rig.one_leads())
+        await rig.somebody_leads()
     allowed = rig.pick(1, 10)
     assert len(rig.early_takeovers()) <= allowed, "damping did not hold them back"
