@@ -26,13 +26,13 @@ class Certificates:
         mode, files = settings.common.security.tls_mode, settings.tls
         self._files = (files.server_pem_path, files.server_key_path)
         self._sides: tuple[ServerTls, ClientTls] | None = None
+        self._read = self._stamp()
         if mode:
             use_ca = mode == 2 or Path(files.ca_pem_path).is_file()
             self._sides = (
                 ServerTls(*self._files, files.ca_pem_path, mutual=mode == 2),
                 ClientTls(*self._files, files.ca_pem_path if use_ca else None),
             )
-        self._read = self._stamp()
 
     @property
     def server(self) -> ServerTls | None:
@@ -45,17 +45,19 @@ class Certificates:
     def reload(self) -> None:
         """Read certificate and key again; connections from now on get them.
 
-        When they cannot be used, that is logged and the pair before stays in use.
+        When they cannot be used, that is logged, the pair before stays in use, and `loop` tries
+        again.
         """
         if self._sides is None:
             return
-        self._read = self._stamp()
+        stamp = self._stamp()
         try:
             for side in self._sides:
                 side.reload()
         except TlsFileError as error:
             log.warn("certificate not read again, the one before stays in use", error=str(error))
         else:
+            self._read = stamp
             log.info("certificate read again", file=self._files[0])
 
     def loop(self) -> Loop:

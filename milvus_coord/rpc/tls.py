@@ -21,7 +21,8 @@ class _Tls(ABC):
     def reload(self) -> None:
         """Read certificate and key again; connections from now on get the new ones.
 
-        Raises TlsFileError and keeps the old pair when the files do not fit together.
+        The file of authorities is read at start alone. Raises TlsFileError and keeps the old pair
+        when the files do not fit together.
         """
         self._new()
         self._fill(self.context)
@@ -57,7 +58,7 @@ class _Tls(ABC):
 
 
 class ServerTls(_Tls):
-    """Certificate and policy of a listening port. The authorities are read once.
+    """Certificate and policy of a listening port.
 
     Args:
         cert_file: PEM, our certificate and the chain up to the authority.

@@ -11,6 +11,7 @@ import pytest
 
 from milvus_coord.app.certificates import Certificates
 from milvus_coord.config import Settings
+from milvus_coord.rpc.tls import ServerTls
 from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.runtime.race import cancel_and_wait
 from testing.certificates import TestAuthority, served_serial
@@ -63,6 +64,44 @@ async def test_by_itself_within_a_minute(tmp_path: Path) -> None:
         await asyncio.sleep(0)
         assert await served_serial(served.port, renewable.ca) != before
         await cancel_and_wait(looking)
+
+
+async def test_files_renewed_while_they_are_read_at_start_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_and_renew(*files: str, mutual: bool) -> ServerTls:
+        loaded = ServerTls(*files, mutual=mutual)
+        TestAuthority(tmp_path).issue("server")
+        return loaded
+
+    monkeypatch.setattr("milvus_coord.app.certificates.ServerTls", load_and_renew)
+    with log_lines() as lines:
+        await looks(Renewable(tmp_path))
+    assert [line.message for line in lines] == ["certificate read again"]
+
+
+async def test_files_that_could_not_be_read_are_tried_again_without_another_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their mode may be corrected later, which changes no time of change."""
+    renewable = Renewable(tmp_path)
+    renewable.renew()
+    with monkeypatch.context() as patch, log_lines() as lines:
+        patch.setattr(Path, "open", _denied)
+        await looks(renewable)
+    assert [line.level for line in lines] == ["WARN"]
+    with log_lines() as lines:
+        await looks(renewable)
+        await looks(renewable)
+    assert [line.message for line in lines] == ["certificate read again"]
+
+
+def _denied(*_: object) -> None:
+    raise PermissionError(13, "Permission denied")
+
+
+async def looks(renewable: Renewable) -> None:
+    await renewable.certificates.loop().turn()
 
 
 async def test_files_that_do_not_fit_are_told_and_not_used(tmp_path: Path) -> None:
