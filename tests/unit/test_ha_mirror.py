@@ -92,6 +92,13 @@ async def test_what_is_no_weather_ends_it(world: World) -> None:
         await world.mirror.run()
 
 
+async def test_a_mirror_that_stops_following_is_not_synced(world: World) -> None:
+    async with world.running() as mirror:
+        await mirror.reached(await world.write(a="1"))
+        assert mirror.synced
+    assert not mirror.synced
+
+
 async def test_cut_off_and_healed_it_goes_on(world: World) -> None:
     async with world.running() as mirror:
         await mirror.reached(await world.write(a="1"))

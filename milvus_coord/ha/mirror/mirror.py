@@ -30,8 +30,8 @@ class Mirror(Generic[I]):
 
     Attributes:
         image: complete as of `revision` once `synced` has been True; ask anew at each use. Before
-            that it is empty. While a lost history is read anew the old image stays, `synced` is
-            False, and the new one replaces it when it is complete.
+            that it is empty. While it is not followed `synced` is False; the image before stays
+            until the next is complete.
         revision: everything that etcd has done to the range up to here is in the image.
         changed: the image is the same since this revision: it was read or last changed at it.
         keys: how many keys of etcd the image is made of.
@@ -63,7 +63,6 @@ class Mirror(Generic[I]):
             try:
                 await self._follow()
             except Compacted as error:
-                self.synced = False
                 log.warn("etcd history lost, reading again", prefix=self._name, error=str(error))
 
     async def reached(self, revision: int) -> None:
@@ -134,6 +133,7 @@ class Mirror(Generic[I]):
             async for batch in watch:
                 await self._take(batch)
         finally:
+            self.synced = False
             await watch.aclose()
 
     async def _take(self, batch: Batch) -> None:
