@@ -22,7 +22,7 @@ def span(seconds: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """As `span`, but in three letters or so: "2s", "5m", "3h", "4d"."""
+    """A span in three characters or so: "2s", "5m", "3h", "4d"."""
     for below, unit_s, unit in ((120.0, 1.0, "s"), (7200.0, 60.0, "m"), (172_800.0, 3600.0, "h")):
         if seconds < below:
             return f"{max(0, int(seconds / unit_s))}{unit}"

@@ -15,6 +15,7 @@ from milvus_coord.clients.service_client import ASK_S, ServiceClient
 from milvus_coord.model.errors import CoordError, NotServing
 from milvus_coord.rpc.http2.unary import RpcError
 from milvus_coord.runtime.backoff import Backoff
+from milvus_coord.runtime.noop import noop
 from milvus_coord.telemetry.log import log
 
 Reply = TypeVar("Reply")
@@ -29,10 +30,6 @@ _ATTEMPT_MIN_S: Final = 0.05
 _MISDIRECTED: Final = ("server ID mismatch", "cross cluster routing")
 
 
-def _always() -> None:
-    """No condition."""
-
-
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who calls.
@@ -44,7 +41,7 @@ class Caller:
 
     cluster: str
     server_id: int
-    permit: Callable[[], None] = _always
+    permit: Callable[[], None] = noop
 
 
 class _Failed(Exception):

@@ -1,4 +1,4 @@
-"""Whom one term talks to: the queue, the proxies, the other coordinators."""
+"""What one term talks to: the queue, the proxies, the other coordinators."""
 
 from __future__ import annotations
 

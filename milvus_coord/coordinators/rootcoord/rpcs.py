@@ -57,7 +57,7 @@ def waiting(context: RoleContext) -> tuple[Service, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Of a term: what its RPCs ask."""
+    """The parts of a term that its RPCs use."""
 
     timestamps: TimestampAllocator
     ids: IdAllocator

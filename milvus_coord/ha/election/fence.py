@@ -11,6 +11,7 @@ from milvus_coord.etcd.txn import Compare, Op, Txn, TxnResult, get
 from milvus_coord.ha.election.decisions import guards, is_ours
 from milvus_coord.ha.settings import WRITE_S
 from milvus_coord.model.errors import CoordError, FencedOff
+from milvus_coord.runtime.noop import noop
 
 
 class ConditionFailed(CoordError):
@@ -22,10 +23,6 @@ class RefusedBy(Enum):
 
     ETCD = "etcd"
     US = "us"
-
-
-def _nobody(by: RefusedBy) -> None:
-    """Nobody counts."""
 
 
 class Fence:
@@ -42,7 +39,7 @@ class Fence:
         active_key: bytes,
         lease: int,
         epoch: int,
-        refused: Callable[[RefusedBy], None] = _nobody,
+        refused: Callable[[RefusedBy], None] = noop,
     ) -> None:
         self._etcd, self._key, self._refused = etcd, active_key, refused
         self.epoch = epoch

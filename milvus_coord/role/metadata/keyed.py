@@ -70,7 +70,7 @@ class KeyedStore(Generic[K, R]):
                 await asyncio.sleep(0)
 
     def get(self, id_: K) -> R | None:
-        """One record."""
+        """The record of that id, None when there is none."""
         return self._records.get(id_)
 
     def __iter__(self) -> Iterator[R]:

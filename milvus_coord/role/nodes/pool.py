@@ -18,6 +18,7 @@ from milvus_coord.model.errors import CoordError, NotServing
 from milvus_coord.role.nodes.sessions import NodeChanges, NodeSessions
 from milvus_coord.runtime.backoff import Backoff
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.noop import noop
 from milvus_coord.runtime.taskgroup import TaskGroup
 
 Client = TypeVar("Client", bound=NodeClient)
@@ -127,10 +128,6 @@ class Answers(Generic[T]):
         return min(self.failures.items(), key=lambda item: item[0], default=None)
 
 
-def _no_change(changes: NodeChanges) -> None:
-    """Nobody listens."""
-
-
 class NodePool(Generic[Client]):
     """All nodes of one kind that have a session.
 
@@ -156,7 +153,7 @@ class NodePool(Generic[Client]):
         *,
         connect: Callable[[SessionRecord], Client],
         serve: ServeLease,
-        on_change: Callable[[NodeChanges], None] = _no_change,
+        on_change: Callable[[NodeChanges], None] = noop,
         work: Callable[[Node[Client]], Coroutine[Any, Any, None]] | None = None,
     ) -> None:
         self._clock, self._serve, self._kind = clock, serve, kind

@@ -106,7 +106,10 @@ class NodeSessions:
 
     def _log(self, changes: NodeChanges) -> None:
         for each in (*changes.joined, *changes.changed):
-            how = "node is stopping" if each.stopping else "node is there"
-            log.info(how, kind=self._kind, id=each.server_id, addr=each.address)
+            facts = {"kind": self._kind, "id": each.server_id, "addr": each.address}
+            if each.stopping:
+                log.info("node is stopping", **facts)
+            else:
+                log.info("node is there", **facts)
         for each in changes.left:
             log.info("node is gone", kind=self._kind, id=each.server_id)

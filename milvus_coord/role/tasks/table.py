@@ -150,7 +150,7 @@ class TaskTable(Generic[K, S, V]):
         return [task for task in self._tasks.values() if task.state in states]
 
     def get(self, id_: K) -> Task[K, S, V] | None:
-        """One task."""
+        """The task of that id, None when there is none."""
         return self._tasks.get(id_)
 
     def __getitem__(self, id_: K) -> Task[K, S, V]:

@@ -18,6 +18,7 @@ from h2.settings import SettingCodes, Settings
 from milvus_coord.rpc.http2.header_cache import LiteralEncoder
 from milvus_coord.rpc.http2.stream import ClientStream, UnaryCall
 from milvus_coord.rpc.http2.unary import Answer, Headers, RpcError, header_map
+from milvus_coord.runtime.noop import noop
 from milvus_coord.runtime.signal import Signal
 from milvus_coord.telemetry.log import log
 
@@ -59,10 +60,6 @@ class _Session(H2Connection):
         return result
 
 
-def _nobody_told(_: ClientConnection) -> None:
-    """Nobody wants to know."""
-
-
 class ClientConnection(asyncio.Protocol):
     """Calls run on it side by side. An answer that came complete survives whatever comes behind.
 
@@ -79,7 +76,7 @@ class ClientConnection(asyncio.Protocol):
         self,
         address: str,
         keep_alive: KeepAlive | None,
-        lost: Callable[[ClientConnection], None] = _nobody_told,
+        lost: Callable[[ClientConnection], None] = noop,
     ) -> None:
         self._address, self._keep_alive, self._lost = address, keep_alive, lost
         self._loop = asyncio.get_running_loop()

@@ -26,7 +26,7 @@ class ClientStream:
         self.ended = False
 
     def take(self, data: bytes) -> None:
-        """A piece of the body. What it raises costs the connection, but for RpcError."""
+        """A piece of the body. What it raises costs the connection."""
         raise NotImplementedError
 
     def finish(self) -> None:

@@ -199,7 +199,7 @@ def _drop(groups: dict[str, dict[K, str]], group: str, key: K) -> None:
 
 
 def _discard(groups: dict[str, set[str]], group: str, name: str) -> None:
-    """The same for sets."""
+    """Take `name` out of a group; a group that becomes empty goes."""
     names = groups.get(group)
     if names is not None:
         names.discard(name)

@@ -156,7 +156,7 @@ class CollectionRpcs(DdlRpcs):
 
     @answers(always=True)
     async def show_segments(self, request: UpbRequest) -> milvus.ShowSegmentsResponse:
-        """Go 2.2.16: Success and nothing, at any time; RootCoord knows no segments any more."""
+        """Go 2.2.16: Success and nothing; RootCoord knows no segments any more."""
         return milvus.ShowSegmentsResponse(status=ok())
 
     async def _describe(

@@ -123,7 +123,7 @@ class Imports:
             self._send_now.set()
 
     def task(self, task_id: int) -> ImportTask | None:
-        """One task."""
+        """The task of that id, None when there is none."""
         return self._store.get(task_id)
 
     def tasks(self, collection_id: int | None, limit: int) -> list[ImportTask]:
