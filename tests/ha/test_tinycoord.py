@@ -22,13 +22,14 @@ from testing.etcd import EtcdMember
 from testing.fake_services import Fake, fake, refusal
 from testing.mirror_check import check_mirrors
 from testing.ours import NEVER_EARLY, OurRole
-from tests.ha.conftest import TTL_S
 from tests.support import tinycoord
 from tests.support.tinycoord.role import TINYCOORD
 
 MODULE: Final = "tests.support.tinycoord"
 META: Final = "by-dev/meta"
 WITHIN_S: Final = 20.0
+TTL_S: Final = 5
+"""Longer than a busy machine may hold a renewal up: each takeover here is one that is asked for."""
 
 
 class Tiny:
@@ -102,6 +103,14 @@ class Tiny:
         pairs = zip(lines[::2], lines[1::2], strict=True)
         return {int(key.removeprefix(f"{META}/{kind}/")): value for key, value in pairs}
 
+    async def is_whole(self) -> bool:
+        """Whether one is active, and the other would take over."""
+        standings = [await role.standing() for role in self.pair]
+        if sorted(map(str, standings)) != ["200", "429"]:
+            return False
+        standby = self.pair[standings.index(429)]
+        return (await standby.http("/readyz"))[0] == 200
+
     async def command(self, *verb: str) -> None:
         said = await milvus(*verb, "tinycoord", etcd=self._etcd.endpoints, module=MODULE)
         assert said.code == 0, said.out + said.err
@@ -164,8 +173,7 @@ async def test_it_lives_in_a_pair(
         await second.wait_standby()
         await check_mirrors(etcd.endpoints, first, second)
         await tiny.command("switchover")
-        await second.wait_active()
-        await first.wait_standby()
+        await until(tiny.is_whole)
         await tiny.command("status")
         await tiny.command("check", "mirror")
         await tiny.flush(5, 106)
