@@ -8,6 +8,7 @@ import pytest
 
 from milvus_coord.etcd.errors import NoSpace, Unavailable
 from milvus_coord.etcd.txn import Txn, TxnResult, put, version_is
+from milvus_coord.etcd.values import EventKind
 from milvus_coord.ha.election.decisions import LOOK_AGAIN_S
 from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
 from milvus_coord.ha.pair.session_record import SessionRecord
@@ -75,6 +76,23 @@ async def test_an_heir_that_does_not_react_loses_the_key_again(world: World) -> 
     frozen.etcd.partition(silent=True)
     first.stop.set()
     await world.until(lambda: third.active, within_s=5.0)
+
+
+@pytest.mark.parametrize("value", [b"{junk", SessionRecord(9, "rootcoord", "h:9").encode()])
+async def test_junk_is_not_handed_over(world: World, value: bytes) -> None:
+    first, second = await pair(world)
+    key = KEYS.instance(second.server_id)
+    instance = (await world.etcd.get(key)).kv
+    assert instance is not None
+    await world.put(key, value, lease=instance.lease)
+    await world.pass_time(2.0)
+    assert world.ready(second)
+    watch = world.etcd.watch(KEYS.active, start_revision=first.term.epoch + 1)
+    first.stop.set()
+    await world.until(lambda: second.active)
+    given, taken = await anext(watch), await anext(watch)
+    assert [event.kind for event in given.events] == [EventKind.DELETE]
+    assert taken.revision == second.term.epoch
 
 
 async def test_a_standby_that_is_not_ready_is_given_nothing(world: World) -> None:

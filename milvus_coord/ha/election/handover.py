@@ -1,4 +1,4 @@
-"""Give the active key up with consent: to a ready standby of ours, or to whoever comes first."""
+"""Give the active key up with consent: to a ready standby of ours, or to the first to claim it."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class HandOver:
         """
         for server_id in ready:
             instance = self._pair.snapshot.sessions.get(server_id)
-            if instance is None or not instance.kv.lease:
-                continue
+            if instance is None or instance.record is None or not instance.kv.lease:
+                continue  # no Go client could decode an active key that holds junk
             heir = instance.kv
             try:
                 given = await term.fence.commit(
