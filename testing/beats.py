@@ -21,8 +21,8 @@ from milvus_coord.rpc.server.limits import Limits
 from milvus_coord.rpc.server.server import RpcServer
 from milvus_coord.rpc.tls import ServerTls
 from milvus_coord.runtime.clock import Clock, SystemClock
+from milvus_coord.runtime.parent_death import killed_with_parent
 from milvus_coord.wire.codec import WireCodec
-from testing.tether import tethered
 
 EVERY_S: Final = 0.01
 ROOT: Final = Path(__file__).parents[1]
@@ -72,7 +72,7 @@ class BeatProcess:
     def __init__(self, port: int) -> None:
         self.address = f"127.0.0.1:{port}"
         self._process = subprocess.Popen(
-            tethered([sys.executable, "-m", "testing.beats", str(port)]),
+            [*killed_with_parent(), sys.executable, "-m", "testing.beats", str(port)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from testing.tether import tethered
+from milvus_coord.runtime.parent_death import killed_with_parent
 
 _ROOT: Final = Path(__file__).parents[1]
 _WITHIN_S: Final = 30.0
@@ -33,7 +33,11 @@ async def start_milvus(
 ) -> asyncio.subprocess.Process:
     """Start `milvus WORDS`, the main of `module`; its output is piped, it dies with the tests."""
     return await asyncio.create_subprocess_exec(
-        *tethered([sys.executable, "-m", module, *words]),
+        *killed_with_parent(),
+        sys.executable,
+        "-m",
+        module,
+        *words,
         env={
             "PATH": os.environ.get("PATH", ""),
             "PYTHONPATH": str(_ROOT),

@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from testing.tether import tethered
+from milvus_coord.runtime.parent_death import killed_with_parent
 
 POLL_S = 0.005
 
@@ -46,7 +46,7 @@ class Daemon:
         with self.log_file.open("ab") as log:
             self.started_at_s = boottime_s()
             self._process = subprocess.Popen(
-                tethered(self.argv),
+                [*killed_with_parent(), *self.argv],
                 cwd=self.folder,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
@@ -87,7 +87,7 @@ class Daemon:
             self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        """Kill -9 and reap; fine when it never started, has ended or is paused."""
+        """Kill -9 and reap, also when it never started, has ended or is paused."""
         if self._process is not None and self.running:
             self._process.kill()
             self._process.wait()

@@ -1,4 +1,4 @@
-"""A client of whoever is the active rootcoord, as stubborn as Go's, that keeps book of each try."""
+"""A client of the rootcoord that is active, as stubborn as Go's, that keeps book of each try."""
 
 from __future__ import annotations
 

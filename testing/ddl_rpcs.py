@@ -168,7 +168,7 @@ class FakeHistory:
 
 
 class DdlBench(DirectCalls):
-    """Two databases, three collections, and whoever asks for them.
+    """Two databases, three collections, and those who ask for them.
 
     `library` has id 2. `books` (10, alias `tomes`) has four partitions of which one is going,
     `papers` (11, alias `essays`) is being dropped, `maps` (12) is the library's.

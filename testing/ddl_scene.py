@@ -40,7 +40,7 @@ class Held:
 
 
 class Scene:
-    """The fakes, and a client of whoever is active."""
+    """The fakes, and a client of the one that is active."""
 
     def __init__(
         self, etcd: EtcdClient, fakes: dict[str, Fake], proxy: FakeProxy, client: RootClient

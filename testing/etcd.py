@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from milvus_coord.runtime.parent_death import killed_with_parent
 from testing.ports import free_ports
-from testing.tether import tethered
 
 READY_WITHIN_S = 15.0
 STOP_WITHIN_S = 10.0
@@ -116,7 +116,10 @@ class EtcdMember:
         assert not self.running, f"{self.name} runs already"
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - microseconds, and PDEATHSIG needs this thread
-                tethered(self._argv()), stdout=log, stderr=log, stdin=subprocess.DEVNULL
+                [*killed_with_parent(), *self._argv()],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
             )
         if wait_ready:
             await self.wait_ready()
@@ -154,7 +157,7 @@ class EtcdMember:
             await asyncio.sleep(0.005)
 
     def kill(self) -> None:
-        """Kill -9 and reap; fine when it is gone already or paused.
+        """Kill -9 and reap, also when it is gone already or paused.
 
         A lone member before 3.5.5 acknowledges a write before it has it in its log
         (etcd-io/etcd#14370): of the last one nothing may be left. Three members keep it.

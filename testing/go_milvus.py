@@ -223,7 +223,7 @@ def _unpack(wheel: Path, folder: Path) -> None:
 
 
 def _publish(unpacked: Path, folder: Path) -> None:
-    """Appear at once and whole; fine when another process was first."""
+    """Appear at once and whole, or leave what another process has put there first."""
     try:
         unpacked.rename(folder)
     except OSError:

@@ -15,7 +15,7 @@ from milvus_coord.cli.demo_show import Show
 from milvus_coord.etcd.embedded.embedded import EmbeddedSettings, attach
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.runtime.clock import SystemClock
-from milvus_coord.runtime.parent_death import tether
+from milvus_coord.runtime.parent_death import killed_with_parent
 from milvus_coord.runtime.race import Interrupted, cancel_and_wait, run_until
 from milvus_coord.runtime.taskgroup import leaves
 from milvus_coord.telemetry import logsetup
@@ -72,7 +72,7 @@ async def _open(opened: AsyncExitStack) -> Show:
     own_log = LogFile(str(folder), "demo.log", max_size_mb=300, max_age_days=0, max_backups=0)
     logsetup.configure(LogSettings(stdout=False, file=own_log))
     clock = SystemClock()
-    settings = EmbeddedSettings(str(folder / "etcd"), launcher=tether(signal.SIGKILL))
+    settings = EmbeddedSettings(str(folder / "etcd"), launcher=killed_with_parent())
     etcd = await attach(settings, clock)
     opened.push_async_callback(etcd.close)
     a, b = (Instance(name, folder, etcd.endpoint, clock) for name in ("A", "B"))

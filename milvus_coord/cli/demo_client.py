@@ -27,7 +27,7 @@ class Takeover:
 
 
 class TimestampClient:
-    """Asks whoever answered last, the other one after each failure.
+    """Asks the one that answered last, the other one after each failure.
 
     Attributes:
         count: timestamps received.

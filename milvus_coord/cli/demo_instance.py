@@ -16,7 +16,7 @@ from typing import Final
 
 import milvus_coord
 from milvus_coord.runtime.clock import Clock
-from milvus_coord.runtime.parent_death import tether
+from milvus_coord.runtime.parent_death import killed_with_parent
 from milvus_coord.runtime.ports import free_ports
 
 SESSION_TTL_S: Final = 3
@@ -79,7 +79,7 @@ class Instance:
         command = (sys.executable, "-m", "milvus_coord", "run", "rootcoord")
         with self.log_file.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *tether(signal.SIGKILL),
+                *killed_with_parent(),
                 *command,
                 cwd=self._folder,
                 env=self._env,
@@ -119,7 +119,7 @@ class Instance:
             self._started.send_signal(number)
 
     async def stop(self) -> None:
-        """SIGTERM, SIGKILL after ten seconds; fine when it was never started."""
+        """SIGTERM, SIGKILL after ten seconds; nothing if it was never started."""
         if self._process is None:
             return
         self.send(signal.SIGTERM)

@@ -68,7 +68,7 @@ class Show:
         _say(f"\n{self.client.count} timestamps, none twice, none backwards.")
 
     async def stay(self) -> None:
-        """Leave the pair to whoever watches; what ends is started again. Runs until cancelled."""
+        """Leave the pair to those who watch; what ends is started again. Runs until cancelled."""
         a, b = self._a, self._b
         etcdctl = find_binary().with_name("etcdctl")
         _say(

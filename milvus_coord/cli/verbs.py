@@ -88,7 +88,7 @@ def add_to(commands: Any, roles: Sequence[str]) -> None:
 
     pause = _add(commands, "pause", "no early replacement and no switchover", _PAUSE)
     _role(pause, roles, one=True)
-    pause.add_argument("--reason", metavar="TEXT", default="", help="for whoever asks later")
+    pause.add_argument("--reason", metavar="TEXT", default="", help="for those who ask later")
 
     _role(_add(commands, "resume", "end a pause", _RESUME), roles, one=True)
 

@@ -10,7 +10,7 @@ class EtcdError(CoordError):
 
 
 class Unavailable(EtcdError):
-    """No endpoint answered in time, or none had a leader: weather, try again later.
+    """No endpoint answered in time, or none had a leader; try again later.
 
     `sent` is False only when the request certainly changed nothing: it never left this process,
     or etcd said so. A transaction that failed with `sent` True may have been applied.

@@ -88,7 +88,7 @@ def put(key: bytes, value: bytes, lease: int = 0) -> Op:
 
 
 def delete(key: bytes) -> Op:
-    """Delete one key; fine when it is absent."""
+    """Delete one key, if it is there."""
     return Delete(key)
 
 

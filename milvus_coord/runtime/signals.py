@@ -31,7 +31,7 @@ def handle(request: StopRequest, reload: Callable[[], None]) -> None:
     """Take over the signals of this process for the running loop.
 
     SIGTERM, SIGINT and SIGQUIT ask to stop. SIGHUP calls `reload`; Go 2.2.16 stops on it, which
-    surprises whoever rotates logs. A third stopping signal has its default effect: it kills.
+    surprises those who rotate logs. A third stopping signal has its default effect: it kills.
     """
     loop = asyncio.get_running_loop()
 

@@ -26,12 +26,12 @@ from milvus_coord.ha.pair.takeover import Cause, Takeover
 from milvus_coord.ha.settings import HaSettings
 from milvus_coord.rpc.heartbeat.message import Beat
 from milvus_coord.runtime.clock import SystemClock
+from milvus_coord.runtime.parent_death import killed_with_parent
 from milvus_coord.runtime.processes import ProcessIdentity
 from milvus_coord.telemetry.metrics import Metrics
 from testing.beats import serving_beats
 from testing.ports import free_ports
 from testing.role_world import KEYS
-from testing.tether import tethered
 
 ROOT = Path(__file__).parents[2]
 EPOCH = 30
@@ -135,7 +135,7 @@ async def eventually(holds: Callable[[], bool]) -> None:
 @pytest.fixture
 def child() -> Iterator[tuple[subprocess.Popen[bytes], ProcessIdentity]]:
     process = subprocess.Popen(
-        tethered([sys.executable, "-c", TELL]),
+        [*killed_with_parent(), sys.executable, "-c", TELL],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

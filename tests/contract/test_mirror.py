@@ -147,7 +147,7 @@ async def test_several_prefixes_and_what_is_foreign_between_them(etcd: EtcdMembe
 
 
 async def test_no_transaction_is_seen_in_halves(etcd: EtcdMember) -> None:
-    """Pairs of keys are always equal, whoever looks whenever."""
+    """Pairs of keys are always equal, whenever one looks."""
     async with connected(etcd.endpoints) as client, mirrored(client) as mirror:
         unequal: list[str] = []
         looks = 0

@@ -112,17 +112,17 @@ async def test_a_broker_that_restarts_loses_nothing_that_was_stored(
     assert stored.items() <= found.items()
 
 
-async def test_no_broker_at_start_is_weather(
+async def test_no_broker_at_start_is_trouble(
     broker: JvmKafka, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await broker.stop(20)
     patient, leaving = (KafkaQueue(KafkaSettings(broker.address)) for _ in range(2))
-    dropped = [asyncio.create_task(leaving.send("weather", b"dropped")) for _ in range(50)]
+    dropped = [asyncio.create_task(leaving.send("trouble", b"dropped")) for _ in range(50)]
     began = time.monotonic()
-    with pytest.raises(QueueError, match=r"topic weather: .*timed out \(.*refused"):
-        await patient.send("weather", b"given up")
+    with pytest.raises(QueueError, match=r"topic trouble: .*timed out \(.*refused"):
+        await patient.send("trouble", b"given up")
     assert time.monotonic() - began < BOUND_S
-    dropped += [asyncio.create_task(leaving.send("weather", b"dropped")) for _ in range(50)]
+    dropped += [asyncio.create_task(leaving.send("trouble", b"dropped")) for _ in range(50)]
     await asyncio.sleep(0)
     began = time.monotonic()
     await leaving.close()
@@ -134,13 +134,13 @@ async def test_no_broker_at_start_is_weather(
     deadline = time.monotonic() + 20
     while True:
         try:
-            position = await patient.send("weather", b"stored")
+            position = await patient.send("trouble", b"stored")
             break
         except QueueError:
             assert time.monotonic() < deadline
     await patient.close()
     assert position == bytes(8)
-    assert [record.value for record in await records(broker, "weather")] == [b"stored"]
+    assert [record.value for record in await records(broker, "trouble")] == [b"stored"]
 
 
 def sasl(password: str) -> Sasl:

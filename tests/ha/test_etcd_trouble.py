@@ -1,4 +1,4 @@
-"""Trouble in etcd is weather: no needless failover, no exit, nothing handed out twice."""
+"""Trouble in etcd is waited out: no needless failover, no exit, nothing handed out twice."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Tiny:
             await self._etcd.ctl("put", f"{META}/tiny-flushed/{segment}", str(collection))
 
     async def ask(self, method: str, request: Any, reply_type: Any) -> Any:
-        """Of whoever is active by now."""
+        """Of the one that is active by now."""
         async with asyncio.timeout(WITHIN_S):
             while True:
                 for role in self.pair:

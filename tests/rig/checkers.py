@@ -240,7 +240,7 @@ def _behind(
 
 
 def check_values(seen: Sightings, *, at_least: int) -> Iterator[str]:
-    """Timestamps and ids are unique, and grow for whoever asks one after the other."""
+    """Timestamps and ids are unique, and grow for one that asks again and again."""
     for method in (Method.ALLOC_TIMESTAMP, Method.ALLOC_ID):
         try:
             seen.check_values(method, at_least=at_least)

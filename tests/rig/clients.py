@@ -56,7 +56,7 @@ async def statements(
 ) -> AsyncIterator[Statements]:
     """They work inside the block; after it each has ended what it was at.
 
-    Readers ask every coordinator, whoever leads, as a proxy with an old connection does.
+    Readers ask every coordinator, no matter who leads, as a proxy with an old connection does.
     """
     find = active_through(etcd, addresses)
     async with AsyncExitStack() as stack:

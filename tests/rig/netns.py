@@ -25,10 +25,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar
 
+from milvus_coord.runtime.parent_death import killed_with_parent
 from testing.daemon import Daemon
 from testing.etcd import EtcdMember, EtcdOptions
 from testing.ports import free_ports
-from testing.tether import tethered
 
 _NEWNS, _NEWNET, _NEWPID = 0x20000, 0x40000000, 0x20000000
 _TOOLS: Final = ("ip", "nsenter", "mount")
@@ -194,7 +194,9 @@ class Lan:
     def host(self) -> Host:
         """A new host, connected."""
         anchor = subprocess.Popen(
-            tethered([sys.executable, "-ISc", _ANCHOR]), stdout=subprocess.PIPE, text=True
+            [*killed_with_parent(), sys.executable, "-ISc", _ANCHOR],
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self._anchors.append(anchor)
         assert anchor.stdout is not None

@@ -176,7 +176,7 @@ async def _unmoved(rig: Rig) -> AsyncIterator[None]:
     "S27-parts", "a crash between the transactions of one change", etcd_members=1, env=PATIENT
 )
 async def between_parts(rig: Rig) -> None:
-    """So many fields do not fit into one transaction; whoever asked for them asks again."""
+    """So many fields do not fit into one transaction; the one that asked for them asks again."""
     for each in rig.coordinators:
         impatient(each)
     first, second = await rig.pair()

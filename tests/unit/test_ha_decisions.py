@@ -51,7 +51,7 @@ OWN, OTHER = 0xA, 0xB
 ME = 3
 
 
-def k(
+def active_key(
     value: bytes = OURS, *, lease: int = OTHER, version: int = 1, created: int = 10, at: int = 10
 ) -> KeyValue:
     return KeyValue(KEYS.active, value, lease, version, created, at)
@@ -82,36 +82,36 @@ def test_absent_is_claimed_by_creating_it() -> None:
 @pytest.mark.parametrize("value", [OURS, b"{junk"])
 def test_on_our_own_lease_is_claimed_as_it_was_last_written(value: bytes) -> None:
     """Without the revision, a late claim would break the fence of the term it had won before."""
-    assert verdict(k(value, lease=OWN, at=12)) == claimed(
+    assert verdict(active_key(value, lease=OWN, at=12)) == claimed(
         Cause.REGAINED, lease_is(KEYS.active, OWN), mod_revision_is(KEYS.active, 12)
     )
 
 
 def test_a_session_on_another_lease_is_held() -> None:
-    assert verdict(k()) == DetectFailure(k(), HOLDER)
-    assert DetectFailure(k(), HOLDER).why == "server 7 at h:1"
+    assert verdict(active_key()) == DetectFailure(active_key(), HOLDER)
+    assert DetectFailure(active_key(), HOLDER).why == "server 7 at h:1"
 
 
 def test_junk_on_another_lease_waits_for_that_lease() -> None:
-    assert verdict(k(b"{junk")) == Wait("junk on lease b, until that lease ends")
+    assert verdict(active_key(b"{junk")) == Wait("junk on lease b, until that lease ends")
 
 
 @pytest.mark.parametrize("value", [b"{junk", OURS])
 def test_off_any_lease_over_a_session_of_ours_is_claimed_by_revision(value: bytes) -> None:
-    over_ours = k(value, lease=0, version=2, created=10, at=12)
+    over_ours = active_key(value, lease=0, version=2, created=10, at=12)
     by_revision = claimed(Cause.JUNK, mod_revision_is(KEYS.active, 12))
     assert verdict(over_ours, leadership_revision=10) == by_revision
 
 
 def test_off_any_lease_and_never_a_session_is_claimed_by_revision() -> None:
-    born_junk = k(b"{junk", lease=0, version=1, created=30, at=30)
+    born_junk = active_key(b"{junk", lease=0, version=1, created=30, at=30)
     by_revision = claimed(Cause.JUNK, mod_revision_is(KEYS.active, 30))
     assert verdict(born_junk, leadership_revision=10) == by_revision
 
 
 @pytest.mark.parametrize("leadership_revision", [0, 20])
 def test_off_any_lease_where_go_may_have_been_is_left_alone(leadership_revision: int) -> None:
-    over_go = k(b"{junk", lease=0, version=2, created=30, at=31)
+    over_go = active_key(b"{junk", lease=0, version=2, created=30, at=31)
     held = verdict(over_go, leadership_revision)
     assert isinstance(held, Wait)
     assert "Go coordinator that may still be active" in held.why
@@ -122,21 +122,23 @@ AS_IT_WAS = lease_is(KEYS.active, OTHER), mod_revision_is(KEYS.active, 12)
 
 @pytest.mark.parametrize("answered_at", [0, 11])
 def test_who_did_not_answer_is_replaced_unless_it_moves_or_answers(answered_at: int) -> None:
-    silent = ReplacementOrder(k(at=12), Cause.SILENT, since_s=1.0, answer_revision=answered_at)
+    silent = ReplacementOrder(
+        active_key(at=12), Cause.SILENT, since_s=1.0, answer_revision=answered_at
+    )
     unanswered = mod_revision_is(KEYS.answer(3), answered_at)
     expected = claimed(Cause.SILENT, *AS_IT_WAS, unanswered, order=silent)
     assert decide_replacement(KEYS, silent, 3) == expected
 
 
-def test_who_is_dead_is_replaced_unless_k_has_moved() -> None:
-    dead = ReplacementOrder(k(at=12), Cause.PROCESS_DIED, since_s=1.0)
+def test_who_is_dead_is_replaced_unless_the_key_has_moved() -> None:
+    dead = ReplacementOrder(active_key(at=12), Cause.PROCESS_DIED, since_s=1.0)
     assert dead.proven_dead
     expected = claimed(Cause.PROCESS_DIED, *AS_IT_WAS, order=dead)
     assert decide_replacement(KEYS, dead, 3) == expected
 
 
 FREE = RoleSnapshot("rootcoord", listed=True)
-PAIRED = replace(FREE, sessions={n: InstanceKey(k(), HOLDER) for n in (ME, 7)})
+PAIRED = replace(FREE, sessions={n: InstanceKey(active_key(), HOLDER) for n in (ME, 7)})
 CLAIMED = claimed(Cause.LEASE_ENDED, version_is(KEYS.active, 0))
 
 
@@ -161,7 +163,7 @@ def test_a_free_key_is_left_to_those_who_may_be_ready_for_a_while() -> None:
 
 
 def test_a_key_of_our_own_is_claimed_though_we_are_not_ready() -> None:
-    given = replace(PAIRED, active=k(lease=OWN), holder=HOLDER)
+    given = replace(PAIRED, active=active_key(lease=OWN), holder=HOLDER)
     decision = decide(KEYS, given, Own(ME, OWN, ready=False), 100.0)
     assert isinstance(decision, ClaimActiveKey)
     assert decision.cause is Cause.REGAINED
@@ -169,8 +171,8 @@ def test_a_key_of_our_own_is_claimed_though_we_are_not_ready() -> None:
 
 VANISHED = claimed(Cause.LEASE_ENDED)
 REGAINED = claimed(Cause.REGAINED)
-DEAD = decide_replacement(KEYS, ReplacementOrder(k(), Cause.PROCESS_DIED, 1.0), ME)
-SILENT = decide_replacement(KEYS, ReplacementOrder(k(), Cause.SILENT, 1.0, 0), ME)
+DEAD = decide_replacement(KEYS, ReplacementOrder(active_key(), Cause.PROCESS_DIED, 1.0), ME)
+SILENT = decide_replacement(KEYS, ReplacementOrder(active_key(), Cause.SILENT, 1.0, 0), ME)
 GO = SessionRecord(9, "rootcoord", "h:9")
 MS = 1000
 
@@ -212,12 +214,12 @@ def test_whom_a_leader_succeeds(
 
 
 def test_a_term_is_over_when_the_key_was_changed_since() -> None:
-    leads = replace(FREE, active=k(at=12), active_revision=12)
+    leads = replace(FREE, active=active_key(at=12), active_revision=12)
     assert why_deposed(KEYS, leads, 12) is None
     assert "was written by another at revision 12" in str(why_deposed(KEYS, leads, 11))
     gone = replace(FREE, active_revision=13)
     assert "was deleted at revision 13" in str(why_deposed(KEYS, gone, 12))
-    assert [is_ours(k(at=12), epoch) for epoch in (11, 12)] == [False, True]
+    assert [is_ours(active_key(at=12), epoch) for epoch in (11, 12)] == [False, True]
     assert not is_ours(None, 12)
 
 

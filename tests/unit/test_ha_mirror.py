@@ -86,7 +86,7 @@ async def test_a_reading_that_fails_is_repeated(world: World) -> None:
         assert world.seen == {"a": "1"}
 
 
-async def test_what_is_no_weather_ends_it(world: World) -> None:
+async def test_what_cannot_be_waited_out_ends_it(world: World) -> None:
     world.reader.fail_next("range", PermissionDenied("not for you"))
     with pytest.raises(PermissionDenied):
         await world.mirror.run()

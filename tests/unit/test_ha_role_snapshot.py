@@ -22,7 +22,7 @@ OURS = SessionRecord(7, "rootcoord", "h:1", fenced=True).encode()
 OTHER = 0xB
 
 
-def k(value: bytes = OURS, *, at: int = 10) -> KeyValue:
+def active_key(value: bytes = OURS, *, at: int = 10) -> KeyValue:
     return KeyValue(KEYS.active, value, OTHER, 1, 10, at)
 
 
@@ -40,7 +40,7 @@ def gone(key: bytes, revision: int) -> Event:
 
 def test_the_last_readable_holder_is_remembered() -> None:
     reducer = SnapshotReducer(KEYS)
-    for event in (put(k(at=10)), put(k(b"{junk", at=11)), gone(KEYS.active, 12)):
+    for event in (put(active_key(at=10)), put(active_key(b"{junk", at=11)), gone(KEYS.active, 12)):
         take(reducer, KEYS.active, event)
     found = reducer.snapshot()
     assert (found.active, found.holder, found.active_revision) == (None, None, 12)
@@ -50,24 +50,26 @@ def test_the_last_readable_holder_is_remembered() -> None:
 
 def test_nothing_older_than_what_is_known_is_taken() -> None:
     reducer = SnapshotReducer(KEYS)
-    reducer.observe_active(k(at=20), revision=25)
+    reducer.observe_active(active_key(at=20), revision=25)
     take(reducer, KEYS.active, gone(KEYS.active, 15))
-    take(reducer, KEYS.active, put(k(at=18)))
+    take(reducer, KEYS.active, put(active_key(at=18)))
     reducer.observe_active(None, revision=19)
     assert reducer.snapshot().epoch == 20
     reducer.observe_active(None, revision=30)
     assert reducer.snapshot().active is None
 
 
-@pytest.mark.parametrize("there", [None, k(SessionRecord(8, "rootcoord", "h:2").encode(), at=400)])
+@pytest.mark.parametrize(
+    "there", [None, active_key(SessionRecord(8, "rootcoord", "h:2").encode(), at=400)]
+)
 def test_a_listing_of_a_store_that_fell_back_is_the_truth(there: KeyValue | None) -> None:
     reducer = SnapshotReducer(KEYS)
-    reducer.observe_active(k(at=1000), revision=1000)
+    reducer.observe_active(active_key(at=1000), revision=1000)
     reducer.take(KEYS.active, Listing((there,) if there else (), 500), 1.0)
     found = reducer.snapshot()
     assert (found.active, found.active_revision) == (there, 400 if there else 500)
     assert (found.holder is None) == (there is None)
-    take(reducer, KEYS.active, put(k(at=501)))
+    take(reducer, KEYS.active, put(active_key(at=501)))
     assert reducer.snapshot().epoch == 501
 
 

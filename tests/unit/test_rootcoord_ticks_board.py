@@ -1,4 +1,4 @@
-"""The board of promises: a tick says that nothing at or below it follows, whoever writes how."""
+"""The board of promises: a tick says that nothing at or below it follows, no matter who writes."""
 
 from __future__ import annotations
 

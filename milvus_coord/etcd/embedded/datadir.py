@@ -61,7 +61,7 @@ class DataDir:
 
     @property
     def start_lock(self) -> Path:
-        """Held by whoever starts or stops etcd."""
+        """Held by a process while it starts or stops etcd."""
         return self.path / "milvus-coord.lock"
 
     @property

@@ -107,9 +107,9 @@ class EmbeddedEtcd:
 async def attach(settings: EmbeddedSettings, clock: Clock) -> EmbeddedEtcd:
     """Find the etcd that works in `settings.data_dir`, or start it there; then have a share in it.
 
-    Etcd belongs to no process: it outlives whoever started it, is found again when all its users
-    were killed, and starts anew from its data when it is gone itself. It listens on 127.0.0.1
-    alone, unless `config_path` says otherwise. That setting is read by the one who starts it.
+    Etcd belongs to no process: it outlives its starter, is found again when all its users were
+    killed, and starts anew from its data when it is gone itself. It listens on 127.0.0.1 alone,
+    unless `config_path` says otherwise. That setting is read by the one who starts it.
 
     Meant for processes that share files, process ids and loopback. A service manager that ends
     whole control groups (systemd does) ends etcd with the unit that started it.

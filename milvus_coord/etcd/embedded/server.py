@@ -22,7 +22,7 @@ _POLL_S: Final = 0.02
 _ASK_S: Final = 1.0
 _LISTEN: Final = "0A"
 
-# The process notes its own pid before it becomes etcd: whoever started it may die at any moment.
+# The process notes its own pid before it becomes etcd: its starter may die at any moment.
 _ENTER: Final = 'cd "$1" && echo $$ >"$2" && shift 2 && exec "$@"'
 # etcd would take Milvus' ETCD_* for settings of its own, and tell our service manager it is ready.
 _NOT_FOR_ETCD: Final = re.compile(r"ETCD_(?!UNSUPPORTED_ARCH)|NOTIFY_SOCKET|WATCHDOG_|LISTEN_")
@@ -44,7 +44,7 @@ class EtcdServer:
 
     @classmethod
     def find(cls, data_dir: DataDir) -> Self | None:
-        """The one that works in `data_dir` now, whoever started it."""
+        """The one that works in `data_dir` now, no matter who started it."""
         try:
             server = cls(data_dir, int(data_dir.pid_file.read_text()))
         except (OSError, ValueError, OverflowError):

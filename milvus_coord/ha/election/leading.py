@@ -48,6 +48,8 @@ class Leading:
     async def run(self, stop: asyncio.Event, hurry: asyncio.Event) -> bool:
         """Stand by, take over and lead; whether the term came to serve.
 
+        What a term of the role consists of, and in which order its parts begin, says `RoleTerm`;
+        `leader.listen` and `leader.recover` stand for it here.
         It ends by `stop`, by a switchover, or because it is lost. Raises Interrupted when `stop` is
         set before there is a term, SessionLost.
         """

@@ -34,8 +34,8 @@ class HaRunner:
     """Takes part in the election of one role. One instance per process.
 
     `makes_progress` gates the renewal of the session lease; `loop_lag_s` is the longest stall of
-    the main loop of late, in seconds. Trouble in etcd, a lost lease, a lost
-    The active key and a failed activation all lead back to standing by; only `stop` ends `run`.
+    the main loop of late, in seconds. Trouble in etcd, a lost lease, a lost active key and a failed
+    activation all lead back to standing by; only `stop` ends `run`.
     """
 
     def __init__(

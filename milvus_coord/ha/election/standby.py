@@ -138,7 +138,7 @@ class Standby:
         """Watch the active until it may be replaced; None when the active key has changed."""
         detector = self._detector(decision)
         moved = self._moved(decision.active)
-        order = await first_of(moved, detector.wait_for_failure(), name="ha.detect")
+        order = await first_of(moved, detector.wait_for_failure(), name="ha.standby.watch")
         if order is None or not self._context.leader.has_port:
             return None
         await failpoint("before_replace")
