@@ -9,7 +9,6 @@ from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
 from milvus_coord.pb.milvus.proto import milvus
-from milvus_coord.role.warmup import warm_up_messages
 from milvus_coord.wire.codec import WireCodec
 from milvus_coord.wire.requests import RawRequest, UpbRequest
 from testing.messages import new
@@ -41,7 +40,3 @@ def test_damage_is_refused_by_name(data: bytes) -> None:
 def test_a_known_field_of_a_wrong_wire_type_is_unknown_as_in_go() -> None:
     got = WireCodec().decode(b"\x12\x01a\x1d\x01\x02\x03\x04", request_type())
     assert (got.db_name, got.collection_name) == ("a", "")
-
-
-def test_they_can_be_warmed_up() -> None:
-    warm_up_messages([request_type()], WireCodec())
