@@ -145,10 +145,6 @@ class TaskTable(Generic[K, S, V]):
         """Those that have been in their state for too long, until they are moved or removed."""
         return [t for t in self._tasks.values() if t.expires_s is not None and t.expires_s <= now_s]
 
-    def in_state(self, *states: S) -> list[Task[K, S, V]]:
-        """Those in one of `states`."""
-        return [task for task in self._tasks.values() if task.state in states]
-
     def get(self, id_: K) -> Task[K, S, V] | None:
         """The task of that id, None when there is none."""
         return self._tasks.get(id_)
