@@ -7,7 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import pytest
 
@@ -30,6 +30,18 @@ META: Final = "by-dev/meta"
 WITHIN_S: Final = 20.0
 TTL_S: Final = 5
 """Longer than a busy machine may hold a renewal up: each takeover here is one that is asked for."""
+
+
+class Hold(asyncio.Event):
+    """Until it is set calls wait for it; tells when one does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = asyncio.Event()
+
+    async def wait(self) -> Literal[True]:
+        self.reached.set()
+        return await super().wait()
 
 
 class Tiny:
@@ -67,6 +79,10 @@ class Tiny:
             "put", f"{META}/session/indexnode-{node.server_id}", json.dumps(session)
         )
 
+    async def leave(self, node: Fake) -> None:
+        """Its lease has run out."""
+        await self._etcd.ctl("del", f"{META}/session/indexnode-{node.server_id}")
+
     async def flush(self, collection: int, *segments: int) -> None:
         """As another coordinator does it: straight into etcd."""
         for segment in segments:
@@ -88,12 +104,12 @@ class Tiny:
         status: Status = await self.ask("CreateIndex", request, Status)
         return status
 
-    async def finished(self, collection: int) -> None:
+    async def reaches(self, collection: int, state: int) -> None:
         request = index.GetIndexStateRequest(collection_id=collection)
 
         async def done() -> bool:
             reply = await self.ask("GetIndexState", request, index.GetIndexStateResponse)
-            return bool(reply.state == IndexState.Finished)
+            return bool(reply.state == state)
 
         await until(done)
 
@@ -154,13 +170,13 @@ async def test_it_lives_in_a_pair(
         refused = await tiny.create_index(5, "other")
         assert refused.reason == "CreateIndex failed: collection 5 has another index"
         await tiny.flush(5, 100, 101, 102)
-        await tiny.finished(5)
+        await tiny.reaches(5, IndexState.Finished)
         await check_mirrors(etcd.endpoints, first, second)
 
         first.kill()
         await tiny.flush(5, 103, 104)
         await second.wait_active()
-        await tiny.finished(5)
+        await tiny.reaches(5, IndexState.Finished)
         first.start()
         await first.wait_standby()
 
@@ -168,7 +184,7 @@ async def test_it_lives_in_a_pair(
         assert await second.wait_exit() == 0
         await first.wait_active()
         await tiny.flush(5, 105)
-        await tiny.finished(5)
+        await tiny.reaches(5, IndexState.Finished)
         second.start()
         await second.wait_standby()
         await check_mirrors(etcd.endpoints, first, second)
@@ -177,13 +193,30 @@ async def test_it_lives_in_a_pair(
         await tiny.command("status")
         await tiny.command("check", "mirror")
         await tiny.flush(5, 106)
-        await tiny.finished(5)
+        await tiny.reaches(5, IndexState.Finished)
 
-        assert await tiny.stored("tiny-index") == {5: "vector"}
+        one.recorder.hold = hold = Hold()
+        await tiny.flush(5, 107, 108, 109)
+        async with asyncio.timeout(WITHIN_S):
+            await hold.reached.wait()
+        await tiny.leave(one)
+        await tiny.reaches(5, IndexState.Finished)
+        others = await tiny.stored("tiny-built")
+        assert [others[segment] for segment in (107, 108, 109)] == ["71"] * 3
+
+        assert (await tiny.create_index(6, "scalar")).error_code == ErrorCode.Success
+        other.recorder.refusals = [busy] * 100
+        await tiny.flush(6, 200)
+        await tiny.reaches(6, IndexState.Failed)
+        other.recorder.refusals = []
+        await tiny.flush(5, 110)
+        await tiny.reaches(5, IndexState.Finished)
+
+        assert await tiny.stored("tiny-index") == {5: "vector", 6: "scalar"}
         built = await tiny.stored("tiny-built")
-        assert list(built) == [100, 101, 102, 103, 104, 105, 106]
+        assert list(built) == list(range(100, 111))
         assert set(built.values()) <= {"70", "71"}
-        assert await tiny.stored("tiny-flushed") == {}
+        assert await tiny.stored("tiny-flushed") == {200: "6"}
         told = sum(map(int, (await tiny.stored("tiny-given")).values()))
         asked = len(one.recorder.requests("CreateJob")) + len(other.recorder.requests("CreateJob"))
         assert told >= asked >= len(built) + 3

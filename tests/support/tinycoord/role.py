@@ -21,6 +21,7 @@ from milvus_coord.pb.milvus.proto.common import IndexState, Status
 from milvus_coord.role.metadata.keyed import KeyedStore
 from milvus_coord.role.metadata.store import MetadataStore
 from milvus_coord.role.nodes.pool import Node, NodePool
+from milvus_coord.role.nodes.sessions import NodeChanges
 from milvus_coord.role.rpcs.answers import answers
 from milvus_coord.role.rpcs.contract import Contract
 from milvus_coord.role.rpcs.family import Answering, RpcFamily
@@ -39,10 +40,9 @@ from testing.keys_image import KeysImage
 
 INDEX, BUILT, FLUSHED, GIVEN = b"tiny-index", b"tiny-built", b"tiny-flushed", b"tiny-given"
 
-Build = Enum("Build", ["PENDING", "FINISHED", "FAILED"])
-ENDS = frozenset({Build.FINISHED, Build.FAILED})
-LEGAL = {Build.PENDING: ENDS, **dict.fromkeys(ENDS, frozenset[Build]())}
-MOVES = Moves("build", LEGAL, tries_max=8, retry_first_s=0.05)
+Build = Enum("Build", ["PENDING", "FAILED"])
+LEGAL = {Build.PENDING: frozenset({Build.FAILED}), Build.FAILED: frozenset[Build]()}
+MOVES = Moves("build", LEGAL, tries_max=8, retry_first_s=0.05, retry_cap_s=0.2)
 
 
 class TinyImage(KeysImage):
@@ -55,9 +55,6 @@ class TinyImage(KeysImage):
     def of(self, kind: bytes) -> dict[int, bytes]:
         places = ((key.rsplit(b"/", 2), value) for key, value in self.items())
         return {int(id_): value for (_, its, id_), value in places if its == kind}
-
-
-Store = MetadataStore[TinyImage]
 
 
 @dataclass(frozen=True)
@@ -85,9 +82,9 @@ class Catalog:
 
 
 class TinyRpcs(RpcFamily):
-    def __init__(self, answering: Answering, store: Store, catalog: Catalog) -> None:
+    def __init__(self, answering: Answering, term: TinyTerm) -> None:
         super().__init__(answering)
-        self._store, self._catalog = store, catalog
+        self._store, self._catalog, self._table = term.store, term.catalog, term.table
 
     @answers("CreateIndex failed: ")
     async def create_index(self, request: UpbRequest) -> Status:
@@ -105,6 +102,8 @@ class TinyRpcs(RpcFamily):
             raise NotFound(f"there is no index on collection {id_}")
         waits = b"%d" % id_ in state.of(FLUSHED).values()
         found = IndexState.InProgress if waits else IndexState.Finished
+        if any(task.state is Build.FAILED and task.value == id_ for task in self._table):
+            found = IndexState.Failed
         return index.GetIndexStateResponse(status=ok(), state=IndexState.try_value(int(found)))
 
 
@@ -117,39 +116,40 @@ class TinyTerm(RoleTerm):
         super().__init__(context, term, mirror)
         root, etcd, clock = context.settings.etcd.meta_root, context.etcd, context.clock
         self.answering, self.catalog = answering, Catalog(root)
-        self.store: Store = MetadataStore(mirror, term.fence, term.serve.require)
+        self.store: MetadataStore[TinyImage] = MetadataStore(mirror, term.fence, term.serve.require)
         self.given = KeyedStore(etcd, term.fence, self.catalog)
-        self.table: TaskTable[int, Build, None] = TaskTable(MOVES)
-        self.nodes = NodePool(etcd, clock, root, "indexnode", connect=_client, serve=term.serve)
-
-    def watch(self) -> Tasks:
-        return {"tinycoord.nodes": self.nodes.run()}
+        self.table: TaskTable[int, Build, int] = TaskTable(MOVES)
+        pool = partial(NodePool, etcd, clock, root, "indexnode", serve=term.serve)
+        self.nodes = pool(connect=_client, on_change=self._nodes_changed)
 
     def recover(self) -> Tasks:
-        return {"tinycoord.given": self.given.load(), "tinycoord.sessions": self.nodes.ready()}
+        return {"tinycoord.given": self.given.load()}
 
     def services(self, tasks: TaskGroup) -> Sequence[Service]:
         self.executor = Executor(tasks, name="tinycoord.build", per_node=2, in_all=4)
-        return ComponentRpcs(self.answering), TinyRpcs(self.answering, self.store, self.catalog)
+        return ComponentRpcs(self.answering), TinyRpcs(self.answering, self)
 
     def work(self) -> Tasks:
-        flushed = self.catalog.room(FLUSHED)
-        return {"tinycoord.flushed": self.wake_on(flushed, self.executor.wake)}
+        flushed = self.wake_on(self.catalog.room(FLUSHED), self.executor.wake)
+        return {"tinycoord.flushed": flushed, "tinycoord.nodes": self.nodes.run()}
 
     def loops(self) -> Iterator[Loop]:
         yield Loop("tinycoord.builds", 0.1, self._turn, wake=self.executor.wake, on=(EtcdError,))
+
+    def _nodes_changed(self, changes: NodeChanges) -> None:
+        for node in changes.left:
+            self.executor.node_gone(node.server_id)
 
     async def _turn(self) -> str:
         table, state, now_s = self.table, self.store.state, self.context.clock.boottime()
         for one in self.executor.outcomes():
             if one.error is None:
-                table.move(one.id, Build.FINISHED, now_s=now_s, event="built")
                 table.remove(one.id)
             elif not table.failed(one.id, now_s=now_s, event=str(one.error)):
                 table.move(one.id, Build.FAILED, now_s=now_s, event="tried too often")
         for segment, collection in state.of(FLUSHED).items():
             if int(collection) in state.of(INDEX) and segment not in table:
-                table.add(segment, Build.PENDING, None, now_s=now_s)
+                table.add(segment, Build.PENDING, int(collection), now_s=now_s)
         for task in table.due(now_s):
             for id_, node in self.nodes.nodes.items():
                 self.executor.start(task.id, id_, partial(self._build, node, task.id))
