@@ -118,7 +118,8 @@ class RootClient:
         """One try."""
         request_type, reply_type = messages.method_types(f"{SERVICE}/{rpc}")
         request = request_type(**fields)
-        request.base.msg_type = request.base.msg_type or msg_type(rpc)
+        if "base" in request.DESCRIPTOR.fields_by_name:
+            request.base.msg_type = request.base.msg_type or msg_type(rpc)
         try:
             connection, address = await self._connected()
         except (OSError, TimeoutError) as error:
