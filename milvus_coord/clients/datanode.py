@@ -15,7 +15,6 @@ from milvus_coord.pb.milvus.proto.data import (
     CompactionStateRequest,
     CompactionStateResponse,
     CompactionStateResult,
-    FieldBinlog,
     FlushSegmentsRequest,
     ImportTask,
     ImportTaskRequest,
@@ -54,23 +53,8 @@ class DataNodeClient(NodeClient):
         require(reply.status)
         return reply.results
 
-    async def sync_segments(
-        self,
-        plan_id: int,
-        *,
-        compacted_to: int,
-        compacted_from: Sequence[int],
-        rows: int,
-        stats_logs: Sequence[FieldBinlog],
-    ) -> None:
+    async def sync_segments(self, request: SyncSegmentsRequest) -> None:
         """Replace segments by the one that they were compacted into; it forgets the plan then."""
-        request = SyncSegmentsRequest(
-            plan_id=plan_id,
-            compacted_to=compacted_to,
-            compacted_from=list(compacted_from),
-            num_of_rows=rows,
-            stats_logs=list(stats_logs),
-        )
         await self._tell("SyncSegments", request)
 
     async def import_(self, task: ImportTask) -> None:
@@ -78,27 +62,12 @@ class DataNodeClient(NodeClient):
         request = ImportTaskRequest(base=self._base(MsgType.Undefined), import_task=task)
         await self._tell("Import", request, timeout_s=IMPORT_S)
 
-    async def add_import_segment(
-        self,
-        *,
-        segment_id: int,
-        collection_id: int,
-        partition_id: int,
-        virtual_channel: str,
-        rows: int,
-        stats_logs: Sequence[FieldBinlog],
-        timestamp: int,
-    ) -> bytes:
-        """Take an imported segment into its channel; the position of the channel then."""
-        request = AddImportSegmentRequest(
-            base=self._base(MsgType.Undefined, timestamp=timestamp),
-            segment_id=segment_id,
-            channel_name=virtual_channel,
-            collection_id=collection_id,
-            partition_id=partition_id,
-            row_num=rows,
-            stats_log=list(stats_logs),
-        )
+    async def add_import_segment(self, request: AddImportSegmentRequest) -> bytes:
+        """Take an imported segment into its channel; the position of the channel then.
+
+        Of its base `timestamp` counts.
+        """
+        self._complete(MsgType.Undefined, request)
         reply = await self._ask("AddImportSegment", request, AddImportSegmentResponse)
         require(reply.status)
         return reply.channel_pos

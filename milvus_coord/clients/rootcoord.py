@@ -7,10 +7,8 @@ from milvus_coord.clients.envelope import require
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.pb.milvus.proto.common import MsgType
 from milvus_coord.pb.milvus.proto.milvus import (
-    BoolResponse,
     DescribeCollectionRequest,
     DescribeCollectionResponse,
-    HasCollectionRequest,
     ListDatabasesRequest,
     ListDatabasesResponse,
     ShowCollectionsRequest,
@@ -61,15 +59,6 @@ class RootCoordClient(CoordinatorClient):
         reply = await self._ask(method, request, DescribeCollectionResponse)
         require(reply.status)
         return reply
-
-    async def has_collection(self, name: str, db_name: str = "") -> bool:
-        """Whether there is a collection, or an alias, of that name."""
-        request = HasCollectionRequest(
-            base=self._base(MsgType.HasCollection), db_name=db_name, collection_name=name
-        )
-        reply = await self._ask("HasCollection", request, BoolResponse)
-        require(reply.status)
-        return reply.value
 
     async def show_collections(self, db_name: str = "") -> dict[str, int]:
         """The ids of the collections of one database, by name."""

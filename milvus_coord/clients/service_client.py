@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final, TypeVar
+from typing import Any, ClassVar, Final, Protocol, TypeVar
 
 from milvus_coord.clients.codec import ClientCodec
 from milvus_coord.clients.envelope import base, require
@@ -37,6 +37,12 @@ class ComponentState:
 
     code: int
     error: int
+
+
+class WithBase(Protocol):
+    """A request with a base."""
+
+    base: MsgBase
 
 
 class ServiceClient(ABC):
@@ -138,6 +144,11 @@ class NodeClient(ServiceClient):
             return await self._channel.unary(path, request, reply_type, timeout_s=timeout_s)
         except RpcError as error:
             raise CallError(str(error), unseen=error.unseen) from error
+
+    def _complete(self, kind: int, request: WithBase) -> None:
+        """Fill in the base, but for `msg_id` and `timestamp`."""
+        given = request.base
+        request.base = self._base(kind, msg_id=given.msg_id, timestamp=given.timestamp)
 
     async def _tell(self, method: str, request: object, *, timeout_s: float | None = None) -> None:
         """Call a method that answers a mere status. Raises CallError."""

@@ -89,13 +89,7 @@ async def test_a_datanode_flushes_and_imports(
     await datanode_client.flush_segments(42, [1, 2])
     await datanode_client.import_(task)
     position = await datanode_client.add_import_segment(
-        segment_id=1,
-        collection_id=42,
-        partition_id=5,
-        virtual_channel="dml_0_42v0",
-        rows=100,
-        stats_logs=LOGS,
-        timestamp=4711,
+        data.AddImportSegmentRequest(base=MsgBase(timestamp=4711), segment_id=1, stats_log=LOGS)
     )
     assert position == b"\x08\x01"
     assert datanode.recorder.asked == [
@@ -107,13 +101,7 @@ async def test_a_datanode_flushes_and_imports(
         (
             "AddImportSegment",
             data.AddImportSegmentRequest(
-                base=_base(0, timestamp=4711),
-                segment_id=1,
-                channel_name="dml_0_42v0",
-                collection_id=42,
-                partition_id=5,
-                row_num=100,
-                stats_log=LOGS,
+                base=_base(0, timestamp=4711), segment_id=1, stats_log=LOGS
             ),
         ),
     ]
@@ -126,22 +114,12 @@ async def test_a_datanode_compacts(datanode: Fake, datanode_client: DataNodeClie
     datanode.recorder.replies["GetCompactionState"] = states
     await datanode_client.compact(plan)
     assert await datanode_client.compaction_states() == [result]
-    await datanode_client.sync_segments(
-        8, compacted_to=77, compacted_from=[1, 2], rows=10, stats_logs=LOGS
-    )
+    synced = data.SyncSegmentsRequest(plan_id=8, compacted_to=77, stats_logs=LOGS)
+    await datanode_client.sync_segments(synced)
     assert datanode.recorder.asked == [
         ("Compaction", plan),
         ("GetCompactionState", data.CompactionStateRequest(base=_base(105))),
-        (
-            "SyncSegments",
-            data.SyncSegmentsRequest(
-                plan_id=8,
-                compacted_to=77,
-                num_of_rows=10,
-                compacted_from=[1, 2],
-                stats_logs=LOGS,
-            ),
-        ),
+        ("SyncSegments", synced),
     ]
 
 
@@ -171,54 +149,36 @@ async def test_an_indexnode_builds(indexnode: Fake, indexnode_client: IndexNodeC
 async def test_a_querynode_leads_a_shard(
     querynode: Fake, querynode_client: QueryNodeClient
 ) -> None:
-    channel = data.VchannelInfo(channel_name="dml_0_42v0", unflushed_segment_ids=[1])
-    segment = data.SegmentInfo(id=1, num_of_rows=5)
     action = query.SyncAction(type=query.SyncType.try_value(1), segment_id=1, node_id=8, version=2)
     view = query.LeaderView(collection=42, channel="dml_0_42v0")
     shown = query.GetDataDistributionResponse(node_id=NODE_ID, leader_views=[view])
     querynode.recorder.replies["GetDataDistribution"] = shown
     await querynode_client.watch_dm_channel(
-        channel,
-        task_id=11,
-        collection_id=42,
-        replica_id=4,
-        schema=SCHEMA,
-        load_meta=META,
-        segments={1: segment},
-        version=1234,
+        query.WatchDmChannelsRequest(base=MsgBase(msg_id=11), schema=SCHEMA, version=1234)
     )
     assert (await querynode_client.data_distribution()).leader_views == [view]
-    await querynode_client.sync_distribution(42, "dml_0_42v0", [action])
-    await querynode_client.unsub_dm_channel("dml_0_42v0", task_id=12, collection_id=42)
+    await querynode_client.sync_distribution(
+        query.SyncDistributionRequest(channel="dml_0_42v0", actions=[action])
+    )
+    await querynode_client.unsub_dm_channel(
+        query.UnsubDmChannelRequest(base=MsgBase(msg_id=12), channel_name="dml_0_42v0")
+    )
     assert querynode.recorder.asked == [
         (
             "WatchDmChannels",
             query.WatchDmChannelsRequest(
-                base=_base(508, msg_id=11),
-                node_id=NODE_ID,
-                collection_id=42,
-                infos=[channel],
-                schema=SCHEMA,
-                load_meta=META,
-                replica_id=4,
-                segment_infos={1: segment},
-                version=1234,
+                base=_base(508, msg_id=11), node_id=NODE_ID, schema=SCHEMA, version=1234
             ),
         ),
         ("GetDataDistribution", query.GetDataDistributionRequest(base=_base(0))),
         (
             "SyncDistribution",
-            query.SyncDistributionRequest(
-                base=_base(518), collection_id=42, channel="dml_0_42v0", actions=[action]
-            ),
+            query.SyncDistributionRequest(base=_base(518), channel="dml_0_42v0", actions=[action]),
         ),
         (
             "UnsubDmChannel",
             query.UnsubDmChannelRequest(
-                base=_base(516, msg_id=12),
-                node_id=NODE_ID,
-                collection_id=42,
-                channel_name="dml_0_42v0",
+                base=_base(516, msg_id=12), node_id=NODE_ID, channel_name="dml_0_42v0"
             ),
         ),
     ]
@@ -227,56 +187,27 @@ async def test_a_querynode_leads_a_shard(
 async def test_a_querynode_loads_and_releases(
     querynode: Fake, querynode_client: QueryNodeClient
 ) -> None:
-    segment = query.SegmentLoadInfo(segment_id=1, partition_id=5, collection_id=42)
-    position = internal.MsgPosition(channel_name="dml_0_42v0", msg_id=b"\x01", timestamp=9)
-
     async def load() -> None:
         await querynode_client.load_segments(
-            8,
-            [segment],
-            task_id=11,
-            collection_id=42,
-            replica_id=4,
-            schema=SCHEMA,
-            load_meta=META,
-            delta_positions=[position],
-            version=1234,
+            query.LoadSegmentsRequest(base=MsgBase(msg_id=11), dst_node_id=8, load_meta=META)
         )
 
     await load()
-    for growing in (False, True):
-        await querynode_client.release_segments(
-            8,
-            [1],
-            task_id=12,
-            collection_id=42,
-            shard="dml_0_42v0",
-            growing=growing,
-            need_transfer=True,
-        )
-    (_, loaded), (_, sealed), (_, growing_) = querynode.recorder.asked
-    assert loaded == query.LoadSegmentsRequest(
-        base=_base(252, msg_id=11),
-        dst_node_id=8,
-        infos=[segment],
-        schema=SCHEMA,
-        collection_id=42,
-        load_meta=META,
-        replica_id=4,
-        delta_positions=[position],
-        version=1234,
-        need_transfer=True,
+    await querynode_client.release_segments(
+        query.ReleaseSegmentsRequest(base=MsgBase(msg_id=12), node_id=8, segment_i_ds=[1])
     )
-    assert sealed == query.ReleaseSegmentsRequest(
-        base=_base(253, msg_id=12),
-        node_id=8,
-        collection_id=42,
-        segment_i_ds=[1],
-        scope=query.DataScope.try_value(query.DataScope.All),
-        shard="dml_0_42v0",
-        need_transfer=True,
-    )
-    assert growing_.scope == query.DataScope.Streaming
+    assert querynode.recorder.asked == [
+        (
+            "LoadSegments",
+            query.LoadSegmentsRequest(
+                base=_base(252, msg_id=11), dst_node_id=8, load_meta=META, need_transfer=True
+            ),
+        ),
+        (
+            "ReleaseSegments",
+            query.ReleaseSegmentsRequest(base=_base(253, msg_id=12), node_id=8, segment_i_ds=[1]),
+        ),
+    ]
     querynode.recorder.refusals = [refusal(ErrorCode.InsufficientMemoryToLoad, "does not fit")]
     with pytest.raises(CallRefused) as refused:
         await load()
@@ -341,7 +272,6 @@ async def test_rootcoord_describes(a_rootcoord: Fake, root_client: RootCoordClie
         ),
         "ShowPartitions": partitions,
         "ShowPartitionsInternal": partitions,
-        "HasCollection": milvus.BoolResponse(value=True),
         "ListDatabases": milvus.ListDatabasesResponse(db_names=["default", "db"]),
     }
     assert await root_client.describe_collection(42) == described
@@ -349,7 +279,6 @@ async def test_rootcoord_describes(a_rootcoord: Fake, root_client: RootCoordClie
     assert await root_client.show_collections("db") == {"books": 42}
     assert await root_client.show_partitions(42) == {"_default": 5}
     assert await root_client.show_partitions(42, internal=True) == {"_default": 5}
-    assert await root_client.has_collection("books", "db")
     assert await root_client.list_databases() == ("default", "db")
     describe = milvus.DescribeCollectionRequest(base=_base(103, target_id=0), collection_id=42)
     show = milvus.ShowPartitionsRequest(base=_base(204, target_id=0), collection_id=42)
@@ -359,10 +288,6 @@ async def test_rootcoord_describes(a_rootcoord: Fake, root_client: RootCoordClie
         ("ShowCollections", milvus.ShowCollectionsRequest(_base(104, target_id=0), "db")),
         ("ShowPartitions", show),
         ("ShowPartitionsInternal", show),
-        (
-            "HasCollection",
-            milvus.HasCollectionRequest(_base(102, target_id=0), "db", "books"),
-        ),
         ("ListDatabases", milvus.ListDatabasesRequest(base=_base(1803, target_id=0))),
     ]
     a_rootcoord.recorder.refusals = [refusal(1, "can't find collection: 42")]
