@@ -221,7 +221,7 @@ class World(RoleWorld[MetaImage]):
             tasks,
             store=metadata,
             ids=self.ids,
-            ticks=ticks,
+            ticks=cast(Any, ticks),
             effects=effects,
             limits=self.limits,
             clock=self.clock,

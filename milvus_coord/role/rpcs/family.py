@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from grpclib.const import Handler
 
@@ -22,10 +23,8 @@ _MSG_TYPES: Final = {int(each): str(each.name) for each in MsgType}
 """As Go names them; a number without a name is shown as it is."""
 
 
-class Observer(Protocol):
-    """Told of each call that was answered, by the name of its RPC; for metrics."""
-
-    def __call__(self, rpc: str, success: bool, seconds: float) -> None: ...
+Observer: TypeAlias = Callable[[str, bool, float], None]
+"""Told of each call that was answered, for metrics: its RPC, whether that succeeded, seconds."""
 
 
 @dataclass(frozen=True, slots=True)

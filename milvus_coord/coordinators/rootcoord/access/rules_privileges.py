@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
+from milvus_coord.coordinators.rootcoord.access.state import AccessState
 from milvus_coord.coordinators.rootcoord.access.state_records import ANY
 from milvus_coord.coordinators.rootcoord.collections.rules_requests import check_key_name
 from milvus_coord.model.errors import Refused
@@ -99,14 +100,6 @@ class GrantWanted:
     grantor: Grantor | None = None
 
 
-class Known(Protocol):
-    """Looks up users and roles."""
-
-    def has_user(self, name: str) -> bool: ...
-
-    def has_role(self, name: str) -> bool: ...
-
-
 def stored_name(privilege: str) -> str:
     """`PrivilegeInsert` of the `Insert` that users write; `*` stays."""
     return privilege if privilege == ANY else _WORD + privilege
@@ -151,7 +144,7 @@ def check_target(role: str, db_name: str, object_name: str) -> None:
             raise Refused(f"the {kind} name must not have dots: {name}")
 
 
-def why_not(wanted: GrantWanted, known: Known) -> str | None:
+def why_not(wanted: GrantWanted, known: AccessState) -> str | None:
     """Why nothing can be granted or revoked so, None when it can."""
     return (
         why_not_object(wanted.object_type)
@@ -173,7 +166,7 @@ def why_not_object(object_type: str | None) -> str | None:
     return None
 
 
-def why_not_role(role: str | None, known: Known) -> str | None:
+def why_not_role(role: str | None, known: AccessState) -> str | None:
     """Why nothing can be asked about this role."""
     if role is None:
         return "the role entity is nil"
@@ -182,7 +175,7 @@ def why_not_role(role: str | None, known: Known) -> str | None:
     return None if known.has_role(role) else NO_ROLE
 
 
-def _why_not_grantor(grantor: Grantor | None, object_type: str, known: Known) -> str | None:
+def _why_not_grantor(grantor: Grantor | None, object_type: str, known: AccessState) -> str | None:
     if grantor is None:
         return "the grantor entity is nil"
     if grantor.user is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeAlias
@@ -13,7 +15,6 @@ from milvus_coord.coordinators.rootcoord.access.catalog import (
     new_grantee_id,
     together,
 )
-from milvus_coord.coordinators.rootcoord.access.locks import AccessLocks
 from milvus_coord.coordinators.rootcoord.access.rules_privileges import (
     GrantWanted,
     check_new_name,
@@ -31,9 +32,10 @@ from milvus_coord.coordinators.rootcoord.access.state_records import (
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.coordinators.rootcoord.proxies.work import Proxies
 from milvus_coord.model.database import DEFAULT_DATABASE
-from milvus_coord.model.errors import CoordError, NotFound, Refused
+from milvus_coord.model.errors import CoordError, NotFound, NotServing, Refused
 from milvus_coord.role.metadata.transactions import Transactions
 from milvus_coord.role.tasks.jobs import Jobs
+from milvus_coord.runtime.locks import KeyedLocks
 from milvus_coord.telemetry.log import log
 
 P = ParamSpec("P")
@@ -80,7 +82,11 @@ class Access:
     ) -> None:
         self._store, self._catalog = store, catalog
         self.jobs, self._proxies, self._limits = jobs, proxies, limits
-        self._locks = AccessLocks()
+        # A password first, then the change: from a change no way leads to a password. While one
+        # statement changes a password and tells the proxies, no other may: they would end up with
+        # an older one, or with that of a user who is gone.
+        self._passwords: KeyedLocks[str] = KeyedLocks()
+        self._change = asyncio.Lock()
 
     @property
     def state(self) -> AccessState:
@@ -102,8 +108,8 @@ class Access:
         user = User(name, password_hash)
         if not user.name:
             raise Refused("username is empty")
-        async with self._locks.password_of(name) as held:
-            async with held.changing():
+        async with self._passwords.hold(name):
+            async with self._changing():
                 if self.state.user_count >= self._limits.max_users:
                     raise Refused(
                         "unable to add user because the number of users has reached the limit"
@@ -123,8 +129,8 @@ class Access:
         user = User(name, password_hash)
         if not user.name:
             raise Refused("username is empty")
-        async with self._locks.password_of(name) as held:
-            async with held.changing():
+        async with self._passwords.hold(name):
+            async with self._changing():
                 await self._put_user(user)
             log.info("password changed", username=user.name)
             await self._tell_password(user.name, sha256_password)
@@ -155,7 +161,7 @@ class Access:
         failed = "fail to execute task when deleting the user"
         if is_blank(name):
             raise Refused(failed)
-        async with self._locks.password_of(name) as held, held.changing(failed, username=name):
+        async with self._passwords.hold(name), self._changing(failed, username=name):
             try:
                 if self.state.has_user(name) or self.state.roles_of(name):
                     await self._write(
@@ -172,7 +178,7 @@ class Access:
         """Add a role."""
         if is_blank(name):
             raise Refused("the role name in the role info is empty")
-        async with self._locks.changing():
+        async with self._changing():
             if self.state.role_count >= self._limits.max_roles:
                 raise Refused(
                     "unable to create role because the number of roles has reached the limit"
@@ -190,7 +196,7 @@ class Access:
         As in Go, privileges in the database `default` must be revoked first. Those in others stay,
         and a new role of this name will have them.
         """
-        async with self._locks.changing("fail to execute task when dropping the role", role=name):
+        async with self._changing("fail to execute task when dropping the role", role=name):
             if not self.state.has_role(name):
                 raise Refused(privileges.NO_ROLE)
             if any(g.grantee.db_name == DEFAULT_DATABASE for g in self.state.grants_of(name)):
@@ -209,7 +215,7 @@ class Access:
     async def operate_user_role(self, user: str, role: str, operation: int) -> None:
         """Give a user a role (0) or take it away (1), if that is not so already."""
         failed = "fail to execute task when operate the user and role"
-        async with self._locks.changing(failed, username=user, role=role):
+        async with self._changing(failed, username=user, role=role):
             if not self.state.has_role(role):
                 raise Refused(privileges.NO_ROLE)
             if operation != 1 and not self.state.has_user(user):
@@ -245,7 +251,7 @@ class Access:
     async def operate_privilege(self, wanted: GrantWanted, operation: PolicyOp) -> None:
         """Let a role do something (GRANT) or not any more (REVOKE), if that is not so already."""
         failed = "fail to execute task when operating the privilege"
-        async with self._locks.changing(failed, role=wanted.role):
+        async with self._changing(failed, role=wanted.role):
             reason = privileges.why_not(wanted, self.state)
             if reason is not None:
                 raise Refused(reason)
@@ -289,6 +295,24 @@ class Access:
             lambda access: not access.has_privilege(grantee_id, privilege),
         )
         log.info("privilege revoked", to=grantee.path, privilege=privilege)
+
+    @asynccontextmanager
+    async def _changing(self, failed: str = "", **about: object) -> AsyncIterator[None]:
+        """No other change is made until the block ends.
+
+        `failed` is what Go 2.2.16 answers to all trouble in etcd; the log tells the cause and what
+        it is `about`.
+        """
+        async with self._change:
+            try:
+                yield
+            except (NotServing, Refused):
+                raise
+            except CoordError as error:
+                if not failed:
+                    raise
+                log.warn(failed, error=str(error), **about)
+                raise CoordError(failed) from error
 
     async def _write(
         self, transactions: Transactions, applied: Callable[[AccessState], bool]

@@ -5,13 +5,11 @@ from __future__ import annotations
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from contextlib import AbstractAsyncContextManager
-from typing import Protocol
 
 from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits
+from milvus_coord.coordinators.rootcoord.ticks.work import Ticks
 from milvus_coord.model.channels import channel_index, physical_channel
 from milvus_coord.model.errors import Refused
-from milvus_coord.model.timestamps import Timestamp
 
 
 def pool_size(dml_channel_num: int, in_use: Iterable[str]) -> int:
@@ -47,22 +45,6 @@ class ChannelPool:
         indexes = heapq.nsmallest(count, range(self.size), key=load)
         self._chosen.update(indexes)
         return tuple(physical_channel(self._prefix, index) for index in indexes)
-
-
-class Ticks(Protocol):
-    """The time ticks, as DDL uses them: channels in use get ticks."""
-
-    def use(self, channels: Iterable[str]) -> None:
-        """One more collection for each of `channels`."""
-
-    def release(self, channels: Iterable[str]) -> None:
-        """One collection less for each of `channels`."""
-
-    def stamp(self, channels: Iterable[str]) -> AbstractAsyncContextManager[Timestamp]:
-        """A fresh timestamp; no tick at or above it goes to `channels` until the block ends."""
-
-    async def reached(self, channel: str, ts: Timestamp) -> None:
-        """Return when the last tick of the channel is `ts` or more."""
 
 
 class DmlChannels:

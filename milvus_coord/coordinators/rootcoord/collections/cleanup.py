@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from milvus_coord.coordinators.rootcoord.collections.channels import DmlChannels, Ticks
+from milvus_coord.coordinators.rootcoord.collections.channels import DmlChannels
 from milvus_coord.coordinators.rootcoord.collections.cleanup_steps import (
     CleanupSteps,
     CleanupTimes,
@@ -18,6 +18,7 @@ from milvus_coord.coordinators.rootcoord.collections.rules_cleanup import (
     plan_for,
 )
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
+from milvus_coord.coordinators.rootcoord.ticks.work import Ticks
 from milvus_coord.model.collection import Collection, CollectionState, Partition
 from milvus_coord.model.errors import NotServing
 from milvus_coord.model.timestamps import Timestamp

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from milvus_coord.coordinators.rootcoord.collections import queue_messages as messages
-from milvus_coord.coordinators.rootcoord.collections.channels import DmlChannels, Ticks
+from milvus_coord.coordinators.rootcoord.collections.channels import DmlChannels
 from milvus_coord.coordinators.rootcoord.collections.effects import ALL_PARTITIONS, DdlEffects
 from milvus_coord.coordinators.rootcoord.collections.locks import DdlLocks
 from milvus_coord.coordinators.rootcoord.collections.rules_cleanup import Plan, Step
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
+from milvus_coord.coordinators.rootcoord.ticks.work import Ticks
 from milvus_coord.model.collection import Collection, CollectionState, Partition
 from milvus_coord.model.errors import CoordError, FencedOff
 from milvus_coord.model.timestamps import Timestamp

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from milvus_coord.allocator.sources import Ids
-from milvus_coord.coordinators.rootcoord.collections.channels import DmlChannels, Ticks
+from milvus_coord.coordinators.rootcoord.collections.channels import DmlChannels
 from milvus_coord.coordinators.rootcoord.collections.cleanup import Cleanup
 from milvus_coord.coordinators.rootcoord.collections.effects import DdlEffects
 from milvus_coord.coordinators.rootcoord.collections.locks import DdlLocks
 from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits, PendingCreates
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
+from milvus_coord.coordinators.rootcoord.ticks.work import Ticks
 from milvus_coord.model.schema import CollectionSchema, Pairs
 from milvus_coord.runtime.clock import Clock
 

@@ -8,7 +8,7 @@ from typing import Final
 from milvus_coord.allocator.sources import Ids
 from milvus_coord.coordinators.rootcoord.collections.aliases import AliasStatements
 from milvus_coord.coordinators.rootcoord.collections.change_collection import CollectionStatements
-from milvus_coord.coordinators.rootcoord.collections.channels import DmlChannels, Ticks
+from milvus_coord.coordinators.rootcoord.collections.channels import DmlChannels
 from milvus_coord.coordinators.rootcoord.collections.cleanup import Cleanup
 from milvus_coord.coordinators.rootcoord.collections.cleanup_steps import CleanupTimes
 from milvus_coord.coordinators.rootcoord.collections.context import DdlContext, NewCollection
@@ -19,6 +19,7 @@ from milvus_coord.coordinators.rootcoord.collections.locks import DdlLocks
 from milvus_coord.coordinators.rootcoord.collections.partitions import PartitionStatements
 from milvus_coord.coordinators.rootcoord.collections.rules_limits import DdlLimits, PendingCreates
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
+from milvus_coord.coordinators.rootcoord.ticks.work import Ticks
 from milvus_coord.model.schema import Pairs
 from milvus_coord.role.tasks.jobs import Jobs
 from milvus_coord.runtime.clock import Clock
