@@ -7,11 +7,12 @@ import functools
 import itertools
 import os
 import random
-import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+from milvus_coord.runtime.ports import is_free
 
 # A stopped server's port must stay free for its restart: ports that the kernel hands to outgoing
 # connections (32768 and up) are taken by others, or by a client that connects to itself.
@@ -25,7 +26,7 @@ def free_ports(count: int) -> list[int]:
 
     A port comes round again after about a hundred others.
     """
-    return list(itertools.islice(filter(_is_free, _ports()), count))
+    return list(itertools.islice(filter(is_free, _ports()), count))
 
 
 @functools.cache
@@ -47,13 +48,3 @@ def _claim_block() -> int:
         else:
             return block
     raise RuntimeError(f"all blocks of ports are claimed in {directory}")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -13,6 +13,7 @@ from pulsar.asyncio import Client, Producer, PulsarException
 from milvus_coord.mq.broker_health import BrokerHealth
 from milvus_coord.mq.queue import SEND_TIMEOUT_S, QueueError, QueueUnusable
 from milvus_coord.mq.settings import PulsarSettings
+from milvus_coord.wire.varint import varint
 
 _PENDING_MAX: Final = 10_000
 _CLOSE_S: Final = 1.0
@@ -108,16 +109,7 @@ def position(ledger: int, entry: int) -> bytes:
 
     The C++ client leaves both out, which Go reads as -1 and then silently does not seek.
     """
-    return b"\x08" + _varint(ledger) + b"\x10" + _varint(entry) + b"\x18\x00\x20\x00"
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
+    return b"\x08" + varint(ledger) + b"\x10" + varint(entry) + b"\x18\x00\x20\x00"
 
 
 def _authentication(settings: PulsarSettings) -> pulsar.Authentication | None:

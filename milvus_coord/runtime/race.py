@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import Any, Never, TypeVar
 
 from milvus_coord.runtime.clock import Clock
@@ -53,6 +54,22 @@ async def within(seconds: float, work: Coroutine[Any, Any, T], *, clock: Clock, 
         raise TimeoutError(name)
 
     return await first_of(work, expired(), name=name)
+
+
+@asynccontextmanager
+async def limited(seconds: float | None, late: Callable[[], Exception]) -> AsyncIterator[None]:
+    """Cancel the block and raise `late()` when the time is over; None is no limit.
+
+    In seconds of the loop. A TimeoutError that the block raises itself comes through.
+    """
+    limit = asyncio.timeout(seconds)
+    try:
+        async with limit:
+            yield
+    except TimeoutError as error:
+        if not limit.expired():
+            raise
+        raise late() from error
 
 
 async def gather_all(*works: Coroutine[Any, Any, T], name: str) -> list[T]:

@@ -14,6 +14,7 @@ from milvus_coord.runtime.race import (
     cancel_and_wait,
     first_of,
     gather_all,
+    limited,
     run_until,
     to_the_end,
     within,
@@ -242,3 +243,16 @@ async def test_a_cancellation_at_any_moment_ends_all_and_is_not_lost(
         await task
     assert running == 0
     assert was_cancelled == (ended.type is asyncio.CancelledError)
+
+
+async def test_a_limited_block_ends_with_the_error_of_its_limit() -> None:
+    with pytest.raises(KeyError, match="late"):
+        async with limited(0.0, lambda: KeyError("late")):
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("seconds", [60.0, None])
+async def test_a_limited_block_keeps_a_timeout_of_its_own(seconds: float | None) -> None:
+    with pytest.raises(TimeoutError, match="own"):
+        async with limited(seconds, lambda: KeyError("late")):
+            raise TimeoutError("own")

@@ -23,6 +23,7 @@ from milvus_coord.rpc.http2.unary import (
     timeout_header,
 )
 from milvus_coord.rpc.server.guards import CLUSTER_KEY, SERVER_ID_KEY, SOURCE_ID_KEY
+from milvus_coord.runtime.race import limited
 
 # base64 of "@@milvus-member@@": how a member of the cluster passes a proxy's authorization.
 _MEMBER: Final = "QEBtaWx2dXMtbWVtYmVyQEA="
@@ -96,20 +97,18 @@ class Channel:
 
     async def _exchange(self, method: str, message: bytes, timeout_s: float) -> Answer:
         try:
-            async with asyncio.timeout(timeout_s) as limit:
+            async with limited(timeout_s, self._late):
                 connection = await self._connected()
                 headers = [*self._headers_of(method), timeout_header(timeout_s)]
                 return await connection.exchange(headers, message)
-        except TimeoutError as error:
-            if limit.expired():
-                text = "no reply in time"
-                raise RpcError(self.address, Status.DEADLINE_EXCEEDED, text) from error
-            raise self._not_connected(error) from error
         except OSError as error:
             raise self._not_connected(error) from error
         except H2Error as error:
             text = f"{type(error).__name__}: {error}"
             raise RpcError(self.address, Status.UNAVAILABLE, text) from error
+
+    def _late(self) -> RpcError:
+        return RpcError(self.address, Status.DEADLINE_EXCEEDED, "no reply in time")
 
     def _not_connected(self, error: OSError) -> RpcError:
         text = str(error) or type(error).__name__
@@ -139,23 +138,22 @@ class Channel:
     async def _connect(self) -> ClientConnection:
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(self._connect_timeout_s) as limit:
+            async with limited(self._connect_timeout_s, self._not_in_time):
                 _, connection = await loop.create_connection(
                     lambda: ClientConnection(self.address, self._keep_alive, self._open.discard),
                     self._host,
                     self._port,
                     ssl=self._tls,
                 )
-        except TimeoutError as error:
-            if not limit.expired():
-                raise
-            raise ConnectionError(f"no connection within {self._connect_timeout_s} s") from error
         except (UnicodeError, OverflowError) as error:  # of a host, of a port
             raise ConnectionError(f"no such address: {error}") from error
         self._open.add(connection)
         if self._closed:
             connection.close()
         return connection
+
+    def _not_in_time(self) -> ConnectionError:
+        return ConnectionError(f"no connection within {self._connect_timeout_s} s")
 
     def _headers_of(self, method: str) -> Headers:
         headers = self._headers.get(method)

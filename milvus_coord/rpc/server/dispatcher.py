@@ -17,6 +17,7 @@ from h2.exceptions import H2Error
 from milvus_coord.model.errors import CoordError, NotServing
 from milvus_coord.rpc.server.call import Call, Headers
 from milvus_coord.rpc.server.guards import Guards
+from milvus_coord.runtime.race import limited
 from milvus_coord.telemetry.log import log
 
 _CLIENT_REQUEST_ID: Final = "client_request_id"
@@ -153,16 +154,10 @@ def _read_headers(call: Call) -> Mapping[str, str | bytes]:
 
 
 async def _within_deadline(call: Call) -> None:
-    limit = asyncio.timeout(call.deadline.time_remaining() if call.deadline else None)
-    try:
-        async with limit:
-            await call.handler.func(call)
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        raise GRPCError(
-            Status.DEADLINE_EXCEEDED, f"{call.rpc} took longer than the caller's deadline"
-        ) from None
+    left_s = call.deadline.time_remaining() if call.deadline else None
+    text = f"{call.rpc} took longer than the caller's deadline"
+    async with limited(left_s, lambda: GRPCError(Status.DEADLINE_EXCEEDED, text)):
+        await call.handler.func(call)
 
 
 def _role(call: Call) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
@@ -16,7 +15,7 @@ from milvus_coord.model.collection import Collection, StartPosition
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.mq.queue import Sender
-from milvus_coord.runtime.race import gather_all
+from milvus_coord.runtime.race import gather_all, limited
 
 T = TypeVar("T")
 
@@ -145,11 +144,5 @@ class DdlEffects:
 
 
 async def _within(seconds: float, whom: str, answer: Awaitable[T]) -> T:
-    limit = asyncio.timeout(seconds)
-    try:
-        async with limit:
-            return await answer
-    except TimeoutError:
-        if not limit.expired():
-            raise
-        raise TooLate(f"{whom} did not answer within {seconds:g} s") from None
+    async with limited(seconds, lambda: TooLate(f"{whom} did not answer within {seconds:g} s")):
+        return await answer

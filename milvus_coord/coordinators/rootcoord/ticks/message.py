@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from milvus_coord.model.timestamps import Timestamp
+from milvus_coord.wire.varint import varint
 
 _TICK_TYPE: Final = b"\x08\xb0\x09"  # MsgType 1200
 _UINT64_MAX: Final = (1 << 64) - 1
@@ -14,16 +15,7 @@ def time_tick(ts: Timestamp, source_id: int) -> bytes:
     """`internal.TimeTickMsg`, written by hand: there are some hundred a second."""
     base = _TICK_TYPE
     if ts:
-        base += b"\x18" + _varint(ts)
+        base += b"\x18" + varint(ts)
     if source_id:
-        base += b"\x20" + _varint(source_id & _UINT64_MAX)
+        base += b"\x20" + varint(source_id & _UINT64_MAX)
     return bytes((0x0A, len(base))) + base
-
-
-def _varint(number: int) -> bytes:
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
