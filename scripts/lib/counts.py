@@ -4,7 +4,8 @@
     scripts/counts --against 1a8704d   beside those of another commit
     scripts/counts --check             prints what must not be there; exit code 1 when something is
 
-Code is unused when nothing of `milvus_coord` names it; what only tests use is unused.
+Code is unused when nothing of `milvus_coord` names it; what only tests use is unused. Of what the
+other roles will be made of, `role` and `clients`, tests are the first users.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import sys
 import tarfile
 import tempfile
 import tokenize
-from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,8 +36,8 @@ CALLED_BY_LIBRARIES = re.compile(
     r"__\w+__|connection_(made|lost)|data_received|eof_received|(pause|resume)_writing|model_config"
     r"|settings_customise_sources|create_stream|describe|emit|get_field_value"
 )
-# What the other roles are made of, before they are there; and what stands in for the real thing.
 WAITING = ("clients/", "role/")
+# What stands in for the real thing.
 STAND_INS = ("etcd/memory/", "runtime/clock.py")
 ANSWERS = re.compile(r"(role|coordinators/\w+)/(\w+/)?rpcs(_\w+)?(/\w+)?\.py")
 
@@ -68,6 +69,7 @@ def room_of(path: Path) -> str:
 def count(root: Path) -> House:
     house, old = House(), given_up()
     trees: dict[Path, ast.Module] = {}
+    tests: list[ast.Module] = []
     for top in (PRODUCT, *BESIDE):
         for path in sorted((root / top).rglob("*")):
             here = path.relative_to(root)
@@ -78,6 +80,8 @@ def count(root: Path) -> House:
             if top == PRODUCT:
                 trees[here] = ast.parse(text)
                 house.letters += letters(here, text)
+            elif path.suffix == ".py":
+                tests.append(ast.parse(text))
     for path, tree in trees.items():
         house.loops += [
             f"{path}:{node.lineno}"
@@ -87,7 +91,7 @@ def count(root: Path) -> House:
             and node.test.value is True
         ]
         house.old_names += old_names(path, tree, old)
-    house.unused = unused(trees)
+    house.unused = unused(trees, names_in(tests))
     return house
 
 
@@ -134,27 +138,32 @@ def letters(path: Path, text: str) -> Iterator[str]:
             yield f"{path}:{line}: {found[0]}"
 
 
-def unused(trees: dict[Path, ast.Module]) -> list[str]:
+def names_in(trees: Iterable[ast.Module]) -> set[str]:
+    """All that is read, imported, given by keyword or written as a string that could be a name."""
+    found: set[str] = set()
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()) | ast.Attribute(attr=name):
+                found.add(name)
+            case ast.alias(name=name):
+                found.add(name.rpartition(".")[2])
+            case ast.keyword(arg=str(name)):
+                found.add(name)
+            case ast.Constant(value=str(text)) if text.isidentifier():
+                found.add(text)
+    return found
+
+
+def unused(trees: dict[Path, ast.Module], in_tests: set[str]) -> list[str]:
     """Functions, classes and constants that no other place of the product names."""
-    uses: Counter[str] = Counter()
-    for tree in trees.values():
-        for node in ast.walk(tree):
-            match node:
-                case ast.Name(id=name, ctx=ast.Load()) | ast.Attribute(attr=name):
-                    uses[name] += 1
-                case ast.alias(name=name):
-                    uses[name.rpartition(".")[2]] += 1
-                case ast.keyword(arg=str(name)):
-                    uses[name] += 1
-                case ast.Constant(value=str(text)) if text.isidentifier():
-                    uses[text] += 1
-    found = []
+    used, found = names_in(trees.values()), []
     for path, tree in trees.items():
         here = str(path.relative_to(PRODUCT))
-        if here.startswith((*WAITING, *STAND_INS)) or ANSWERS.fullmatch(here):
+        if here.startswith(STAND_INS) or ANSWERS.fullmatch(here):
             continue
         for name, line in definitions(tree):
-            if not uses[name] and not CALLED_BY_LIBRARIES.fullmatch(name):
+            known = name in used or (here.startswith(WAITING) and name in in_tests)
+            if not known and not CALLED_BY_LIBRARIES.fullmatch(name):
                 found.append(f"{path}:{line}: {name}")
     return found
 
