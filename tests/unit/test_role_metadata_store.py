@@ -9,18 +9,16 @@ from contextlib import asynccontextmanager
 import pytest
 
 from milvus_coord.etcd.errors import NoSpace, Unavailable
-from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, mod_revision_is, put
-from milvus_coord.ha.election.fence import ConditionFailed, Fence
+from milvus_coord.ha.election.fence import ConditionFailed
 from milvus_coord.ha.mirror.image import Mirrored
-from milvus_coord.ha.mirror.mirror import Mirror
+from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.model.errors import NotServing
 from milvus_coord.role.metadata.store import MetadataStore
-from milvus_coord.runtime.clock import ManualClock
-from milvus_coord.runtime.race import cancel_and_wait
 from testing.keys_image import KeysImage
+from testing.role_world import RoleWorld
 
-ACTIVE = b"meta/session/role"
+LEASE_S = 5.0
 SEGMENT, CHANNEL = b"meta/data/s/1", b"meta/channelwatch/8/ch"
 
 
@@ -32,44 +30,30 @@ class StatefulImage(KeysImage):
         return self
 
 
-class World:
-    """One leader, whose mirror has a link of its own."""
+class World(RoleWorld[StatefulImage]):
+    """A role with two prefixes."""
 
     def __init__(self) -> None:
-        self.clock = ManualClock()
-        self.etcd = MemoryEtcd(self.clock)
-        self.other, self.reader = self.etcd.peer(), self.etcd.peer()
         prefixes = (b"meta/channelwatch", b"meta/data/")
-        mirrored = Mirrored(prefixes, b"meta/ha/role/", StatefulImage)
-        self.mirror = Mirror(self.reader, self.clock, mirrored)
-        self.leased = True
-
-    def require(self) -> None:
-        if not self.leased:
-            raise NotServing("no lease")
+        keys = Keys("meta", "role")
+        super().__init__(Mirrored(prefixes, keys.ha, StatefulImage), keys, lease_s=LEASE_S)
 
     @asynccontextmanager
-    async def leading(self) -> AsyncIterator[MetadataStore[StatefulImage]]:
-        epoch = (await self.other.txn(Txn((), (put(ACTIVE, b"me"),)))).revision
-        fence = Fence(self.etcd, ACTIVE, 0, epoch)
-        store: MetadataStore[StatefulImage] = MetadataStore(self.mirror, fence, self.require)
-        following = asyncio.create_task(self.mirror.run(), name="mirror")
-        try:
-            await self.mirror.catch_up(fence)
-            yield store
-        finally:
-            await cancel_and_wait(following)
+    async def writing(self) -> AsyncIterator[MetadataStore[StatefulImage]]:
+        async with self.leading() as term:
+            yield MetadataStore(term.mirror, term.fence, self.serve.require)
 
 
 async def test_what_is_written_to_any_prefix_is_in_the_state_when_it_returns() -> None:
     world = World()
-    async with world.leading() as store:
+    async with world.writing() as store:
         both = (put(SEGMENT, b"1"), put(CHANNEL, b"1"))
         await store.write([both, (delete(SEGMENT),)], applied=lambda _: False)
         assert store.state == {CHANNEL: b"1"}
         await asyncio.wait_for(store.commit([(put(b"meta/zone", b"x"),)]), 1.0)
         await asyncio.wait_for(store.commit([(delete(SEGMENT),)]), 1.0)
-        await asyncio.wait_for(store.commit([(put(b"meta/foreign/1", b"x"),)]), 1.0)
+        foreign = put(b"meta/foreign/1", b"x"), delete(b"meta/foreign/2")
+        await asyncio.wait_for(store.commit([foreign, ()]), 1.0)
         assert store.state == {CHANNEL: b"1"}
 
 
@@ -77,7 +61,7 @@ async def test_what_is_written_to_any_prefix_is_in_the_state_when_it_returns() -
 @pytest.mark.parametrize("applied", [False, True])
 async def test_a_lost_answer_is_decided_by_the_state(error: Exception, applied: bool) -> None:
     world = World()
-    async with world.leading() as store:
+    async with world.writing() as store:
         world.etcd.fail_next("txn", error, applied=applied)  # type: ignore[arg-type] # both are
         writing = store.write([(put(SEGMENT, b"1"),)], applied=lambda state: SEGMENT in state)
         if applied:
@@ -90,9 +74,9 @@ async def test_a_lost_answer_is_decided_by_the_state(error: Exception, applied: 
 
 async def test_decisions_that_no_write_proves_need_the_lease() -> None:
     world = World()
-    async with world.leading() as store:
+    async with world.writing() as store:
         assert store.current is store.state
-        world.leased = False
+        world.clock.advance(LEASE_S)
         with pytest.raises(NotServing):
             _ = store.current
         assert store.state == {}
@@ -100,7 +84,7 @@ async def test_decisions_that_no_write_proves_need_the_lease() -> None:
 
 async def test_a_condition_guards_a_key_that_nodes_write_too() -> None:
     world = World()
-    async with world.leading() as store:
+    async with world.writing() as store:
         await store.commit([(put(CHANNEL, b"to watch"),)])
         seen = (await world.other.get(CHANNEL)).kv
         assert seen is not None
@@ -108,5 +92,4 @@ async def test_a_condition_guards_a_key_that_nodes_write_too() -> None:
         await world.other.txn(Txn((as_seen,), (put(CHANNEL, b"watched"),)))
         with pytest.raises(ConditionFailed):
             await store.commit([(put(CHANNEL, b"to release"),)], when=(as_seen,))
-        await world.mirror.reached(world.etcd.store.revision)
-        assert store.state == {CHANNEL: b"watched"}
+        assert await world.settle(lambda: store.state == {CHANNEL: b"watched"})

@@ -15,7 +15,7 @@ from milvus_coord.coordinators.rootcoord.metadata import catalog_values as value
 from milvus_coord.coordinators.rootcoord.metadata.catalog_snapshots import TOMBSTONE
 from milvus_coord.coordinators.rootcoord.metadata.events import AliasHome
 from milvus_coord.etcd.errors import Unavailable
-from milvus_coord.etcd.txn import Txn, delete, put, version_is
+from milvus_coord.etcd.txn import Txn, put, version_is
 from milvus_coord.ha.election.fence import ConditionFailed
 from milvus_coord.model.collection import CollectionState
 from milvus_coord.model.database import Alias
@@ -53,12 +53,6 @@ async def test_what_is_committed_is_shown(world: MetaWorld) -> None:
     assert set(stored.values()) == {TOMBSTONE}
 
 
-async def test_a_commit_that_changes_nothing_below_the_prefix_returns(world: MetaWorld) -> None:
-    absent = delete(world.catalog.prefix + b"credential/users/nobody")
-    elsewhere = put(b"by-dev/kv/importtask/1", b"x")
-    await asyncio.wait_for(world.metadata.commit([(absent, elsewhere), ()]), 1.0)
-
-
 async def test_conditions_hold_for_the_first_transaction(world: MetaWorld) -> None:
     alias = Alias("a", 1, 7, ts(1))
     key = world.catalog.snapshots.plain(keys.alias_key(1, "a").encode())
@@ -77,14 +71,6 @@ async def test_a_deposed_leader_writes_nothing(world: MetaWorld) -> None:
     with pytest.raises(FencedOff):
         await former.settle()
     assert world.metadata.state.alias(1, "a") is None
-
-
-async def test_a_lost_answer_is_settled_when_it_was_applied(world: MetaWorld) -> None:
-    world.etcd.fail_next("txn", LOST, applied=True)
-    with pytest.raises(Unavailable):
-        await world.metadata.commit(world.catalog.put_alias(Alias("a", 1, 7, ts(1)), ts(1)))
-    await world.metadata.settle()
-    assert world.metadata.state.alias(1, "a") is not None
 
 
 async def test_a_lost_request_does_not_come_through_after_settling(world: MetaWorld) -> None:
