@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tests.model.begin import beginning
 from tests.model.moves import Step, Table
 from tests.model.rules import Bounds, Rules
-from tests.model.world import Phase, World
+from tests.model.world import HAND, Phase, World
 
 Trace = list[tuple[Step | None, World]]
 
@@ -89,13 +89,20 @@ def _without_way_out(order: list[World], sources: array[int], targets: array[int
                 reached.add(number)
                 ahead.append(number)
     for number, world in enumerate(order):
-        if number not in reached and not world.etcd.nospace and world.left.wins:
+        for_a_person = world.etcd.nospace or _is_junk_over_go(world)
+        if number not in reached and not for_a_person and world.left.wins:
             return number
     return None
 
 
+def _is_junk_over_go(world: World) -> bool:
+    active = world.etcd.active
+    return active is not None and active.of_go and active.holder == HAND
+
+
 def _serves(world: World) -> bool:
-    k = world.etcd.active
-    return k is not None and any(
-        node.phase is Phase.ACTIVE and node.serve and node.epoch == k.mod for node in world.nodes
+    active = world.etcd.active
+    return active is not None and any(
+        node.phase is Phase.ACTIVE and node.serve and node.epoch == active.mod
+        for node in world.nodes
     )

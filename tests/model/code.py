@@ -72,8 +72,9 @@ class Code:
         """What a standby does that sees the active key so."""
         found = key_value(active) if active else None
         holder = SessionRecord.of(found.key, found.value) if found else None
+        led = 0 if active is not None and active.of_go else 1
         pair = RoleSnapshot(
-            KEYS.role, listed=True, active=found, holder=holder, leadership_revision=1
+            KEYS.role, listed=True, active=found, holder=holder, leadership_revision=led
         )
         return self._decide(KEYS, pair, Own(server_id, lease), 0.0)
 
@@ -147,9 +148,9 @@ CODE: Final = Code()
 
 @cache
 def key_value(active: Key) -> KeyValue:
-    """The active key as etcd holds it; created when the first leader won it."""
-    value = value_of(active.holder)
-    return KeyValue(KEYS.active, value, active.lease, active.mod, 1, active.mod)
+    """The active key as etcd holds it, created at revision 1; junk is put over what was there."""
+    version = 2 if active.holder == HAND else 1
+    return KeyValue(KEYS.active, value_of(active.holder), active.lease, version, 1, active.mod)
 
 
 @cache

@@ -7,6 +7,7 @@ from typing import Final
 from milvus_coord.etcd.txn import Compare, Target
 from milvus_coord.ha.pair.keys import number_after
 from milvus_coord.ha.pair.leadership_record import TermState
+from milvus_coord.ha.pair.takeover import Cause
 from tests.model.code import KEYS, value_of
 from tests.model.rules import Bounds
 from tests.model.world import Etcd, Key, Left, Phase, Request, World, name
@@ -69,6 +70,9 @@ def applied(world: World, request: Request, bounds: Bounds) -> World:
 def _won(world: World, request: Request, bounds: Bounds) -> World:
     etcd, left, done = world.etcd, world.left, world.done
     active = Key(request.lease, etcd.revision + 1, request.process)
+    is_junk = request.claim is not None and request.claim.cause is Cause.JUNK
+    if is_junk and etcd.active is not None and etcd.active.of_go:
+        return world.broken("junk was claimed over a Go coordinator that may be active")
     if bounds.needless and (needless := _needless(world, request)):
         return world.broken(needless)
     return world._replace(

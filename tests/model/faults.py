@@ -51,8 +51,9 @@ def active_key_is_deleted(world: World, rules: Rules, bounds: Bounds) -> Iterato
 def active_key_becomes_junk(world: World, rules: Rules, bounds: Bounds) -> Iterator[World]:
     """A person puts junk over the active key, on no lease."""
     etcd = world.etcd
-    if etcd.active is not None and etcd.active.holder > 0 and world.left.junk and not etcd.nospace:
-        junk = Key(0, etcd.revision + 1, HAND)
+    active = etcd.active
+    if active and active.holder != HAND and world.left.junk and not etcd.nospace:
+        junk = Key(0, etcd.revision + 1, HAND, active.of_go)
         etcd = etcd._replace(active=junk, revision=junk.mod)
         yield world._replace(left=spent(world.left, "junk"), etcd=etcd)
 
@@ -74,9 +75,9 @@ def go_wins(world: World, rules: Rules, bounds: Bounds) -> Iterator[World]:
     """A Go coordinator finds the active key absent and takes it; it tells nothing to ours."""
     etcd = world.etcd
     if etcd.active is None and world.left.go_wins and not etcd.nospace:
-        k = Key(GO_LEASE, etcd.revision + 1, GO)
+        active = Key(GO_LEASE, etcd.revision + 1, GO, of_go=True)
         etcd = etcd._replace(
-            active=k, revision=k.mod, leases=etcd.leases | {GO_LEASE}, last_go=True
+            active=active, revision=active.mod, leases=etcd.leases | {GO_LEASE}, last_go=True
         )
         yield world._replace(left=spent(world.left, "go_wins"), etcd=etcd)
 

@@ -78,6 +78,11 @@ def junk_left_alone(keys: Keys, pair: RoleSnapshot, own: Own, now_s: float) -> D
     return _not(Cause.JUNK, decisions.decide(keys, pair, own, now_s))
 
 
+def junk_over_go_claimed(keys: Keys, pair: RoleSnapshot, own: Own, now_s: float) -> Decision:
+    """All junk is taken for what lies over a session of ours."""
+    return decisions.decide(keys, replace(pair, leadership_revision=1), own, now_s)
+
+
 def own_key_left_alone(keys: Keys, pair: RoleSnapshot, own: Own, now_s: float) -> Decision:
     return _not(Cause.REGAINED, decisions.decide(keys, pair, own, now_s))
 

@@ -42,6 +42,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "timestamps": Scenario(Bounds(wins=1, crashes=1, saves=2)),
     "etcd is full": Scenario(Bounds(challenges=1, crashes=1, nospace=1, late=0)),
     "Go in between": Scenario(Bounds(deleted_by_hand=1, go_wins=1)),
+    "junk over Go": Scenario(Bounds(wins=1, deleted_by_hand=1, go_wins=1, junk=1)),
     "the first leader": Scenario(Bounds(crashes=1, late=1), nobody_yet),
 }
 
@@ -144,6 +145,11 @@ MUTATIONS: Final[dict[str, Mutation]] = {
     ),
     "junk is left alone": Mutation(
         Rules(Code(decide=mutants.junk_left_alone)), Bounds(wins=1, junk=1, late=0), _DEAD
+    ),
+    "junk over a Go coordinator is claimed": Mutation(
+        Rules(Code(decide=mutants.junk_over_go_claimed)),
+        Bounds(wins=1, deleted_by_hand=1, go_wins=1, junk=1, late=0),
+        "over a Go coordinator",
     ),
     "an active key of one's own is left alone": Mutation(
         Rules(Code(decide=mutants.own_key_left_alone)), Bounds(wins=2, deleted_by_hand=1), _DEAD

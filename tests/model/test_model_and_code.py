@@ -46,7 +46,7 @@ def test_every_decision_is_asked_for() -> None:
             for i, node in enumerate(world.nodes):
                 if node.phase is Phase.STANDBY:
                     decisions.add(type(CODE.decision(world.etcd.active, i, node.lease)))
-    assert {each.__name__ for each in decisions} == {"ClaimActiveKey", "DetectFailure"}
+    assert {each.__name__ for each in decisions} == {"ClaimActiveKey", "DetectFailure", "Wait"}
     assert claims == {
         Cause.LEASE_ENDED,
         Cause.REGAINED,

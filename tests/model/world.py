@@ -28,11 +28,15 @@ class Phase(IntEnum):
 
 
 class Key(NamedTuple):
-    """The active key: on which lease, written at which revision, whose process it names."""
+    """The active key: on which lease, written at which revision, whose process it names.
+
+    `of_go`: a Go coordinator created it, and none of ours has claimed it since.
+    """
 
     lease: int
     mod: int
     holder: int
+    of_go: bool = False
 
 
 class Request(NamedTuple):

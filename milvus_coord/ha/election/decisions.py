@@ -1,4 +1,10 @@
-"""What a standby and a leader do next. Every function is pure: the model checks these very ones."""
+"""What a standby and a leader do next. Every function is pure.
+
+`tests/model` checks these very ones: `decide` (of a standby that has a port and is ready: any other
+waits, as one may at any time in the model), `decide_replacement`, `succession`, `guards`,
+`is_ours`, `take_back`, `ended_state`. `why_deposed`, `why_refused` and `heirs` have unit tests
+alone.
+"""
 
 from __future__ import annotations
 
