@@ -34,6 +34,8 @@ def findings(facts: EtcdFacts, bounds: Bounds, *, ticking: bool) -> Iterator[Fin
     yield from _reachable(facts.members)
     yield from _size(facts)
     yield from _leader(facts.members)
+    for keys in facts.denied:
+        yield bad("etcd rights", f"may not read {keys}, which a mirror follows", "grant that range")
     for member in _answering(facts.members):
         yield _version(member)
         yield _room(member)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
 from milvus_coord.allocator import window
 from milvus_coord.app.roles import ROLES
 from milvus_coord.cli.connection import Connection
-from milvus_coord.etcd.errors import EtcdError, Unavailable
+from milvus_coord.etcd.errors import EtcdError, PermissionDenied, Unavailable
+from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.values import ClusterMember, KeyValue, MemberStatus
 from milvus_coord.model.errors import BadValue
 from milvus_coord.runtime.clock import Clock
@@ -41,6 +43,7 @@ class EtcdFacts:
         bound_ns: up to where timestamps may have been handed out, Unix time; 0 when none ever were.
         bound_error: why the stored bound cannot be read.
         wall_ns: our own clock when the bound was read.
+        denied: ranges of keys that a mirror follows and our user may not read.
     """
 
     members: tuple[MemberStatus, ...]
@@ -50,6 +53,7 @@ class EtcdFacts:
     bound_ns: int
     bound_error: str
     wall_ns: int
+    denied: tuple[str, ...] = ()
 
 
 async def gather(connection: Connection) -> EtcdFacts:
@@ -67,7 +71,22 @@ async def gather(connection: Connection) -> EtcdFacts:
     renewals = await _renewals(connection)
     wall_ns = clock.wall_ns()
     bound_ns, bound_error = _bound(key, (await etcd.get(key)).kv)
-    return EtcdFacts(members, cluster, reads, renewals, bound_ns, bound_error, wall_ns)
+    denied = await denied_ranges(etcd, connection.settings.etcd.meta_root)
+    return EtcdFacts(members, cluster, reads, renewals, bound_ns, bound_error, wall_ns, denied)
+
+
+async def denied_ranges(etcd: Etcd, meta_root: str) -> tuple[str, ...]:
+    """The ranges that mirrors follow and our user may not read. Raises etcd's other errors."""
+    denied = []
+    for role in ROLES.values():
+        part = role.mirrored(meta_root)
+        pages = etcd.pages(part.low, part.high, page_keys=1, timeout_s=_CALL_S)
+        try:
+            async with aclosing(pages):
+                await anext(pages)
+        except PermissionDenied:
+            denied.append(f"{_shown(part.low)} to {_shown(part.high)}")
+    return tuple(denied)
 
 
 async def _renewals(connection: Connection) -> Latency:
@@ -116,3 +135,7 @@ def _bound(key: bytes, stored: KeyValue | None) -> tuple[int, str]:
         return window.decode(key.decode(), stored.value if stored else None), ""
     except BadValue as error:
         return 0, str(error)
+
+
+def _shown(key: bytes) -> str:
+    return key.decode(errors="backslashreplace")

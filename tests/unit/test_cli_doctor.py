@@ -9,9 +9,10 @@ import pytest
 
 from milvus_coord.cli import doctor_etcd, doctor_pair
 from milvus_coord.cli.doctor import exit_code
-from milvus_coord.cli.doctor_facts import EtcdFacts, Latency
+from milvus_coord.cli.doctor_facts import EtcdFacts, Latency, denied_ranges
 from milvus_coord.cli.doctor_finding import Finding, Grade, bad, ok, warn
 from milvus_coord.cli.ha_status_show import RoleSeen
+from milvus_coord.etcd.errors import PermissionDenied
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.etcd.values import ClusterMember, MemberStatus
@@ -36,6 +37,22 @@ FACTS = EtcdFacts(
     bound_error="",
     wall_ns=NOW_NS,
 )
+
+
+def test_rights_that_a_mirror_needs() -> None:
+    denied = replace(FACTS, denied=("by-dev/meta/ha/rootcoord/ to by-dev/meta/root-coord0",))
+    assert [(grade, "root-coord0" in text) for grade, text in trouble(denied)] == [
+        (Grade.BAD, True)
+    ]
+
+
+async def test_rights_are_asked_of_every_mirror() -> None:
+    etcd = MemoryEtcd(ManualClock())
+    assert await denied_ranges(etcd, META_ROOT) == ()
+    etcd.fail_next("range", PermissionDenied("no"))
+    assert await denied_ranges(etcd, META_ROOT) == (
+        f"{META_ROOT}/ha/rootcoord/ to {META_ROOT}/root-coord0",
+    )
 
 
 def trouble(facts: EtcdFacts, *, ticking: bool = True) -> list[tuple[Grade, str]]:
