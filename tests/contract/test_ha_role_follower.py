@@ -38,7 +38,7 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
 
 
 @asynccontextmanager
-async def looking(etcd: Etcd) -> AsyncIterator[RoleFollower]:
+async def followed(etcd: Etcd) -> AsyncIterator[RoleFollower]:
     follower = RoleFollower(etcd, SystemClock(), META_ROOT, ROLES)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(follower.run(), name="look")
@@ -48,7 +48,7 @@ async def looking(etcd: Etcd) -> AsyncIterator[RoleFollower]:
 
 async def test_all_fit_instances_are_judged_within_their_second(store: Etcd) -> None:
     pair = await fake_pair(store)
-    async with saying(*pair), looking(store) as follower:
+    async with saying(*pair), followed(store) as follower:
         await follower.listed(5)
         began_s = asyncio.get_running_loop().time()
         await follower.statuses_fresh()
@@ -61,7 +61,7 @@ async def test_all_fit_instances_are_judged_within_their_second(store: Etcd) -> 
 
 async def test_one_that_says_nothing_more_is_stale_though_its_lease_lives(store: Etcd) -> None:
     a, b = await fake_pair(store)
-    async with saying(a), looking(store) as follower:
+    async with saying(a), followed(store) as follower:
         await follower.listed(5)
         await follower.statuses_fresh()
         silent_s = follower.silent_s("rootcoord", 8)
@@ -79,7 +79,7 @@ async def test_those_who_leave_are_gone(store: Etcd) -> None:
     pair = await fake_pair(store)
     go = FakeInstance(store, Keys(META_ROOT, "datacoord"), status_of(3), ours=False)
     await go.join()
-    async with looking(store) as follower:
+    async with followed(store) as follower:
         await follower.listed(5)
         assert {one.server_id for one in follower.snapshot("rootcoord").instances} == {7, 8}
         assert follower.silent_s("datacoord", 3) is None, "Go says nothing"
@@ -93,7 +93,7 @@ async def test_those_who_leave_are_gone(store: Etcd) -> None:
 async def test_an_etcd_that_does_not_list_is_said_to() -> None:
     etcd = MemoryEtcd(SystemClock())
     etcd.partition(silent=True)
-    async with looking(etcd) as follower:
+    async with followed(etcd) as follower:
         with pytest.raises(Unavailable, match="did not list the keys of rootcoord, datacoord"):
             await follower.listed(0.1)
 

@@ -161,7 +161,7 @@ async def test_no_transaction_is_seen_in_halves(etcd: EtcdMember) -> None:
                     unequal.append(f"{left!r} and {right!r}")
                 await asyncio.sleep(0)
 
-        looking = asyncio.create_task(look(), name="looking")
+        reading = asyncio.create_task(look(), name="reading")
         revision = 0
         for number in range(200):
             value = b"%d" % number
@@ -169,7 +169,7 @@ async def test_no_transaction_is_seen_in_halves(etcd: EtcdMember) -> None:
             revision = (await client.txn(Txn((), pair))).revision
         async with asyncio.timeout(SOON_S):
             await mirror.reached(revision)
-        await cancel_and_wait(looking)
+        await cancel_and_wait(reading)
         assert looks > 200
         assert not unequal
 
