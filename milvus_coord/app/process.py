@@ -25,7 +25,7 @@ from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.runner import HaRunner
 from milvus_coord.ha.metrics import HaMetrics
 from milvus_coord.ha.mirror.report import MirrorReport
-from milvus_coord.ha.pair.report import Report
+from milvus_coord.ha.report import Report
 from milvus_coord.role.lead import RoleLeader
 from milvus_coord.role.shape import RoleContext
 from milvus_coord.runtime import failpoints, signals

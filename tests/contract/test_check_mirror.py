@@ -27,7 +27,7 @@ from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.ha.mirror.report import MirrorReport
 from milvus_coord.ha.pair.instance_status import InstanceStatus
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.report import Report
+from milvus_coord.ha.report import Report
 from milvus_coord.model.collection import CollectionState
 from milvus_coord.model.database import Alias, Database
 from milvus_coord.model.states import Phase

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from milvus_coord.etcd.errors import Unavailable
+from milvus_coord.ha.election.status_publisher import EVERY_S, LOOK_S
 from milvus_coord.ha.pair.instance_status import InstanceStatus
-from milvus_coord.ha.pair.status_publisher import EVERY_S, LOOK_S
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.states import Phase
 from testing.ha_world import Node, World, a_world, pair

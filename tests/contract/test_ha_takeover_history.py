@@ -12,8 +12,8 @@ from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.ha.election.decisions import HEAD_START_S
 from milvus_coord.ha.election.handover import revoke_predecessor_lease
+from milvus_coord.ha.election.takeover_history import KEPT
 from milvus_coord.ha.pair.takeover import Cause, Takeover
-from milvus_coord.ha.pair.takeover_history import KEPT
 from milvus_coord.model.errors import CoordError
 from testing.ha_world import World, a_world, pair
 from testing.role_world import KEYS

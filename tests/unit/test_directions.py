@@ -44,8 +44,8 @@ HOMES: Final = {
 TXN_METHODS: Final = ("txn",)
 TXN_HOMES: Final = (
     "etcd",
-    r"ha\.election\.(fence|session|server_id|standby|handover)",
-    r"ha\.pair\.(status_publisher|operator_requests)",
+    r"ha\.election\.(fence|session|server_id|standby|handover|status_publisher)",
+    r"ha\.pair\.operator_requests",
     r"ha\.detection\.challenge",
 )
 FOR_ALL: Final = "telemetry.log"

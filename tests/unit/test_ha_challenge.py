@@ -9,9 +9,10 @@ import pytest
 
 from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import Txn, TxnResult
-from milvus_coord.ha.detection.challenge import Answerer, Challenger
+from milvus_coord.ha.detection.challenge import Challenger
 from milvus_coord.ha.detection.decisions import WAIT_S_MAX, Outcome, Reply
 from milvus_coord.ha.detection.etcd_latency import EtcdLatency
+from milvus_coord.ha.election.answerer import Answerer
 from milvus_coord.ha.pair.challenge_record import Challenge
 from milvus_coord.model.errors import FencedOff
 from testing.ha_term import ME, Scene, a_scene

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from milvus_coord.ha.detection.challenge import Answerer
+from milvus_coord.ha.election.answerer import Answerer
 from milvus_coord.ha.election.context import HaContext
 from milvus_coord.ha.election.decisions import heirs
 from milvus_coord.ha.election.fence import Fence
@@ -15,10 +15,10 @@ from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.ha.election.session import Session
 from milvus_coord.ha.election.standby import ElectionResult, Standby
 from milvus_coord.ha.election.switchover import SwitchoverHandler
+from milvus_coord.ha.election.takeover_history import write_history
 from milvus_coord.ha.election.term import Guards, Term
 from milvus_coord.ha.pair.leadership_record import TermState
 from milvus_coord.ha.pair.takeover import Cause, Takeover
-from milvus_coord.ha.pair.takeover_history import write_history
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.failpoints import failpoint

@@ -12,12 +12,12 @@ from milvus_coord.ha.election.leading import Leading
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.server_id import allocate
 from milvus_coord.ha.election.session import InstanceTaken, Session, SessionLost
+from milvus_coord.ha.election.status_publisher import StatusPublisher
 from milvus_coord.ha.election.term import Leader
 from milvus_coord.ha.metrics import HaMetrics
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.ha.pair.session_record import SessionRecord
-from milvus_coord.ha.pair.status_publisher import StatusPublisher
 from milvus_coord.ha.settings import HaSettings
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.states import Phase
