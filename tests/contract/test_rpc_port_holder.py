@@ -146,6 +146,7 @@ def test_two_sockets_that_could_be_meant_prove_nothing(
 ) -> None:
     with socket.socket() as first, socket.socket() as second:
         for each in (first, second):
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # past connections linger
             each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             each.bind(("127.0.0.1", port))
             each.listen()
