@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from milvus_coord.config.fallback import Fallback, always, below
 from milvus_coord.config.kinds import Text, Whole, Word
 from milvus_coord.config.section import Section
 
@@ -17,8 +18,9 @@ OlderName = Annotated[str | None, Word()]
 class Session(Section):
     """`common.session.*`: lease seconds of a session, and how often registering is tried."""
 
-    ttl: Annotated[int, Whole(2, 9_000_000_000, unit="s")] = 20
-    retry_times: Annotated[int, Whole(1)] = 30
+    # etcd grants 2 s to whoever asks for less.
+    ttl: Annotated[int, Whole(2, 9_000_000_000, unit="s"), Fallback(below(2), always("2"))] = 20
+    retry_times: Annotated[int, Whole(1), Fallback(below(1))] = 30
 
 
 class ChanNamePrefix(Section):
@@ -42,8 +44,8 @@ class Common(Section):
     session: Session = Session()
     chan_name_prefix: ChanNamePrefix = ChanNamePrefix()
     security: Security = Security()
-    graceful_stop_timeout_s: Annotated[int, Whole(0, unit="s")] = Field(
-        default=1800, alias="gracefulStopTimeout"
+    graceful_stop_timeout_s: Annotated[int, Whole(0, unit="s"), Fallback(below(0), always("0"))] = (
+        Field(default=1800, alias="gracefulStopTimeout")
     )
     default_partition_name: Name = "_default"
     retention_duration_s: Annotated[int, Whole(0, unit="s")] = Field(

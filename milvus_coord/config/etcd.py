@@ -7,6 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr
 
+from milvus_coord.config.fallback import Fallback, ReadWith, below, has_holes, without_holes
 from milvus_coord.config.kinds import Choice, Endpoints, Flag, Secret, Text, Whole, Word
 from milvus_coord.config.section import Section
 
@@ -20,7 +21,9 @@ class EtcdSsl(Section):
     tls_cert: Annotated[str, Text()] = ""
     tls_key: Annotated[str, Text()] = ""
     tls_ca_cert: Annotated[str, Text()] = Field(default="", alias="tlsCACert")
-    tls_min_version: Annotated[str, Choice(("1.0", "1.1", "1.2", "1.3"))] = "1.3"
+    tls_min_version: Annotated[
+        str, Choice(("1.0", "1.1", "1.2", "1.3")), ReadWith("etcd.ssl.enabled")
+    ] = "1.3"
 
 
 class EtcdAuth(Section):
@@ -34,11 +37,13 @@ class EtcdAuth(Section):
 class Etcd(Section):
     """`etcd.*`."""
 
-    endpoints: Annotated[tuple[str, ...], Endpoints()] = ("localhost:2379",)
+    endpoints: Annotated[tuple[str, ...], Endpoints(), Fallback(has_holes, without_holes)] = (
+        "localhost:2379",
+    )
     root_path: Annotated[str, Text()] = "by-dev"
     meta_sub_path: Annotated[str, Word()] = "meta"
     kv_sub_path: Annotated[str, Word()] = "kv"
-    request_timeout_ms: Annotated[int, Whole(1, unit="ms")] = Field(
+    request_timeout_ms: Annotated[int, Whole(1, unit="ms"), Fallback(below(0))] = Field(
         default=30_000, alias="requestTimeout"
     )
     ssl: EtcdSsl = EtcdSsl()
@@ -46,7 +51,9 @@ class Etcd(Section):
     use_embed: Annotated[bool, Flag()] = Field(default=False, alias="use.embed")
     data_dir: Annotated[str, Text()] = Field(default="default.etcd", alias="data.dir")
     config_path: Annotated[str, Text()] = Field(default="", alias="config.path")
-    log_level: Annotated[str, Choice(LEVELS)] = Field(default="info", alias="log.level")
+    log_level: Annotated[str, Choice(LEVELS), ReadWith("etcd.use.embed")] = Field(
+        default="info", alias="log.level"
+    )
     log_path: Annotated[str, Text()] = Field(default="stdout", alias="log.path")
 
     @property

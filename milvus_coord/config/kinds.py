@@ -16,6 +16,7 @@ from milvus_coord.config.address import is_wildcard, join_address, split_address
 _DIGITS = re.compile(r"[+-]?[0-9]{1,18}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 MASK: Final = "******"
+_HTTPS: Final = "https://"
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
@@ -177,11 +178,15 @@ class Choice(Kind):
 
 @dataclass(frozen=True, slots=True)
 class Endpoints(Kind):
-    """Comma-separated `host:port`; a leading `http://`, which Go takes too, is cut off."""
+    """Comma-separated `host:port`; a leading `http://`, which Go takes too, is cut off.
+
+    `https://` stays: as in Go, such an endpoint is called over TLS, with the machine's own roots
+    where `etcd.ssl` is not enabled.
+    """
 
     @property
     def allowed(self) -> str:
-        return "host:port, several separated by commas (TLS: etcd.ssl.enabled, not https://)"
+        return "host:port, several separated by commas"
 
     def parse(self, text: str) -> tuple[str, ...]:
         return tuple(self._one(part.strip()) for part in text.split(","))
@@ -191,12 +196,13 @@ class Endpoints(Kind):
 
     def _one(self, text: str) -> str:
         try:
-            host, port = split_address(text.removeprefix("http://").removesuffix("/"))
+            address = text.removeprefix(_HTTPS).removeprefix("http://").removesuffix("/")
+            host, port = split_address(address)
         except ValueError:
             raise ValueError(self.allowed) from None
         if port is None:
             raise ValueError(self.allowed)
-        return join_address(host, port)
+        return (_HTTPS if text.startswith(_HTTPS) else "") + join_address(host, port)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,17 @@ from typing import Annotated
 
 from pydantic import Field
 
+from milvus_coord.config.fallback import Fallback, ReadWith, a_number, below, infinite
 from milvus_coord.config.kinds import Flag, Real, Whole
 from milvus_coord.config.section import Section
 
-Rate = Annotated[float, Real()]
-Share = Annotated[float, Real(above=0, high=1)]
+_SECTION = "quotaAndLimits"
+_WRITING = f"{_SECTION}.limitWriting"
+_READING = f"{_SECTION}.limitReading"
+
+Rate = Annotated[float, Real(), Fallback(infinite)]
+Share = Annotated[float, Real(above=0, high=1), Fallback(a_number)]
+Seconds = Annotated[float, Real(above=0, high=65535, unit="s"), Fallback(a_number)]
 
 
 class CollectionRate(Section):
@@ -58,9 +64,7 @@ class TtProtection(Section):
 
     # Go takes `true` where the key is not in the file; here it is the shipped value.
     enabled: Annotated[bool, Flag()] = False
-    max_time_tick_delay_s: Annotated[float, Real(above=0, high=65535, unit="s")] = Field(
-        default=300.0, alias="maxTimeTickDelay"
-    )
+    max_time_tick_delay_s: Seconds = Field(default=300.0, alias="maxTimeTickDelay")
 
 
 class MemProtection(Section):
@@ -86,8 +90,10 @@ class DiskProtection(Section):
     """Deny writing above a size of all binlogs; negative means no limit."""
 
     enabled: Annotated[bool, Flag()] = True
-    disk_quota_mb: Annotated[float, Real(unit="MB")] = Field(default=-1.0, alias="diskQuota")
-    disk_quota_per_collection_mb: Annotated[float, Real(unit="MB")] = Field(
+    disk_quota_mb: Annotated[float, Real(unit="MB"), Fallback(infinite)] = Field(
+        default=-1.0, alias="diskQuota"
+    )
+    disk_quota_per_collection_mb: Annotated[float, Real(unit="MB"), Fallback(infinite)] = Field(
         default=-1.0, alias="diskQuotaPerCollection"
     )
 
@@ -96,20 +102,26 @@ class LimitWriting(Section):
     """`quotaAndLimits.limitWriting.*`."""
 
     force_deny: Annotated[bool, Flag()] = False
-    tt_protection: TtProtection = TtProtection()
-    mem_protection: MemProtection = MemProtection()
+    tt_protection: Annotated[TtProtection, ReadWith(f"{_WRITING}.ttProtection.enabled")] = (
+        TtProtection()
+    )
+    mem_protection: Annotated[MemProtection, ReadWith(f"{_WRITING}.memProtection.enabled")] = (
+        MemProtection()
+    )
     growing_segments_size_protection: GrowingSegmentsSizeProtection = (
         GrowingSegmentsSizeProtection()
     )
-    disk_protection: DiskProtection = DiskProtection()
+    disk_protection: Annotated[DiskProtection, ReadWith(f"{_WRITING}.diskProtection.enabled")] = (
+        DiskProtection()
+    )
 
 
 class QueueProtection(Section):
     """Slow reading down when a query node's queue is long or slow; negative means no limit."""
 
     enabled: Annotated[bool, Flag()] = False
-    nq_in_queue_threshold: Annotated[int, Whole(-1)] = -1
-    queue_latency_threshold_ms: Annotated[float, Real(unit="ms")] = Field(
+    nq_in_queue_threshold: Annotated[int, Whole(-1), Fallback(below(-1))] = -1
+    queue_latency_threshold_ms: Annotated[float, Real(unit="ms"), Fallback(infinite)] = Field(
         default=-1.0, alias="queueLatencyThreshold"
     )
 
@@ -118,7 +130,7 @@ class ResultProtection(Section):
     """Slow reading down when results take too much of the network; negative means no limit."""
 
     enabled: Annotated[bool, Flag()] = False
-    max_read_result_rate_mb: Annotated[float, Real(unit="MB/s")] = Field(
+    max_read_result_rate_mb: Annotated[float, Real(unit="MB/s"), Fallback(infinite)] = Field(
         default=-1.0, alias="maxReadResultRate"
     )
 
@@ -127,8 +139,12 @@ class LimitReading(Section):
     """`quotaAndLimits.limitReading.*`."""
 
     force_deny: Annotated[bool, Flag()] = False
-    queue_protection: QueueProtection = QueueProtection()
-    result_protection: ResultProtection = ResultProtection()
+    queue_protection: Annotated[
+        QueueProtection, ReadWith(f"{_READING}.queueProtection.enabled")
+    ] = QueueProtection()
+    result_protection: Annotated[
+        ResultProtection, ReadWith(f"{_READING}.resultProtection.enabled")
+    ] = ResultProtection()
     cool_off_speed: Share = 0.9
 
 
@@ -138,10 +154,10 @@ class QuotaAndLimits(Section):
     # Go takes `false` where the key is not in the file; here it is the shipped value.
     enabled: Annotated[bool, Flag()] = True
     limits: Limits = Limits()
-    quota_center_collect_interval_s: Annotated[float, Real(above=0, high=65535, unit="s")] = Field(
+    quota_center_collect_interval_s: Seconds = Field(
         default=3.0, alias="quotaCenterCollectInterval"
     )
-    dml: Dml = Dml()
-    dql: Dql = Dql()
+    dml: Annotated[Dml, ReadWith(f"{_SECTION}.dml.enabled")] = Dml()
+    dql: Annotated[Dql, ReadWith(f"{_SECTION}.dql.enabled")] = Dql()
     limit_writing: LimitWriting = LimitWriting()
     limit_reading: LimitReading = LimitReading()

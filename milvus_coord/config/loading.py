@@ -8,8 +8,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from pydantic import ValidationError
-
 from milvus_coord.config.errors import ConfigError, Problem
 from milvus_coord.config.etcd import join_path
 from milvus_coord.config.origin import DEFAULT, Origin
@@ -23,6 +21,7 @@ from milvus_coord.config.sources import (
     TextSource,
     squash,
 )
+from milvus_coord.config.validation import validated
 from milvus_coord.config.yaml_file import YamlFile, find, read
 from milvus_coord.model.roles import SECTIONS
 
@@ -71,10 +70,10 @@ def load(
     sources = (OverlaySource(Settings, overlay, prefix), environment, file)
 
     origins = _origins(sources)
-    settings, problems = _validated(sources, origins)
-    problems = [*file.misplaced, *problems]
+    read_in = validated(sources, origins)
+    problems = [*file.misplaced, *read_in.problems]
     wrong = {problem.key for problem in problems}
-    settings = _prefer_older_names(settings, origins)
+    settings = _prefer_older_names(read_in.settings, origins)
     problems += _problems(clashes(settings, origins, role, here), settings, origins, wrong)
     if problems:
         raise ConfigError(problems)
@@ -83,7 +82,7 @@ def load(
         settings=settings,
         origins=MappingProxyType(origins),
         file=path,
-        warnings=tuple(line for source in sources for line in source.warnings),
+        warnings=(*(line for source in sources for line in source.warnings), *read_in.warnings),
         notes=tuple(_notes(sources, settings, origins, role)),
     )
 
@@ -126,30 +125,6 @@ def _origins(sources: Sequence[TextSource]) -> dict[str, Origin]:
             for name, entry in source.tables.get(section.key, {}).items():
                 origins[f"{section.key}.{name}"] = entry.origin
     return origins
-
-
-def _validated(
-    sources: Sequence[TextSource], origins: Mapping[str, Origin]
-) -> tuple[Settings, list[Problem]]:
-    """The settings, and what is wrong with single keys; those fall back, to check the rest."""
-    try:
-        return Settings.read(sources), []
-    except ValidationError as err:
-        musts = {
-            ".".join(map(str, error["loc"])): str(error["ctx"]["error"])
-            for error in err.errors(include_url=False, include_input=False)
-        }
-    by_key = {leaf.key: leaf for leaf in leaves(Settings)}
-    problems = []
-    for key, must in musts.items():
-        text = next(source.found[key].text for source in sources if key in source.found)
-        hint = " (it is set but empty: unset it or give a value)" if not text else ""
-        problems.append(
-            Problem(str(origins[key]), f"must be {must}{hint}", key, by_key[key].kind.quote(text))
-        )
-    for source in sources:
-        source.forget(musts)
-    return Settings.read(sources), problems
 
 
 def _prefer_older_names(settings: Settings, origins: dict[str, Origin]) -> Settings:

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr
 
+from milvus_coord.config.fallback import Fallback, ReadWith, anything, no_whole
 from milvus_coord.config.kinds import MASK, Choice, Secret, Text, Whole, Word
 from milvus_coord.config.section import Section, Table
 
@@ -40,7 +41,9 @@ class KafkaOptions(Table):
 class Mq(Section):
     """`mq.*`, after Milvus 2.3; 2.2 goes by what is configured, as `default` does here."""
 
-    type: Annotated[str, Choice(("default", "kafka", "pulsar", "memory"))] = "default"
+    type: Annotated[str, Choice(("default", "kafka", "pulsar", "memory")), Fallback(anything)] = (
+        "default"
+    )
 
 
 class Kafka(Section):
@@ -64,10 +67,12 @@ class Pulsar(Section):
 
     address: Annotated[str, Text()] = ""
     # Go goes without Pulsar when the port is not in the file; here it is the shipped one.
-    port: Annotated[int, Whole(1, 65535)] = 6650
-    tenant: Annotated[str, Word()] = "public"
-    namespace: Annotated[str, Word()] = "default"
-    max_message_size: Annotated[int, Whole(1, unit="bytes")] = 5 << 20
+    port: Annotated[int, Whole(1, 65535), ReadWith("pulsar.address")] = 6650
+    tenant: Annotated[str, Word(), ReadWith("pulsar.address")] = "public"
+    namespace: Annotated[str, Word(), ReadWith("pulsar.address")] = "default"
+    max_message_size: Annotated[
+        int, Whole(1, unit="bytes"), Fallback(no_whole), ReadWith("pulsar.address")
+    ] = 5 << 20
     request_timeout_s: Annotated[int, Whole(1, 86_400, unit="s")] = Field(
         default=60, alias="requestTimeout"
     )

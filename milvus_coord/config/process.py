@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from milvus_coord.config.etcd import LEVELS
+from milvus_coord.config.fallback import Fallback, always, anything, below, empty, zero
 from milvus_coord.config.kinds import Choice, Flag, Text, Whole
 from milvus_coord.config.section import Section
 
@@ -15,17 +16,21 @@ class LogFile(Section):
     """`log.file.*`: rotation; no file is written while rootPath is empty."""
 
     root_path: Annotated[str, Text()] = ""
-    max_size_mb: Annotated[int, Whole(1, unit="MB")] = Field(default=300, alias="maxSize")
-    max_age_days: Annotated[int, Whole(0, unit="days")] = Field(default=10, alias="maxAge")
-    max_backups: Annotated[int, Whole(0)] = 20
+    max_size_mb: Annotated[int, Whole(1, unit="MB"), Fallback(zero)] = Field(
+        default=300, alias="maxSize"
+    )
+    max_age_days: Annotated[int, Whole(0, unit="days"), Fallback(below(0), always("0"))] = Field(
+        default=10, alias="maxAge"
+    )
+    max_backups: Annotated[int, Whole(0), Fallback(below(0), always("0"))] = 20
 
 
 class Log(Section):
     """`log.*`."""
 
-    level: Annotated[str, Choice(LEVELS)] = "info"
+    level: Annotated[str, Choice(LEVELS), Fallback(empty)] = "info"
     format: Annotated[str, Choice(("text", "json"))] = "text"
-    stdout: Annotated[bool, Flag()] = True
+    stdout: Annotated[bool, Flag(), Fallback(anything)] = True
     file: LogFile = LogFile()
 
 

@@ -8,11 +8,13 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from milvus_coord.config.address import join_address, split_address
+from milvus_coord.config.fallback import Fallback, always, anything, below, no_whole
 from milvus_coord.config.kinds import Advertise, Flag, Whole
 from milvus_coord.config.section import Only, Section
 
 Port = Annotated[int, Whole(1, 65535)]
 MessageSize = Whole(1, 2**31 - 1, unit="bytes")
+_SIZE = Fallback(no_whole, always(str(512 << 20)))
 NOT_FROM_FILE = Only(
     frozenset({"environment", "etcd"}),
     "Milvus ships localhost there and never reads it; set it by environment or etcd",
@@ -23,18 +25,18 @@ NOT_FROM_FILE = Only(
 class Grpc(Section):
     """`grpc.*`: for every role that does not say otherwise."""
 
-    server_max_recv_size: Annotated[int, MessageSize] = 512 << 20
-    server_max_send_size: Annotated[int, MessageSize] = 512 << 20
+    server_max_recv_size: Annotated[int, MessageSize, Fallback(no_whole)] = 512 << 20
+    server_max_send_size: Annotated[int, MessageSize, Fallback(no_whole)] = 512 << 20
 
 
 class RoleGrpc(Section):
     """`<role>.grpc.*`; a size that is not set here is that of `grpc.*`."""
 
-    graceful_stop_timeout_s: Annotated[int, Whole(0, unit="s")] = Field(
-        default=30, alias="gracefulStopTimeout"
-    )
-    server_max_recv_size: Annotated[int | None, MessageSize] = None
-    server_max_send_size: Annotated[int | None, MessageSize] = None
+    graceful_stop_timeout_s: Annotated[
+        int, Whole(0, unit="s"), Fallback(no_whole), Fallback(below(0), always("0"))
+    ] = Field(default=30, alias="gracefulStopTimeout")
+    server_max_recv_size: Annotated[int | None, MessageSize, _SIZE] = None
+    server_max_send_size: Annotated[int | None, MessageSize, _SIZE] = None
 
 
 class Coordinator(Section):
@@ -46,7 +48,7 @@ class Coordinator(Section):
     # Go takes 19530 for every role whose port is not in the file; here it is the shipped port.
     port: Port
     enable_active_standby: Annotated[bool, Flag()] = False
-    address: Annotated[str | None, Advertise(), NOT_FROM_FILE] = None
+    address: Annotated[str | None, Advertise(), NOT_FROM_FILE, Fallback(anything)] = None
     grpc: RoleGrpc = RoleGrpc()
 
 

@@ -25,7 +25,6 @@ def clashes(
 ) -> Iterator[Clash]:
     """Every broken rule. Relative paths of certificate files count from `cwd`."""
     yield from _times(settings)
-    yield from _water_levels(settings)
     yield from _ports(settings, role)
     yield from _private_etcd(settings, origins)
     yield from _etcd_security(settings, cwd)
@@ -59,39 +58,6 @@ def _times(settings: Settings) -> Iterator[Clash]:
             f"must be below half of the session's lease, {ttl * 500} ms",
             ("common.session.ttl",),
         )
-
-
-def _water_levels(settings: Settings) -> Iterator[Clash]:
-    writing = settings.quota_and_limits.limit_writing
-    memory, growing = writing.mem_protection, writing.growing_segments_size_protection
-    section = "quotaAndLimits.limitWriting"
-    for low, high, name, low_name, high_name in (
-        (
-            memory.data_node_memory_low_water_level,
-            memory.data_node_memory_high_water_level,
-            f"{section}.memProtection",
-            "dataNodeMemoryLowWaterLevel",
-            "dataNodeMemoryHighWaterLevel",
-        ),
-        (
-            memory.query_node_memory_low_water_level,
-            memory.query_node_memory_high_water_level,
-            f"{section}.memProtection",
-            "queryNodeMemoryLowWaterLevel",
-            "queryNodeMemoryHighWaterLevel",
-        ),
-        (
-            growing.low_water_level,
-            growing.high_water_level,
-            f"{section}.growingSegmentsSizeProtection",
-            "lowWaterLevel",
-            "highWaterLevel",
-        ),
-    ):
-        if low >= high:
-            yield Clash(
-                f"{name}.{low_name}", "must be below the high one", (f"{name}.{high_name}",)
-            )
 
 
 def _ports(settings: Settings, role: str) -> Iterator[Clash]:

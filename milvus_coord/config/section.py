@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, core_schema
 
+from milvus_coord.config.fallback import Fallback, ReadWith
 from milvus_coord.config.kinds import Kind
 
 SourceName = Literal["etcd", "environment", "file", "default"]
@@ -78,7 +79,10 @@ class OpenSection:
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One key, "etcd.ssl.tlsCert": `fields` leads to it in Python, `aliases` in a source's data."""
+    """One key, "etcd.ssl.tlsCert": `fields` leads to it in Python, `aliases` in a source's data.
+
+    `fallbacks` and `switch` (see `ReadWith`; "" for none) are about texts that Go takes.
+    """
 
     key: str
     fields: tuple[str, ...]
@@ -86,6 +90,8 @@ class Leaf:
     kind: Kind
     default: object
     only: Only | None
+    fallbacks: tuple[Fallback, ...] = ()
+    switch: str = ""
 
     def of(self, root: object) -> object:
         """Get the value of the key out of a tree of sections."""
@@ -107,19 +113,27 @@ def open_sections(root: type[BaseModel]) -> tuple[OpenSection, ...]:
 
 
 def _walk(
-    model: type[BaseModel], fields: tuple[str, ...], aliases: tuple[str, ...], only: Only | None
+    model: type[BaseModel],
+    fields: tuple[str, ...],
+    aliases: tuple[str, ...],
+    only: Only | None,
+    switch: str = "",
 ) -> Iterator[Leaf | OpenSection]:
     for name, info in model.model_fields.items():
         here = (*fields, name)
         spelled = (*aliases, info.alias or name)
         limit = next((mark for mark in info.metadata if isinstance(mark, Only)), only)
+        read = next((mark.switch for mark in info.metadata if isinstance(mark, ReadWith)), switch)
         table = next((mark for mark in info.metadata if isinstance(mark, Table)), None)
         if table is not None:
             yield OpenSection(".".join(spelled), here, spelled, table)
         elif isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from _walk(info.annotation, here, spelled, limit)
+            yield from _walk(info.annotation, here, spelled, limit, read)
         else:
-            yield Leaf(".".join(spelled), here, spelled, _kind(name, info), info.default, limit)
+            key, kind = ".".join(spelled), _kind(name, info)
+            fallbacks = tuple(mark for mark in info.metadata if isinstance(mark, Fallback))
+            read = "" if read == key else read
+            yield Leaf(key, here, spelled, kind, info.default, limit, fallbacks, read)
 
 
 def _kind(name: str, info: FieldInfo) -> Kind:

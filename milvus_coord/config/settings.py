@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from milvus_coord.config.common import Common, MsgChannel, Tls
 from milvus_coord.config.datacoord import DataCoord
 from milvus_coord.config.etcd import Etcd
+from milvus_coord.config.fallback import Fallback, no_whole
 from milvus_coord.config.indexcoord import IndexCoord
 from milvus_coord.config.kinds import Whole
 from milvus_coord.config.limits import QuotaAndLimits
@@ -58,7 +59,7 @@ class Settings(BaseSettings):
     kafka: Kafka = Kafka()
     log: Log = Log()
     ha: Ha = Ha()
-    metrics_port: Annotated[int, Whole(0, 65535), _ENVIRONMENT_ONLY] = Field(
+    metrics_port: Annotated[int, Whole(0, 65535), _ENVIRONMENT_ONLY, Fallback(no_whole)] = Field(
         default=9091, alias=METRICS_PORT
     )
 

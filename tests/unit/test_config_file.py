@@ -168,7 +168,7 @@ def test_broken_yaml(text: str | bytes, line: str, tmp_path: Path) -> None:
         (
             "etcd:\n  endpoints: [{a: b}]\n",
             "etcd.endpoints (file /milvus.yaml line 2): must be host:port, several separated by "
-            "commas (TLS: etcd.ssl.enabled, not https://), not a section",
+            "commas, not a section",
         ),
         (
             "rootCoord: 53100\n",

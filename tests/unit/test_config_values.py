@@ -86,6 +86,7 @@ def test_advertised_address_from_etcd_but_not_from_the_file(tmp_path: Path) -> N
         ("a:1", ("a:1",)),
         ("a:1,b:2, c:3", ("a:1", "b:2", "c:3")),
         ("http://etcd:2379", ("etcd:2379",)),
+        ("https://etcd:2379/", ("https://etcd:2379",)),
         ("http://etcd:2379/,[::1]:2379", ("etcd:2379", "[::1]:2379")),
     ],
 )
