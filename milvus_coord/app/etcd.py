@@ -8,7 +8,7 @@ from typing import Final
 from milvus_coord.config import Settings
 from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.embedded.embedded import EmbeddedSettings, attach
-from milvus_coord.etcd.errors import Unavailable
+from milvus_coord.etcd.errors import AuthFailed, Unavailable
 from milvus_coord.etcd.settings import EtcdSettings, EtcdTls
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.retry import Retry
@@ -56,6 +56,24 @@ async def stored_settings(
     }
 
 
+def with_advice(settings: Settings, failure: AuthFailed) -> AuthFailed:
+    """The same error, with what to set."""
+    auth = settings.etcd.auth
+    if auth.enabled:
+        advice = "check etcd.auth.userName and etcd.auth.password"
+    elif auth.user_name or auth.password.get_secret_value():
+        advice = (
+            "etcd.auth.userName and etcd.auth.password are of no effect while etcd.auth.enabled "
+            "is false: set it (ETCD_AUTH_ENABLED=true)"
+        )
+    else:
+        advice = (
+            "etcd wants a user: set etcd.auth.enabled, etcd.auth.userName and etcd.auth.password "
+            "(ETCD_AUTH_ENABLED=true, ETCD_AUTH_USER_NAME, ETCD_AUTH_PASSWORD)"
+        )
+    return AuthFailed(f"{failure}; {advice}")
+
+
 async def reach_etcd(
     settings: Settings, clock: Clock, opened: AsyncExitStack, *, give_up_after_s: float | None
 ) -> EtcdClient:
@@ -83,6 +101,11 @@ async def reach_etcd(
     attempt_s = CONNECT_S
     if give_up_after_s is not None:
         attempt_s = min(CONNECT_S, max(give_up_after_s, 0.1))
-    await retry.run(lambda: client.connect(timeout_s=attempt_s), give_up_after_s=give_up_after_s)
+    try:
+        await retry.run(
+            lambda: client.connect(timeout_s=attempt_s), give_up_after_s=give_up_after_s
+        )
+    except AuthFailed as failure:
+        raise with_advice(settings, failure) from failure
     log.info("Session connect to etcd success", endpoints=",".join(endpoints))
     return client

@@ -12,20 +12,22 @@ from typing import Final
 
 from milvus_coord import __version__
 from milvus_coord.app.certificates import Certificates
-from milvus_coord.app.etcd import reach_etcd, stored_settings
+from milvus_coord.app.etcd import reach_etcd, stored_settings, with_advice
 from milvus_coord.app.ha import ha_settings, role_leader
 from milvus_coord.app.logs import log_to, reopen
 from milvus_coord.app.phases import show_phases
 from milvus_coord.app.queue import queue_settings
+from milvus_coord.app.rights import check_rights
 from milvus_coord.app.roles import ROLES
 from milvus_coord.config import Loaded, check_start, load
 from milvus_coord.etcd.client.client import EtcdClient
-from milvus_coord.etcd.errors import EtcdError
+from milvus_coord.etcd.errors import AuthFailed, EtcdError, PermissionDenied
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.runner import HaRunner
 from milvus_coord.ha.metrics import HaMetrics
 from milvus_coord.ha.mirror.report import MirrorReport
 from milvus_coord.ha.report import Report
+from milvus_coord.mq.connect import check_client
 from milvus_coord.role.lead import RoleLeader
 from milvus_coord.role.shape import RoleContext
 from milvus_coord.runtime import failpoints, signals
@@ -61,8 +63,8 @@ async def run(start: Start, loaded: Loaded) -> None:
     """Run one role until a signal stops it.
 
     Raises what a person must mend: ConfigError, PortTaken, AuthFailed, CertificateError,
-    EtcdBinaryMissing, QueueUnusable, TlsFileError, OSError for the log folder; GaveUp after
-    `etcd_timeout_s`.
+    PermissionDenied, EtcdBinaryMissing, QueueUnusable, TlsFileError, OSError for the log folder;
+    GaveUp after `etcd_timeout_s`.
     """
     request = signals.StopRequest()
     clock = SystemClock()
@@ -123,6 +125,9 @@ class _Process:
         overlaid = await run_until(request.stop, self._overlaid(etcd), name="app.overlay")
         check_start(overlaid)
         settings = overlaid.settings
+        queue = queue_settings(settings)
+        if queue is not None:
+            check_client(queue)
         lifecycle = self._report.lifecycle = Lifecycle(self._clock)
         show_phases(self._shape.name, lifecycle, self._metrics, self._notifier)
         certificates = self._certificates = Certificates(settings)
@@ -134,7 +139,7 @@ class _Process:
             self._clock,
             self._metrics,
             lifecycle,
-            queue_settings(settings),
+            queue,
         )
         leader = role_leader(self._shape, context, certificates.server, self._pulse, self._opened)
         runner = HaRunner(
@@ -192,9 +197,18 @@ class _Process:
         log.info("management port listens", port=bound)
 
     async def _overlaid(self, etcd: EtcdClient) -> Loaded:
-        """The settings with what is stored in etcd over them. Raises ConfigError."""
-        retry = Retry(self._clock, "read the settings in etcd", on=(EtcdError,))
-        overlay = await retry.run(lambda: stored_settings(etcd, self._loaded.settings))
+        """The settings with what is stored in etcd over them, once our user may do all we need.
+
+        Raises ConfigError, AuthFailed and PermissionDenied.
+        """
+        settings, final = self._loaded.settings, (AuthFailed, PermissionDenied)
+        rights = Retry(self._clock, "look at our rights in etcd", on=(EtcdError,), but=final)
+        retry = Retry(self._clock, "read the settings in etcd", on=(EtcdError,), but=final)
+        try:
+            await rights.run(lambda: check_rights(etcd, self._shape, settings))
+            overlay = await retry.run(lambda: stored_settings(etcd, settings))
+        except AuthFailed as failure:
+            raise with_advice(settings, failure) from failure
         if not overlay:
             return self._loaded
         log.info("settings in etcd go before the environment and the file", keys=sorted(overlay))

@@ -12,7 +12,7 @@ import uvloop
 from milvus_coord.app import process as app
 from milvus_coord.config import ConfigError, load
 from milvus_coord.etcd.embedded.embedded import EtcdBinaryMissing, EtcdNotStarted
-from milvus_coord.etcd.errors import AuthFailed, CertificateError
+from milvus_coord.etcd.errors import AuthFailed, CertificateError, PermissionDenied
 from milvus_coord.mq.queue import QueueUnusable
 from milvus_coord.rpc.port import PortTaken
 from milvus_coord.rpc.tls import TlsFileError
@@ -41,6 +41,7 @@ def run(role: str, *, config: Path | None, alias: str, etcd_timeout_s: float | N
         EtcdBinaryMissing,
         EtcdNotStarted,
         OSError,
+        PermissionDenied,
         PortTaken,
         QueueUnusable,
         TlsFileError,

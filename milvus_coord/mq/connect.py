@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 
 from milvus_coord.mq.memory import MemoryQueue
 from milvus_coord.mq.queue import Queue, QueueUnusable
@@ -11,6 +12,19 @@ from milvus_coord.mq.settings import KafkaSettings, MemorySettings, PulsarSettin
 from milvus_coord.telemetry.log import log
 
 _KEPT_IN_MEMORY = 100
+
+
+def check_client(settings: QueueSettings) -> None:
+    """Make sure, without loading it, that the client library is there. Raises QueueUnusable."""
+    match settings:
+        case KafkaSettings():
+            module, missing = "confluent_kafka", _missing("kafka", "confluent-kafka")
+        case PulsarSettings():
+            module, missing = "pulsar", _missing("pulsar", "pulsar-client")
+        case MemorySettings():
+            return
+    if find_spec(module) is None:
+        raise missing
 
 
 def load_client(settings: QueueSettings) -> None:

@@ -62,7 +62,8 @@ class Shape:
 
     `build` loads the role's code, and `mirrored`, for a meta root, the part that reads metadata.
     `timestamp_bound` is, for a kv root, the key where the role that hands out timestamps keeps how
-    far they may have gone.
+    far they may have gone. `stored` are the prefixes that the role reads and writes besides those
+    that it mirrors.
     """
 
     name: str
@@ -70,3 +71,4 @@ class Shape:
     build: Callable[[RoleContext], Coordinator]
     mirrored: Callable[[str], Mirrored[Any]]
     timestamp_bound: Callable[[str], bytes] | None = None
+    stored: Callable[[Settings], tuple[bytes, ...]] | None = None

@@ -22,6 +22,7 @@ class GaveUp(Exception):
 class Retry:
     """Retries what raises one of `on`, for ever unless told otherwise; FencedOff is always raised.
 
+    What raises one of `but`, which a person must mend, is not repeated either.
     `purpose` is what could not be done, for the log line: "register in etcd".
     """
 
@@ -31,10 +32,12 @@ class Retry:
         purpose: str,
         *,
         on: tuple[type[CoordError], ...],
+        but: tuple[type[CoordError], ...] = (),
         first_s: float = 0.1,
         cap_s: float = 5.0,
     ) -> None:
         self._clock, self._purpose, self._on = clock, purpose, on
+        self._raised: tuple[type[CoordError], ...] = (FencedOff, *but)
         self._backoff = Backoff(first_s, cap_s)
         self._said: tuple[str, float] | None = None
         self._since_s: float | None = None
@@ -46,7 +49,7 @@ class Retry:
         while True:
             try:
                 result = await attempt()
-            except FencedOff:
+            except self._raised:
                 raise
             except self._on as trouble:
                 await self.wait(trouble, give_up_after_s=give_up_after_s)

@@ -10,6 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+import milvus_coord
 from testing.certificates import TestAuthority, served_serial
 from testing.etcd import EtcdMember, EtcdOptions, EtcdTlsFiles
 from testing.hammer import Hammer
@@ -126,6 +129,30 @@ async def test_wrong_password(start_etcd: StartEtcd, rootcoord: StartRole) -> No
     right.start()
     await right.wait_active()
     assert "right" not in right.log_file.read_text().replace("rights", "")
+
+
+@pytest.mark.parametrize(
+    ("env", "module", "extra"),
+    [
+        ({"KAFKA_BROKER_LIST": "k:9092"}, "confluent_kafka", "kafka"),
+        ({"PULSAR_ADDRESS": "p"}, "pulsar", "pulsar"),
+    ],
+)
+async def test_a_queue_without_its_library_is_found_before_anything_is_registered(
+    etcd: EtcdMember,
+    rootcoord: StartRole,
+    tmp_path: Path,
+    env: dict[str, str],
+    module: str,
+    extra: str,
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules[{module!r}] = None\n")
+    root = Path(milvus_coord.__file__).parents[1]
+    role: OurRole = rootcoord(etcd.endpoints, env={**env, "PYTHONPATH": f"{tmp_path}:{root}"})
+    role.start()
+    assert await role.wait_exit() == 2
+    assert role.lines(rf"milvus: {extra} needs the Python package .*milvus-coord\[{extra}\]")
+    assert not (await etcd.ctl("get", "--prefix", "by-dev/")).strip(), "it registered all the same"
 
 
 async def test_junk_in_a_session_key_is_named_and_harmless(

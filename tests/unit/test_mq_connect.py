@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from milvus_coord.mq.connect import connect
+from milvus_coord.mq.connect import check_client, connect
 from milvus_coord.mq.memory import MemoryQueue
 from milvus_coord.mq.pulsar import position
 from milvus_coord.mq.queue import QueueUnusable
@@ -27,6 +27,10 @@ async def test_a_missing_library_is_named(
     monkeypatch.delitem(sys.modules, f"milvus_coord.mq.{extra}", raising=False)
     with pytest.raises(QueueUnusable, match=rf"pip install 'milvus-coord\[{extra}\]'"):
         connect(settings)
+    with pytest.raises(QueueUnusable, match=rf"pip install 'milvus-coord\[{extra}\]'"):
+        check_client(settings)
+    monkeypatch.undo()
+    check_client(settings)
 
 
 @pytest.mark.parametrize("url", ["ftp://p:1", "p:6650", ""])

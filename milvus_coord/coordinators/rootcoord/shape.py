@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from milvus_coord.config import Settings
 from milvus_coord.ha.mirror.image import Mirrored
 from milvus_coord.role.shape import Coordinator, RoleContext, Shape
 
@@ -29,4 +30,17 @@ def _timestamp_bound(kv_root: str) -> bytes:
     return BoundKeys(kv_root).timestamps
 
 
-ROOTCOORD: Final = Shape("rootcoord", "RootCoord", _build, _mirrored, _timestamp_bound)
+def _stored(settings: Settings) -> tuple[bytes, ...]:
+    from milvus_coord.coordinators.rootcoord.allocators.catalog import BoundKeys
+    from milvus_coord.coordinators.rootcoord.imports.catalog import ImportCatalog
+
+    meta_root, kv_root = settings.etcd.meta_root, settings.etcd.kv_root
+    bounds = BoundKeys(kv_root)
+    return (
+        f"{meta_root}/snapshots/root-coord/".encode(),
+        *(key.rpartition(b"/")[0] + b"/" for key in (bounds.timestamps, bounds.ids)),
+        ImportCatalog(kv_root, settings.root_coord.import_task_sub_path).prefix,
+    )
+
+
+ROOTCOORD: Final = Shape("rootcoord", "RootCoord", _build, _mirrored, _timestamp_bound, _stored)

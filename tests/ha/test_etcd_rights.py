@@ -1,0 +1,102 @@
+"""An etcd with users: whoever may too little never registers, and is told what to grant."""
+
+from __future__ import annotations
+
+import pytest
+
+from testing.etcd import EtcdCluster, EtcdOptions
+from tests.conftest import StartEtcd
+from tests.ha.conftest import StartRole
+
+ROOT = "--user=root:rootpw"
+LOGIN = {
+    "ETCD_AUTH_ENABLED": "true",
+    "ETCD_AUTH_USERNAME": "coord",
+    "ETCD_AUTH_PASSWORD": "coordpw",
+}
+META, KV = "by-dev/meta", "by-dev/kv"
+GRANTS = (
+    f"read --prefix=true {META}/config/",
+    f"readwrite --prefix=true {META}/session/",
+    f"readwrite --prefix=true {META}/ha/rootcoord/",
+    f"read {META}/ha/rootcoord/ {META}/root-coord0",
+    f"readwrite --prefix=true {META}/root-coord/",
+    f"readwrite --prefix=true {META}/snapshots/root-coord/",
+    f"readwrite --prefix=true {KV}/tso/",
+    f"readwrite --prefix=true {KV}/gid/",
+    f"readwrite --prefix=true {KV}/importtask/",
+)
+"""What docs/etcd.md says that a user needs."""
+
+
+@pytest.fixture
+async def guarded(start_etcd: StartEtcd) -> EtcdCluster:
+    """An etcd whose user `coord` may do nothing yet."""
+    etcd = await start_etcd(1, EtcdOptions(extra_args=("--bcrypt-cost=4",)))
+    for command in (
+        "user add root:rootpw",
+        "user grant-role root root",
+        "role add coord",
+        "user add coord:coordpw",
+        "user grant-role coord coord",
+        "auth enable",
+    ):
+        await etcd.ctl(*command.split())
+    return etcd
+
+
+async def grant(etcd: EtcdCluster, grants: tuple[str, ...]) -> None:
+    for each in grants:
+        await etcd.ctl(ROOT, "role", "grant-permission", "coord", *each.split())
+
+
+async def nothing_registered(etcd: EtcdCluster) -> bool:
+    return not (await etcd.ctl(ROOT, "get", "--prefix", "by-dev/", "--keys-only")).strip()
+
+
+@pytest.mark.parametrize(
+    ("env", "advice"),
+    [
+        ({}, "set etcd.auth.enabled, etcd.auth.userName and etcd.auth.password"),
+        ({**LOGIN, "ETCD_AUTH_ENABLED": "false"}, "ETCD_AUTH_ENABLED=true"),
+        ({**LOGIN, "ETCD_AUTH_PASSWORD": "no"}, "check etcd.auth.userName and etcd.auth.password"),
+    ],
+)
+async def test_without_a_login_it_ends_and_says_what_to_set(
+    guarded: EtcdCluster, rootcoord: StartRole, env: dict[str, str], advice: str
+) -> None:
+    role = rootcoord(guarded.endpoints, env=env)
+    role.start()
+    assert await role.wait_exit() == 2
+    assert role.lines(f"milvus: .*{advice}")
+    assert await nothing_registered(guarded)
+
+
+async def test_too_few_rights_are_listed_and_those_are_enough(
+    guarded: EtcdCluster, rootcoord: StartRole
+) -> None:
+    few = rootcoord(guarded.endpoints, env=LOGIN)
+    few.start()
+    assert await few.wait_exit() == 2
+    (line,) = few.lines("milvus: etcd user coord lacks rights that rootcoord needs")
+    for each in GRANTS:
+        assert f"etcdctl role grant-permission ROLE {each}" in line
+    await grant(guarded, GRANTS)
+    enough = rootcoord(guarded.endpoints, env=LOGIN)
+    enough.start()
+    await enough.wait_active()
+    assert not enough.lines("permission denied")
+
+
+async def test_rights_by_role_alone_leave_out_the_range_of_the_mirror(
+    guarded: EtcdCluster, rootcoord: StartRole
+) -> None:
+    reads_only = f"read --prefix=true {META}/session/"
+    await grant(guarded, (*GRANTS[:1], reads_only, GRANTS[2], *GRANTS[4:]))
+    role = rootcoord(guarded.endpoints, env=LOGIN)
+    role.start()
+    assert await role.wait_exit() == 2
+    (line,) = role.lines("milvus: etcd user coord lacks rights")
+    lacking = line.partition("a role of that user: ")[2].split("; ")
+    assert lacking == [f"etcdctl role grant-permission ROLE {GRANTS[n]}" for n in (1, 3)]
+    assert await nothing_registered(guarded)
