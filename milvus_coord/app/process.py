@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from milvus_coord import __version__
+from milvus_coord.app.advertised import look_at_address
 from milvus_coord.app.certificates import Certificates
 from milvus_coord.app.etcd import reach_etcd, stored_settings, with_advice
 from milvus_coord.app.ha import ha_settings, role_leader
@@ -160,8 +161,11 @@ class _Process:
             looking = tasks.create_task(
                 certificates.loop().run(self._clock), name="app.certificates"
             )
+            address = tasks.create_task(
+                look_at_address(overlaid, self._shape.name, self._clock), name="app.address"
+            )
             await runner.run(request.stop, request.hurry)
-            await cancel_and_wait(loading, looking)
+            await cancel_and_wait(loading, looking, address)
 
     def reload(self) -> None:
         """SIGHUP: open the log file anew, read the certificate again."""

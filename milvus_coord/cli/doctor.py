@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from milvus_coord.app.roles import ROLES
-from milvus_coord.cli import doctor_etcd, doctor_pair
+from milvus_coord.cli import doctor_dial, doctor_etcd, doctor_pair
 from milvus_coord.cli.connection import CONNECT_S, Connection
+from milvus_coord.cli.doctor_dial import dial_all
 from milvus_coord.cli.doctor_facts import gather
 from milvus_coord.cli.doctor_finding import Finding, Grade, warn
 from milvus_coord.cli.format import printable
@@ -46,6 +47,8 @@ async def doctor(connection: Connection, roles: Sequence[str], *, as_json: bool)
     )
     found = list(doctor_etcd.findings(facts, bounds, ticking=ticking))
     found += _pairs(connection, seen, settings.common.session.ttl)
+    dialled = await dial_all({one.address for role in seen for one in role.snapshot.instances})
+    found += [each for role in seen for each in doctor_dial.findings(role, dialled)]
     print(_json(found) if as_json else _lines(found), end="")
     return exit_code(found)
 

@@ -14,6 +14,7 @@ import pytest
 
 import milvus_coord
 from testing.certificates import TestAuthority, served_serial
+from testing.cli import milvus as milvus_cli
 from testing.etcd import EtcdMember, EtcdOptions, EtcdTlsFiles
 from testing.hammer import Hammer
 from testing.ours import OurRole
@@ -309,3 +310,24 @@ async def test_etcd_over_tls(start_etcd: StartEtcd, rootcoord: StartRole, tmp_pa
     )
     role.start()
     await role.wait_active()
+
+
+async def test_an_address_of_the_wild_is_one_warning_and_doctor_dials_it(
+    etcd: EtcdMember, rootcoord: StartRole
+) -> None:
+    port = free_ports(1)[0]
+    lost: OurRole = rootcoord(
+        etcd.endpoints,
+        session_ttl_s=30,
+        env={"ROOT_COORD_ADDRESS": f"127.0.0.1:{port}", "LOG_LEVEL": "", "MQ_TYPE": "memory"},
+    )
+    lost.start()
+    await lost.wait_active()
+    line = await lost.wait_line("others may not find us at the advertised address")
+    assert "environment variable ROOT_COORD_ADDRESS" in line
+    assert f"we listen on rootCoord.port = {lost.port}, not on {port}" in line
+    assert lost.lines(r"WARN.*log\.level = ")
+    said = await milvus_cli("doctor", "rootcoord", etcd=etcd.endpoints)
+    assert said.code == 3
+    assert f"advertises 127.0.0.1:{port}, which cannot be dialled from here" in said.out
+    assert len(lost.lines("others may not find us")) == 1

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from milvus_coord.cli import doctor_etcd, doctor_pair
+from milvus_coord.cli import doctor_dial, doctor_etcd, doctor_pair
 from milvus_coord.cli.doctor import exit_code
+from milvus_coord.cli.doctor_dial import Dialled
 from milvus_coord.cli.doctor_facts import EtcdFacts, Latency, denied_ranges
 from milvus_coord.cli.doctor_finding import Finding, Grade, bad, ok, warn
 from milvus_coord.cli.ha_status_show import RoleSeen
@@ -247,3 +248,21 @@ async def test_a_long_pause(etcd: MemoryEtcd) -> None:
 def test_exit_codes() -> None:
     fine, odd, broken = ok("a", "b"), warn("a", "b", "c"), bad("a", "b", "c")
     assert [exit_code(found) for found in ([fine], [fine, odd], [odd, broken])] == [0, 4, 3]
+
+
+async def test_addresses_that_cannot_be_dialled(etcd: MemoryEtcd) -> None:
+    a, b = await fake_pair(etcd)
+    await a.lead()
+    seen = RoleSeen("rootcoord", await read_role(etcd, KEYS))
+    refused, lost = Dialled("connection refused", refused=True), Dialled("no answer within 2 s")
+
+    def grades(**dialled: Dialled) -> list[tuple[Grade, str]]:
+        known = {one.status.address: dialled[name] for name, one in (("a", a), ("b", b))}
+        found = doctor_dial.findings(seen, known)
+        return [(one.grade, one.detail.rpartition(": ")[2]) for one in found]
+
+    assert grades(a=Dialled(), b=refused) == [], "a standby of ours refuses"
+    assert grades(a=refused, b=lost) == [
+        (Grade.BAD, "connection refused"),
+        (Grade.WARN, "no answer within 2 s"),
+    ]
