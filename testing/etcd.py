@@ -182,6 +182,25 @@ class EtcdMember:
         await self.stop()
         await self.start()
 
+    async def snapshot(self, file: Path) -> Path:
+        """Save a backup of the running etcd to `file`."""
+        await self.ctl("snapshot", "save", str(file))
+        return file
+
+    async def restore(self, file: Path, *args: str) -> None:
+        """Stop, and put the backup in the place of the data; `args` are for etcdctl."""
+        await self.forget()
+        await self.ctl(
+            *("snapshot", "restore", str(file), f"--data-dir={self.directory / 'data'}"),
+            *(f"--name={self.name}", f"--initial-cluster={self.name}={self.peer_url}"),
+            *(f"--initial-advertise-peer-urls={self.peer_url}", *args),
+        )
+
+    async def forget(self) -> None:
+        """Stop, and delete all data."""
+        await self.stop()
+        await asyncio.to_thread(shutil.rmtree, self.directory / "data")
+
     async def ctl(self, *args: str, check: bool = True) -> str:
         """What `etcdctl args...` prints; raises AssertionError when it fails and `check` is on."""
         return await _ctl(self.options, self.endpoints, args, check=check)

@@ -15,6 +15,7 @@ from milvus_coord.etcd.values import (
     MemberStatus,
     RangeResult,
 )
+from milvus_coord.runtime.signal import Signal
 
 PAGE_KEYS: Final = 8000
 """Asked for at once: etcd walks over the whole rest of a range for each page of it."""
@@ -36,7 +37,17 @@ class Etcd(Protocol):
 
     `timeout_s` bounds a call with all its attempts; None means the configured one. There is no
     plain put or delete: who writes, writes a transaction and says under which conditions.
+
+    A member that belongs to another cluster than the first that answered counts as unreachable.
     """
+
+    @property
+    def replaced(self) -> Signal:
+        """Notified when etcd has another past than it told: restored, made anew, exchanged.
+
+        Nothing that was read or registered before holds then. Watches and pages that began before
+        raise Compacted; no transaction reaches such a store before it is found out.
+        """
 
     async def get(
         self, key: bytes, *, serializable: bool = False, timeout_s: float | None = None

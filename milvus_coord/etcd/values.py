@@ -98,7 +98,8 @@ class ClusterMember:
 class MemberStatus:
     """One endpoint: what it says of itself, or in `error` why it says nothing.
 
-    `quota_bytes` is told by etcd 3.6 and later, else it is 0.
+    `quota_bytes` is told by etcd 3.6 and later, else it is 0. `cluster_id` is the same for all
+    members of one cluster.
     """
 
     endpoint: str
@@ -109,3 +110,4 @@ class MemberStatus:
     quota_bytes: int = 0
     alarms: tuple[str, ...] = ()
     error: str = ""
+    cluster_id: int = 0

@@ -11,6 +11,7 @@ from grpc import StatusCode
 from grpc.aio import AioRpcError, Metadata
 
 from milvus_coord.etcd.client.calls import Calls, Ring
+from milvus_coord.etcd.client.identity import StoreIdentity
 from milvus_coord.etcd.client.member import Member
 from milvus_coord.etcd.client.verdict import NotReady
 from milvus_coord.etcd.errors import AuthFailed, InvalidRequest, Unavailable
@@ -73,6 +74,22 @@ class FakeRing:
         return nullcontext()
 
 
+class AlwaysOurs:
+    """A `StoreIdentity` that is content with all."""
+
+    async def prove(self, member: Member, timeout_s: float) -> None:
+        """Nothing is asked."""
+
+    def saw(self, endpoint: str, header: object) -> None:
+        """Nothing is compared."""
+
+
+class Answer(str):
+    """An answer that has a header."""
+
+    header = None
+
+
 class Scene:
     """Calls over `members`; each call takes the next of `outcomes`, and is noted in `asked`."""
 
@@ -82,7 +99,8 @@ class Scene:
         self.timeouts: list[float] = []
         self._outcomes = list(outcomes)
         settings = EtcdSettings(("unused:1",), request_timeout_s=10.0, attempt_timeout_s=2.0)
-        self._calls = Calls(cast(Ring, FakeRing(*members)), settings, self.clock)
+        ring, store = cast(Ring, FakeRing(*members)), cast(StoreIdentity, AlwaysOurs())
+        self._calls = Calls(ring, settings, self.clock, store)
 
     async def run(self, *, repeatable: bool) -> object:
         return await self._calls.send("question", self._call, repeatable=repeatable)
@@ -93,7 +111,7 @@ class Scene:
         outcome = self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
         if isinstance(outcome, Exception):
             raise outcome
-        return outcome
+        return Answer(outcome)
 
 
 def members() -> tuple[FakeMember, FakeMember]:

@@ -8,7 +8,13 @@ from typing import TypeVar
 
 import pytest
 
-from milvus_coord.etcd.errors import LeaseNotFound, NoSpace, PermissionDenied, Unavailable
+from milvus_coord.etcd.errors import (
+    Compacted,
+    LeaseNotFound,
+    NoSpace,
+    PermissionDenied,
+    Unavailable,
+)
 from milvus_coord.etcd.follow import follow_prefix
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
@@ -164,3 +170,26 @@ async def test_follow_raises_what_it_is_not_to_wait_out(
     etcd.fail_next("range", PermissionDenied("no"))
     with pytest.raises(PermissionDenied):
         await follow_prefix(etcd, clock, b"f/", print, what="keys", on=(Unavailable,))
+
+
+async def test_a_restored_store_ends_watches_and_pages(etcd: MemoryEtcd) -> None:
+    await write(etcd, b"a", b"1")
+    backup = etcd.store.snapshot()
+    await write(etcd, b"a", b"2")
+    peer, version = etcd.peer(), etcd.replaced.version()
+    peer.partition()
+    watch = etcd.watch(b"a", start_revision=1)
+    pages = etcd.pages(b"a", b"z", page_keys=1)
+    await write(etcd, b"b", b"1")
+    assert [kv.value for kv in (await anext(pages)).kvs] == [b"2"]
+    etcd.store.restore(backup, revision=100)
+    await soon(etcd.replaced.wait(since=version))
+    for stream in (anext(watch), anext(pages)):
+        with pytest.raises(Compacted):
+            await soon(stream)
+    assert peer.replaced.version() == 0
+    peer.heal()
+    assert peer.replaced.version() == 1
+    found = await etcd.get(b"a")
+    assert found.kv is not None
+    assert (found.kv.value, found.revision) == (b"1", 100)

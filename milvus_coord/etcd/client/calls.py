@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from typing import Any, Final
 
+from milvus_coord.etcd.client.identity import StoreIdentity
 from milvus_coord.etcd.client.member import Member
 from milvus_coord.etcd.client.verdict import TROUBLE, Course, Verdict, judge
 from milvus_coord.etcd.errors import AuthFailed, ClientClosed, EtcdError, Unavailable
 from milvus_coord.etcd.settings import Endpoint, EtcdSettings
 from milvus_coord.runtime.backoff import Backoff
 from milvus_coord.runtime.clock import Clock
-
-T = TypeVar("T")
 
 _LOGINS_MAX: Final = 3
 
@@ -39,7 +38,11 @@ class Ring:
         return self.members[self._index]
 
     def leave(self, member: Member) -> None:
-        """Go on to the next endpoint, unless that has happened already."""
+        """Go on to the next endpoint, unless that has happened already.
+
+        What answers at this one by and by must prove that it is still the same store.
+        """
+        member.proven = -1
         if member is self.members[self._index]:
             self._index = (self._index + 1) % len(self.members)
 
@@ -127,19 +130,23 @@ class Calls:
     endpoint only while it certainly changed nothing: never sent, or refused before it was proposed.
     """
 
-    def __init__(self, ring: Ring, settings: EtcdSettings, clock: Clock) -> None:
-        self._ring, self._settings, self._clock = ring, settings, clock
+    def __init__(
+        self, ring: Ring, settings: EtcdSettings, clock: Clock, store: StoreIdentity
+    ) -> None:
+        self._ring, self._settings, self._clock, self._store = ring, settings, clock, store
 
     async def send(
         self,
         name: str,
-        call: Callable[[Member, float], Awaitable[T]],
+        call: Callable[[Member, float], Awaitable[Any]],
         *,
         repeatable: bool,
         timeout_s: float | None = None,
-    ) -> T:
+        local: bool = False,
+    ) -> Any:
         """Run `call(member, timeout_s)` until it succeeds, or fails for good.
 
+        Its answer is one of etcd's messages; `local` is for what a member answers without a leader.
         Raises Unavailable, AuthFailed, or what the verdict on the answer says.
         """
         timeout_s = self._settings.request_timeout_s if timeout_s is None else timeout_s
@@ -152,8 +159,13 @@ class Calls:
             try:
                 with self._ring.guarded():
                     await member.ready(attempt_s)
-                    token, sending = member.token, True
-                    return await call(member, attempt_s if repeatable else attempts.left_s)
+                    token = member.token
+                    if not local:
+                        await self._store.prove(member, attempt_s)
+                    sending = True
+                    answer = await call(member, attempt_s if repeatable else attempts.left_s)
+                    self._store.saw(str(member), answer.header)
+                    return answer
             except TROUBLE as failure:
                 verdict = judge(failure)
                 attempts.note(member, verdict.cause)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from typing import Any, Final
 
 import grpc.aio
@@ -11,6 +12,7 @@ import grpc.aio
 from milvus_coord.etcd import tls
 from milvus_coord.etcd.client import messages
 from milvus_coord.etcd.client.calls import Attempts, Calls, Ring, log_in_again
+from milvus_coord.etcd.client.identity import Foreign, StoreIdentity
 from milvus_coord.etcd.client.member import Member
 from milvus_coord.etcd.client.rpc import pb
 from milvus_coord.etcd.client.verdict import TROUBLE, Course, StreamEnded, judge
@@ -19,7 +21,7 @@ from milvus_coord.etcd.errors import AnswerTooLarge, ClientClosed, Compacted, Le
 from milvus_coord.etcd.prefix import range_end, range_start
 from milvus_coord.etcd.protocol import PAGE_KEYS
 from milvus_coord.etcd.settings import EtcdSettings
-from milvus_coord.etcd.txn import Txn, TxnResult
+from milvus_coord.etcd.txn import Put, Txn, TxnResult
 from milvus_coord.etcd.values import (
     ClusterMember,
     GetResult,
@@ -30,11 +32,13 @@ from milvus_coord.etcd.values import (
 )
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.race import cancel_and_wait
+from milvus_coord.runtime.signal import Signal
 from milvus_coord.runtime.taskgroup import TaskGroup
 
 _PAGE_BYTES: Final = 2 << 20
 _SLICE_KEYS: Final = 2000
 """So many keys are taken out of a message at once: a few milliseconds."""
+_REPLACED: Final = "etcd was replaced meanwhile"
 _ALARMS: Final = {pb.NOSPACE: "NOSPACE", pb.CORRUPT: "CORRUPT"}
 
 
@@ -49,7 +53,8 @@ class EtcdClient:
         self._settings, self._clock = settings, clock
         self._data = Ring(settings)
         self._lease = Ring(settings)
-        self._calls = Calls(self._data, settings, clock)
+        self._store = StoreIdentity(self.endpoints)
+        self._calls = Calls(self._data, settings, clock, self._store)
 
     @property
     def endpoints(self) -> tuple[str, ...]:
@@ -60,6 +65,10 @@ class EtcdClient:
     def endpoint(self) -> str:
         """The endpoint that the next call goes to."""
         return str(self._data.current)
+
+    @property
+    def replaced(self) -> Signal:
+        return self._store.replaced
 
     def __repr__(self) -> str:
         return f"<EtcdClient {self.endpoint} of {','.join(self.endpoints)}>"
@@ -73,7 +82,7 @@ class EtcdClient:
             tls.check_certificates(self._settings.tls)
         await self._data.open()
         await self._lease.open()
-        await self._calls.send("connect", _status, repeatable=True, timeout_s=timeout_s)
+        await self._calls.send("connect", _status, repeatable=True, timeout_s=timeout_s, local=True)
 
     async def close(self) -> None:
         """Close all connections; calls under way raise ClientClosed."""
@@ -127,12 +136,14 @@ class EtcdClient:
             page = self._page(start, end, limit, revision, timeout_s)
             return asyncio.create_task(page, name="etcd page")
 
-        limit = page_keys
+        limit, version = page_keys, self.replaced.version()
         asked = ask()
         try:
             more = True
             while more:
                 response, asked_for = await asked
+                if self.replaced.version() != version:
+                    raise Compacted(f"etcd range of {_shown(start)}: {_REPLACED}", revision=0)
                 if asked_for < limit:
                     page_keys = asked_for
                 kvs, more = response.kvs, response.more
@@ -156,7 +167,12 @@ class EtcdClient:
         response = await self._calls.send(
             "transaction", call, repeatable=txn.reads_only, timeout_s=timeout_s
         )
-        return messages.txn_result(response)
+        self._store.passed(response.header)
+        result = messages.txn_result(response)
+        for op in txn.then if result.succeeded else txn.otherwise:
+            if isinstance(op, Put):
+                self._store.witnessed(op.key, op.value, result.revision)
+        return result
 
     async def lease_grant(self, ttl_s: int, *, timeout_s: float | None = None) -> Lease:
         request = pb.LeaseGrantRequest(TTL=ttl_s)
@@ -201,7 +217,8 @@ class EtcdClient:
                 with self._lease.guarded():
                     await member.ready(attempts.left_s)
                     token = member.token
-                    left_s = await _renew(member, lease, attempts.left_s)
+                    answer = await _renew(member, lease, attempts.left_s)
+                    self._store.saw(str(member), answer.header)
             except TROUBLE as failure:
                 verdict = judge(failure)
                 attempts.note(member, verdict.cause)
@@ -214,6 +231,7 @@ class EtcdClient:
                 if verdict.course is Course.NOT_APPLIED:
                     raise attempts.unavailable() from failure
                 raise attempts.ambiguous() from failure
+            left_s: int = answer.TTL
             if left_s <= 0:
                 raise LeaseNotFound(f"etcd {name} at {member}: it is gone")
             return left_s
@@ -249,7 +267,14 @@ class EtcdClient:
         if prefix:
             key, end = range_start(key), range_end(key)
         return ClientWatch(
-            self._data, self._settings, self._clock, key, end, start_revision, idle_check_s
+            self._data,
+            self._settings,
+            self._clock,
+            self._store,
+            key,
+            end,
+            start_revision,
+            idle_check_s,
         )
 
     async def _range(self, name: str, request: Any, timeout_s: float | None) -> Any:
@@ -257,7 +282,13 @@ class EtcdClient:
             metadata = member.local_metadata if request.serializable else member.metadata
             return await member.kvstub.Range(request, timeout=attempt_s, metadata=metadata)
 
-        return await self._calls.send(name, call, repeatable=True, timeout_s=timeout_s)
+        local = request.serializable
+        response = await self._calls.send(
+            name, call, repeatable=True, timeout_s=timeout_s, local=local
+        )
+        if not local:
+            self._store.passed(response.header)
+        return response
 
     async def _page(
         self, start: bytes, end: bytes, limit: int, revision: int, timeout_s: float | None
@@ -281,6 +312,8 @@ class EtcdClient:
                 status = await _status(member, timeout_s)
         except (*TROUBLE, ClientClosed) as failure:
             return MemberStatus(str(member), error=judge(failure).cause)
+        with suppress(Foreign):
+            self._store.saw(str(member), status.header)
         return MemberStatus(
             endpoint=str(member),
             version=status.version,
@@ -289,6 +322,7 @@ class EtcdClient:
             db_bytes=status.dbSize,
             quota_bytes=messages.quota_bytes(status),
             alarms=await self._alarms_of(member, status.header.member_id, timeout_s),
+            cluster_id=status.header.cluster_id,
         )
 
     async def _alarms_of(self, member: Member, member_id: int, timeout_s: float) -> tuple[str, ...]:
@@ -308,8 +342,8 @@ async def _status(member: Member, timeout_s: float) -> Any:
     return await stub.Status(pb.StatusRequest(), timeout=timeout_s, metadata=member.local_metadata)
 
 
-async def _renew(member: Member, lease: int, timeout_s: float) -> int:
-    """One question and its answer on a stream of its own; the seconds left, 0 when it is gone."""
+async def _renew(member: Member, lease: int, timeout_s: float) -> Any:
+    """One question and its answer on a stream of its own; its TTL is 0 when the lease is gone."""
     call = member.leasestub.LeaseKeepAlive(timeout=timeout_s, metadata=member.metadata)
     try:
         await call.write(pb.LeaseKeepAliveRequest(ID=lease))
@@ -317,8 +351,7 @@ async def _renew(member: Member, lease: int, timeout_s: float) -> int:
         answer = await call.read()
         if answer is grpc.aio.EOF:
             raise StreamEnded("the stream ended without an answer")
-        left_s: int = answer.TTL
-        return left_s
+        return answer
     finally:
         call.cancel()
 

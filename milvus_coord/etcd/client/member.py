@@ -53,6 +53,8 @@ class Member(Client):
         options = {**_OPTIONS, "grpc.min_reconnect_backoff_ms": connect_ms}
         super().__init__(endpoint.host, endpoint.port, options=options)
         self.endpoint = endpoint
+        self.proven = -1
+        """Of which store, as `StoreIdentity.replaced` counts them; -1 after a break."""
         self.user = settings.user
         self._secret = settings.password
         # For what a member may answer without a leader, and for everything else.
@@ -90,6 +92,7 @@ class Member(Client):
         Raises NotReady, and what grpc.aio raises when logging in fails.
         """
         if self._channel_state() is not grpc.ChannelConnectivity.READY:
+            self.proven = -1
             try:
                 async with asyncio.timeout(timeout_s):
                     await self._settle()

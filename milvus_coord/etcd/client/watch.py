@@ -10,13 +10,14 @@ from grpc import StatusCode
 
 from milvus_coord.etcd.client import messages
 from milvus_coord.etcd.client.calls import Ring
+from milvus_coord.etcd.client.identity import StoreIdentity
 from milvus_coord.etcd.client.member import Member
 from milvus_coord.etcd.client.rpc import pb
 from milvus_coord.etcd.client.verdict import TROUBLE, Course, Verdict, judge, judge_words
 from milvus_coord.etcd.client.watchstream import WatchStream
 from milvus_coord.etcd.errors import Compacted, EtcdError
 from milvus_coord.etcd.settings import EtcdSettings
-from milvus_coord.etcd.values import Batch
+from milvus_coord.etcd.values import Batch, Event, EventKind
 from milvus_coord.runtime.backoff import Backoff
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.telemetry.log import log
@@ -36,6 +37,7 @@ class ClientWatch:
         ring: Ring,
         settings: EtcdSettings,
         clock: Clock,
+        store: StoreIdentity,
         key: bytes,
         end: bytes,
         start_revision: int,
@@ -43,7 +45,8 @@ class ClientWatch:
     ) -> None:
         self._ring, self._settings, self._clock = ring, settings, clock
         self._key, self._end = key, end
-        self._next_revision = start_revision
+        self._next_revision = self._first_unseen = start_revision
+        self._store, self._version = store, store.replaced.version()
         self._idle_check_s = idle_check_s
         self._member: Member | None = None
         self._stream: WatchStream | None = None
@@ -62,9 +65,11 @@ class ClientWatch:
             try:
                 with self._ring.guarded():
                     response = await self._response()
+                    self._store.saw(str(self._member), response.header)
             except TROUBLE as failure:
                 await self._interrupted(judge(failure))
                 continue
+            self._check_store()
             if response.canceled:
                 await self._cancelled(response)
                 continue
@@ -76,7 +81,8 @@ class ClientWatch:
             if response.events:
                 events = tuple(messages.event(event) for event in response.events)
                 batch = Batch(events, events[-1].kv.mod_revision)
-                self._next_revision = batch.revision + 1
+                self._next_revision = self._first_unseen = batch.revision + 1
+                self._bear_witness(events)
                 return batch
             if response.watch_id >= 0:
                 # A periodic report comes in order after the events. The answer to our own question
@@ -95,18 +101,22 @@ class ClientWatch:
             self._member = member = self._ring.current
             await member.ready(self._settings.attempt_timeout_s)
             await self._check_history(member)
+            start = max(self._first_unseen, self._store.proven_from(self._next_revision))
             stream = WatchStream(member, self._idle_check_s)
             # Kept only once it is asked for: one that was not would answer its pulse for ever.
-            await stream.open(self._key, self._end, self._next_revision)
+            await stream.open(self._key, self._end, start)
             self._stream = stream
         return await self._stream.next()
 
     async def _check_history(self, member: Member) -> None:
         """Make sure that etcd has not gone back behind what was delivered. Raises Compacted.
 
-        A watch from a revision to come would wait in silence. The read also proves the token:
-        of an expired one etcd 3.5.1 tells a watch that permission is denied.
+        A watch from a revision to come would wait in silence, and one of a store with another past
+        would miss what differs. The read also proves the token: of an expired one etcd 3.5.1 tells
+        a watch that permission is denied.
         """
+        await self._store.prove(member, self._settings.attempt_timeout_s)
+        self._check_store()
         response = await member.kvstub.Range(
             pb.RangeRequest(key=self._key, count_only=True),
             timeout=self._settings.attempt_timeout_s,
@@ -118,6 +128,16 @@ class ClientWatch:
                 f"but etcd is back at {response.header.revision}",
                 revision=0,
             )
+
+    def _check_store(self) -> None:
+        if self._store.replaced.version() != self._version:
+            raise Compacted(f"etcd watch of {self._name}: etcd was replaced", revision=0)
+
+    def _bear_witness(self, events: tuple[Event, ...]) -> None:
+        for event in reversed(events):
+            if event.kind is EventKind.PUT:
+                self._store.witnessed(event.kv.key, event.kv.value, event.kv.mod_revision)
+                return
 
     async def _drop(self) -> None:
         stream, self._stream = self._stream, None

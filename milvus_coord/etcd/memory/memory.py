@@ -22,6 +22,7 @@ from milvus_coord.etcd.values import (
     RangeResult,
 )
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.signal import Signal
 from milvus_coord.runtime.taskgroup import TaskGroup
 
 T = TypeVar("T")
@@ -32,7 +33,8 @@ _REQUEST_TIMEOUT_S: Final = 30.0
 class MemoryEtcd:
     """One client; `peer` makes another one of the same store, with its own link to it.
 
-    Injected trouble: `fail_next` for one call, `partition` until `heal` for all.
+    Injected trouble: `fail_next` for one call, `partition` until `heal` for all; and
+    `store.restore`.
     """
 
     def __init__(self, clock: Clock, store: MemoryStore | None = None) -> None:
@@ -42,6 +44,8 @@ class MemoryEtcd:
         self._cut = False
         self._silent = False
         self._changed = asyncio.Event()
+        self._incarnation = self.store.incarnation
+        self.replaced = Signal()
         self.store.subscribe(self._wake)
 
     def peer(self) -> MemoryEtcd:
@@ -107,8 +111,10 @@ class MemoryEtcd:
         revision: int = 0,
         timeout_s: float | None = None,
     ) -> AsyncGenerator[RangeResult, None]:
-        more = True
+        more, incarnation = True, self.store.incarnation
         while more:
+            if self.store.incarnation != incarnation:
+                raise Compacted("etcd was replaced", revision=0)
             read = partial(self.store.range, start, end, revision)
             kvs = await self._call("range", read, timeout_s)
             revision = revision or self.store.revision
@@ -182,6 +188,9 @@ class MemoryEtcd:
         self._changed.set()
 
     def _wake(self) -> None:
+        if not self._cut and self._incarnation != self.store.incarnation:
+            self._incarnation = self.store.incarnation
+            self.replaced.notify()
         self._changed.set()
 
     async def _call(self, name: str, run: Callable[[], T], timeout_s: float | None) -> T:
@@ -206,6 +215,7 @@ class MemoryWatch:
         self._etcd = etcd
         self._start, self._end = start, end
         self._next_revision = next_revision
+        self._incarnation = etcd.store.incarnation
 
     def __aiter__(self) -> AsyncIterator[Batch]:
         return self
@@ -224,6 +234,8 @@ class MemoryWatch:
         store.expire()
         if self._etcd.cut:
             return None
+        if self._incarnation != store.incarnation:
+            raise Compacted("etcd was replaced", revision=0)
         if self._next_revision < store.compacted:
             raise Compacted(
                 f"revision {self._next_revision} is compacted", revision=store.compacted

@@ -56,6 +56,7 @@ class MemoryStore:
     revision: int = 1
     compacted: int = 0
     history: list[Batch] = field(default_factory=list)
+    incarnation: int = 0
     _subscribers: list[Callable[[], None]] = field(default_factory=list)
     _kvs: dict[bytes, KeyValue] = field(default_factory=dict)
     _leases: dict[int, _LeaseState] = field(default_factory=dict)
@@ -64,6 +65,23 @@ class MemoryStore:
     def subscribe(self, subscriber: Callable[[], None]) -> None:
         """Have `subscriber` called after each new revision."""
         self._subscribers.append(subscriber)
+
+    def snapshot(self) -> MemoryStore:
+        """The keys and leases of now, for `restore`; without history, as etcd's."""
+        leases = {lease: replace(state) for lease, state in self._leases.items()}
+        return MemoryStore(
+            self.clock, self.least_ttl_s, self.revision, _kvs=dict(self._kvs), _leases=leases
+        )
+
+    def restore(self, snapshot: MemoryStore, *, revision: int = 0) -> None:
+        """Put another store in the place of this one; `revision` is what it has come to by then."""
+        self._kvs, self._leases = dict(snapshot._kvs), dict(snapshot._leases)
+        self.revision = self.compacted = revision or snapshot.revision
+        events = tuple(Event(EventKind.PUT, kv) for kv in self._kvs.values())
+        self.history = [Batch(events, self.revision)]
+        self.incarnation += 1
+        for subscriber in self._subscribers:
+            subscriber()
 
     def range(self, start: bytes, end: bytes, revision: int = 0) -> tuple[KeyValue, ...]:
         """The keys in [start, end) now, or as they were. Raises Compacted."""
