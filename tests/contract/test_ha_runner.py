@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from milvus_coord.etcd.errors import NoSpace, Unavailable
+from milvus_coord.etcd.memory.store import MemoryStore
 from milvus_coord.etcd.txn import Txn, TxnResult, put, version_is
 from milvus_coord.etcd.values import EventKind
 from milvus_coord.ha.election.decisions import LOOK_AGAIN_S
@@ -15,7 +16,7 @@ from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.model.errors import CoordError, FencedOff, NotServing
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.processes import ProcessIdentity
-from testing.ha_world import SERVE_S, TTL_S, World, a_world, pair
+from testing.ha_world import SERVE_S, TTL_S, Node, World, a_world, pair
 from testing.role_world import KEYS
 
 
@@ -279,3 +280,35 @@ async def test_a_server_id_that_is_anothers_is_given_up(world: World) -> None:
     kept = (await world.etcd.get(KEYS.instance(1))).kv
     assert kept is not None
     assert kept.value == other
+
+
+def instance_keys(*nodes: Node) -> list[bytes]:
+    return [KEYS.instance(node.server_id) for node in nodes]
+
+
+@pytest.mark.parametrize("ahead", [0, 1000])
+async def test_a_term_ends_when_etcd_is_restored(world: World, ahead: int) -> None:
+    """Also where the backup is of this very term, and holds both sessions."""
+    first, second = await pair(world)
+    epoch, backup = first.term.epoch, world.etcd.store.snapshot()
+    await world.put(b"by-dev/meta/root-coord/x", b"lost")
+    await world.pass_time(2.0)
+    world.etcd.store.restore(backup, revision=backup.revision + ahead)
+    restored_s = world.clock.boottime()
+    await world.until(lambda: not first.active)
+    await world.until(lambda: first.active or second.active)
+    assert world.clock.boottime() - restored_s >= SERVE_S
+    leader = first if first.active else second
+    assert leader.term.epoch > backup.revision + ahead
+    assert leader.term.epoch != epoch
+    await world.until(lambda: first.standby or second.standby)
+    await world.until(lambda: all(world.value(key) for key in instance_keys(first, second)))
+
+
+async def test_an_etcd_made_anew_is_led_by_one(world: World) -> None:
+    first, second = await pair(world)
+    world.etcd.store.restore(MemoryStore(world.clock))
+    await world.until(lambda: not first.active)
+    await world.until(lambda: first.active or second.active)
+    await world.until(lambda: all(world.value(key) for key in instance_keys(first, second)))
+    assert sorted((first.active, second.active)) == [False, True]

@@ -383,3 +383,20 @@ async def test_a_digest_is_of_one_moment_and_leaves_the_loop_free(world: World) 
         mirror.synced = False
         with pytest.raises(NotSynced):
             await MirrorDump(mirror).digest()
+
+
+@pytest.mark.parametrize("ahead", [0, 1000])
+async def test_an_etcd_that_was_restored_is_read_again(world: World, ahead: int) -> None:
+    """Behind or ahead of what the mirror has seen: ahead, its watch would simply go on."""
+    await world.write(a="1", b="1")
+    backup = world.etcd.store.snapshot()
+    async with world.running() as mirror:
+        seen = await world.write(b="2", c="2")
+        await mirror.reached(seen)
+        world.etcd.store.restore(backup, revision=backup.revision + ahead)
+        fence = await world.lead()
+        await mirror.catch_up(fence)  # not by the image of before, whatever revision that had
+        assert world.seen == {"a": "1", "b": "1"}
+        assert mirror.revision == world.etcd.store.revision
+        await mirror.reached(await world.write(d="3"))
+        assert world.seen == {"a": "1", "b": "1", "d": "3"}

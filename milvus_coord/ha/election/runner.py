@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.etcd.protocol import Etcd
@@ -11,7 +12,12 @@ from milvus_coord.ha.election.context import HaContext
 from milvus_coord.ha.election.leading import Leading
 from milvus_coord.ha.election.lifecycle import Lifecycle
 from milvus_coord.ha.election.server_id import allocate
-from milvus_coord.ha.election.session import InstanceTaken, Session, SessionLost
+from milvus_coord.ha.election.session import (
+    InstanceTaken,
+    Session,
+    SessionLost,
+    StoreReplaced,
+)
 from milvus_coord.ha.election.status_publisher import StatusPublisher
 from milvus_coord.ha.election.term import Leader
 from milvus_coord.ha.metrics import HaMetrics
@@ -28,6 +34,8 @@ from milvus_coord.runtime.race import Interrupted, cancel_and_wait, run_until
 from milvus_coord.runtime.retry import Retry
 from milvus_coord.runtime.taskgroup import TaskGroup, leaves
 from milvus_coord.telemetry.log import log
+
+_LOOK_EVERY_S: Final = 10.0
 
 
 class HaRunner:
@@ -99,14 +107,18 @@ class HaRunner:
             ServerID=self._lifecycle.server_id,
         )
         async with TaskGroup() as tasks:
-            following = tasks.create_task(self._pair.follow(), name="ha.pair")
+            helpers = [
+                tasks.create_task(self._pair.follow(), name="ha.pair"),
+                tasks.create_task(self._look_at_endpoints(), name="ha.endpoints"),
+            ]
             while not stop.is_set():
                 await self._live_one_session(stop, hurry)
-            await cancel_and_wait(following)
+            await cancel_and_wait(*helpers)
         self._lifecycle.to(Phase.STOPPING)
 
     async def _live_one_session(self, stop: asyncio.Event, hurry: asyncio.Event) -> None:
         """From one lease to its loss, or to the end."""
+        version = self._etcd.replaced.version()
         try:
             session = await run_until(stop, self._join(), name="ha.join")
         except Interrupted:
@@ -114,7 +126,10 @@ class HaRunner:
         self.session = session
         try:
             async with TaskGroup() as tasks:
-                helpers = [tasks.create_task(session.keep(self._makes_progress), name="ha.lease")]
+                helpers = [
+                    tasks.create_task(session.keep(self._makes_progress), name="ha.lease"),
+                    tasks.create_task(self._mind_store(version), name="ha.store"),
+                ]
                 if self._settings.active_standby:
                     say = self.publisher.publish(session)
                     helpers.append(tasks.create_task(say, name="ha.status"))
@@ -124,6 +139,10 @@ class HaRunner:
                 await cancel_and_wait(*helpers)
         except* SessionLost as lost:
             log.warn("session lost, registering again", error=str(leaves(lost)[0]))
+        except* StoreReplaced:
+            log.warn("etcd was replaced, registering again")
+            # Who leads by what the etcd before said answers no longer than this.
+            self._rest(self._settings.serve_lease_s, "etcd was replaced")
         finally:
             await session.close()
 
@@ -157,6 +176,20 @@ class HaRunner:
                 serverID=record.server_id,
             )
         return session
+
+    async def _mind_store(self, version: int) -> None:
+        """End the session, and the term with it, when its etcd is replaced. Raises StoreReplaced.
+
+        Also when that has happened since `version`.
+        """
+        await self._etcd.replaced.wait(since=version)
+        raise StoreReplaced("etcd was replaced")
+
+    async def _look_at_endpoints(self) -> None:
+        """Have the client say now and then which endpoints belong to another cluster."""
+        while True:
+            await self._etcd.status()
+            await self._clock.sleep(_LOOK_EVERY_S)
 
     async def _mind_instance_key(self, session: Session) -> None:
         """When our key vanishes see at once whether the lease has gone too; if not, put it back.
@@ -193,7 +226,10 @@ class HaRunner:
             if served:
                 self._failed.reset()
             else:
-                self.publisher.rest_s = self._failed.next()
+                self._rest(self._failed.next(), "a failed activation")
+
+    def _rest(self, seconds: float, why: str) -> None:
+        self.publisher.rest_s, self.publisher.rest_why = seconds, why
 
     def _enter_standby(self) -> None:
         if self._lifecycle.phase is Phase.STANDBY:

@@ -24,6 +24,10 @@ class SessionLost(CoordError):
     """The lease is gone in etcd; a new session must be made."""
 
 
+class StoreReplaced(CoordError):
+    """Etcd is not the one that the session was made in, or has lost some of its past."""
+
+
 class InstanceTaken(CoordError):
     """Another process has registered under our server id: a restored etcd, or a wrong counter."""
 

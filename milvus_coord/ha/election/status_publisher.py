@@ -29,7 +29,7 @@ class StatusPublisher:
     """Whether we could take over now, and how we are.
 
     Attributes:
-        rest_s: how long we rest after a failed activation before the next try.
+        rest_s: how long we rest before the next try to lead; `rest_why` says after what.
         serve: the serve lease of the term that we lead, else None.
     """
 
@@ -49,7 +49,7 @@ class StatusPublisher:
         self._loop_lag_s = loop_lag_s
         self._said_revision = self._due_revision = 0
         self.etcd_latency = EtcdLatency(clock, metrics.wrote)
-        self.rest_s = 0.0
+        self.rest_s, self.rest_why = 0.0, ""
         self.serve: ServeLease | None = None
 
     @property
@@ -73,7 +73,7 @@ class StatusPublisher:
         """Why we could not lead well at once; empty when we could."""
         reasons = list(self._leader.obstacles)
         if self.rest_s:
-            reasons.append(f"resting {self.rest_s:.1f} s after a failed activation")
+            reasons.append(f"resting {self.rest_s:.1f} s after {self.rest_why}")
         if self.behind:
             reasons.append(f"mirror is {self.behind} revisions behind")
         return tuple(reasons)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Final, Generic, Protocol, TypeVar
 
+from milvus_coord.etcd.errors import Compacted
 from milvus_coord.etcd.prefix import range_end
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.values import RangeResult
@@ -114,6 +115,7 @@ async def read_image(etcd: Etcd, mirrored: Mirrored[I], revision: int = 0) -> Re
     There are never more than two pages in memory beside the image. Raises Compacted when the
     history is lost before all is read, and etcd's other errors.
     """
+    version = etcd.replaced.version()
     mark = await etcd.get(mirrored.mark_key)
     revision = revision or mark.revision
     image, keys = mirrored.new_image(), 0
@@ -122,6 +124,8 @@ async def read_image(etcd: Etcd, mirrored: Mirrored[I], revision: int = 0) -> Re
             async for page in pages:
                 await _put(image, page)
                 keys += len(page.kvs)
+    if etcd.replaced.version() != version:
+        raise Compacted("etcd was replaced while it was read", revision=0)
     return Reading(image, revision, keys, mark.kv.mod_revision if mark.kv else 0)
 
 

@@ -49,6 +49,7 @@ class Mirror(Generic[I]):
         self.image = mirrored.new_image()
         self.revision = self.changed = self.keys = 0
         self.synced = False
+        self._version = -1
 
     def __repr__(self) -> str:
         return f"<Mirror {self._name} at {self.revision}{'' if self.synced else ', not synced'}>"
@@ -68,9 +69,10 @@ class Mirror(Generic[I]):
     async def reached(self, revision: int) -> None:
         """Return once the image has what etcd did to the range up to `revision`.
 
+        An image of an etcd that was replaced since has nothing of it.
         A revision that changed no key that it `sees` is reached with the next one that does.
         """
-        if self.revision >= revision:
+        if self.revision >= revision and self._version == self._etcd.replaced.version():
             return
         reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (revision, next(self._tickets), reached))
@@ -119,6 +121,9 @@ class Mirror(Generic[I]):
     async def _read(self) -> None:
         retry = Retry(self._clock, f"read {self._name}", on=(Unavailable, Compacted), cap_s=1.0)
         found = await retry.run(lambda: read_image(self._etcd, self.mirrored))
+        if self.keys and not found.keys:
+            log.error("etcd holds no metadata any more", prefix=self._name, keys=self.keys)
+        self._version = self._etcd.replaced.version()
         self.image, self.keys = found.image, found.keys
         self.changed, self._mark_revision = found.revision, found.mark
         self.synced = True
