@@ -32,6 +32,7 @@ class Bounds:
 def findings(facts: EtcdFacts, bounds: Bounds, *, ticking: bool) -> Iterator[Finding]:
     """All that is to be said of etcd; `ticking`: a rootcoord leads, so the stored bound moves."""
     yield from _reachable(facts.members)
+    yield from _one_cluster(facts.members)
     yield from _size(facts)
     yield from _leader(facts.members)
     for keys in facts.denied:
@@ -60,6 +61,19 @@ def _reachable(members: Sequence[MemberStatus]) -> Iterator[Finding]:
     answering = _answering(members)
     if answering:
         yield ok("etcd endpoints", f"{len(answering)} of {len(members)} answer")
+
+
+def _one_cluster(members: Sequence[MemberStatus]) -> Iterator[Finding]:
+    clusters: dict[int, list[str]] = {}
+    for member in _answering(members):
+        clusters.setdefault(member.cluster_id, []).append(member.endpoint)
+    if len(clusters) > 1:
+        shares = [f"{', '.join(each)} of {cluster:x}" for cluster, each in clusters.items()]
+        yield bad(
+            "etcd endpoints",
+            f"belong to {len(clusters)} clusters: {'; '.join(shares)}",
+            "leave the members of one cluster in etcd.endpoints, or mend a foreign data folder",
+        )
 
 
 def _size(facts: EtcdFacts) -> Iterator[Finding]:

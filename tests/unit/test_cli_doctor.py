@@ -91,6 +91,13 @@ def test_a_member_in_trouble(change: dict[str, object], grade: Grade, text: str)
     assert text in detail
 
 
+def test_two_clusters_in_one_list() -> None:
+    ours, other = replace(FIT, cluster_id=0xA), replace(FIT, endpoint="b:2379", cluster_id=0xB)
+    down = MemberStatus("c:2379", error="refused")
+    found = trouble(replace(FACTS, members=(ours, other, down)))
+    assert (Grade.BAD, "belong to 2 clusters: a:2379 of a; b:2379 of b") in found
+
+
 @pytest.mark.parametrize("version", ["3.5.28", "3.6.9", "3.7.0", "4.0.0"])
 def test_versions_that_are_fine(version: str) -> None:
     assert trouble(replace(FACTS, members=(replace(FIT, version=version),) * 3)) == []
