@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from milvus_coord.app.etcd import etcd_settings, stored_settings
+from milvus_coord.app.etcd import etcd_settings, stored_settings, with_advice
 from milvus_coord.config import ConfigError, Settings, load
 from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.embedded.datadir import DataDir
@@ -81,8 +81,12 @@ async def _connected(config: Path | None, role: str) -> AsyncIterator[Connection
     settings, clock = loaded.settings, SystemClock()
     etcd = EtcdClient(etcd_settings(settings, _embedded(settings)), clock)
     try:
-        await etcd.connect(timeout_s=CONNECT_S)
-        if overlay := await stored_settings(etcd, settings, timeout_s=CONNECT_S):
+        try:
+            await etcd.connect(timeout_s=CONNECT_S)
+            overlay = await stored_settings(etcd, settings, timeout_s=CONNECT_S)
+        except AuthFailed as failure:
+            raise with_advice(settings, failure) from failure
+        if overlay:
             loaded = load(role, config=config, environ=os.environ, overlay=overlay)
         yield Connection(etcd, clock, loaded.settings, settings.etcd.meta_root)
     finally:

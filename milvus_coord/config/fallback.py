@@ -65,6 +65,16 @@ def below(low: int) -> Test:
     return lambda text: bool(_WHOLE.fullmatch(text)) and int(text) < low
 
 
+def between(low: int, high: int) -> Test:
+    """A whole number from `low` to `high`."""
+    return lambda text: bool(_WHOLE.fullmatch(text)) and low <= int(text) <= high
+
+
+def above(high: int) -> Test:
+    """A whole number that is too high."""
+    return lambda text: bool(_WHOLE.fullmatch(text)) and int(text) > high
+
+
 def zero(text: str) -> bool:
     """The number 0, which stands for the default."""
     return bool(_WHOLE.fullmatch(text)) and int(text) == 0

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from milvus_coord.config.fallback import Fallback, above, always, between
 from milvus_coord.config.kinds import Flag, Real, Whole, Word
 from milvus_coord.config.role import Coordinator, Port
 from milvus_coord.config.section import Section
@@ -35,9 +36,13 @@ class RootCoord(Coordinator):
 class Proxy(Section):
     """`proxy.*`: what of the proxies' section RootCoord enforces or keeps pace with."""
 
-    time_tick_interval_ms: Annotated[int, Whole(10, 60_000, unit="ms")] = Field(
-        default=200, alias="timeTickInterval"
-    )
+    # Go ticks as often as it is told; ours has bounds.
+    time_tick_interval_ms: Annotated[
+        int,
+        Whole(10, 60_000, unit="ms"),
+        Fallback(between(1, 9), always("10")),
+        Fallback(above(60_000), always("60000")),
+    ] = Field(default=200, alias="timeTickInterval")
     # Go takes 64 where the key is not in the file; here it is the shipped value.
     max_shard_num: Annotated[int, Whole(1)] = 16
     max_user_num: Annotated[int, Whole(1)] = 100

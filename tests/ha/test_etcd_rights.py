@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from testing.cli import milvus
 from testing.etcd import EtcdCluster, EtcdOptions
 from tests.conftest import StartEtcd
 from tests.ha.conftest import StartRole
@@ -70,6 +71,8 @@ async def test_without_a_login_it_ends_and_says_what_to_set(
     assert await role.wait_exit() == 2
     assert role.lines(f"milvus: .*{advice}")
     assert await nothing_registered(guarded)
+    said = await milvus("status", "rootcoord", etcd=guarded.endpoints, env=env)
+    assert (said.code, advice in said.err) == (2, True)
 
 
 async def test_too_few_rights_are_listed_and_those_are_enough(

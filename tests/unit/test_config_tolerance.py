@@ -60,6 +60,8 @@ def held(read: Loaded, key: str) -> object:
         ("common.gracefulStopTimeout", "-1", 0),
         ("common.session.retryTimes", "0", 30),
         ("METRICS_PORT", "http", 9091),
+        ("proxy.timeTickInterval", "5", 10),
+        ("proxy.timeTickInterval", "100000", 60_000),
         (f"{QUOTA}.quotaCenterCollectInterval", "0", 3.0),
         (f"{QUOTA}.quotaCenterCollectInterval", "-1", 3.0),
         (f"{QUOTA}.quotaCenterCollectInterval", "70000", 3.0),
