@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from milvus_coord.cli.output import FORMATS, rendered
 
 if TYPE_CHECKING:
     from milvus_coord.cli.mirror_verdict import Verdict
@@ -59,7 +60,7 @@ def add_to(commands: Any, roles: Sequence[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     mirror.add_argument("role", metavar="ROLE", nargs="?", choices=roles, help=", ".join(roles))
-    mirror.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    mirror.add_argument("-o", "--output", choices=FORMATS, default="table")
     mirror.add_argument("--config", metavar="PATH", type=Path, help="milvus.yaml or its folder")
 
 
@@ -80,7 +81,7 @@ def run(words: argparse.Namespace) -> int:
         reports = asyncio.run(_check(loaded, roles))
     except (EtcdError, OSError) as error:
         return _tell(str(error), NO_ETCD)
-    print(_json(reports) if words.output == "json" else _table(reports), end="")
+    print(rendered(_facts(reports), words.output, _table(reports)), end="")
     return exit_code([verdict for report in reports for verdict in report.verdicts])
 
 
@@ -155,7 +156,7 @@ def _short(line: str) -> str:
     return line if len(line) <= _LINE_MAX else f"{line[:_LINE_MAX]}..."
 
 
-def _json(reports: Sequence[RoleReport]) -> str:
+def _facts(reports: Sequence[RoleReport]) -> dict[str, Any]:
     roles = [
         {
             "role": report.role,
@@ -164,7 +165,7 @@ def _json(reports: Sequence[RoleReport]) -> str:
         }
         for report in reports
     ]
-    return json.dumps({"roles": roles}, indent=2, ensure_ascii=False) + "\n"
+    return {"roles": roles}
 
 
 def _member(verdict: Verdict) -> dict[str, object]:

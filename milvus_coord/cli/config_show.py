@@ -1,11 +1,11 @@
-"""`milvus config show`: every setting in force and where it comes from, as a table or as JSON."""
+"""`milvus config show`: every setting in force and where it comes from."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from milvus_coord.cli.output import rendered
 from milvus_coord.config import Loaded, Origin, Settings
 from milvus_coord.config.kinds import Text
 from milvus_coord.config.section import Leaf, leaves, open_sections
@@ -18,13 +18,13 @@ class _Row(NamedTuple):
     origin: str
 
 
-def show(loaded: Loaded, *, as_json: bool = False) -> str:
+def show(loaded: Loaded, output: str = "table") -> str:
     """Print what `loaded.role` uses, in the order of config/milvus.yaml, secrets masked.
 
-    JSON is one object: `role`, `file`, `settings` (key -> `value`, `source`, `name`, `line`; a
-    value that is found out at run time is null), `warnings`, `notes`.
+    JSON and YAML are one object: `role`, `file`, `settings` (key -> `value`, `source`, `name`,
+    `line`; a value that is found out at run time is null), `warnings`, `notes`.
     """
-    return _json(loaded) if as_json else _table(loaded)
+    return rendered(_facts(loaded), output, _table(loaded))
 
 
 def _used(loaded: Loaded) -> Iterator[Leaf]:
@@ -103,7 +103,7 @@ def _short(origin: Origin) -> str:
             return "-"
 
 
-def _json(loaded: Loaded) -> str:
+def _facts(loaded: Loaded) -> dict[str, Any]:
     settings = {}
     for leaf in _used(loaded):
         value, origin = leaf.of(loaded.settings), loaded.origins[leaf.key]
@@ -121,11 +121,10 @@ def _json(loaded: Loaded) -> str:
             "name": origin.name,
             "line": origin.line,
         }
-    report = {
+    return {
         "role": loaded.role,
         "file": str(loaded.file) if loaded.file else None,
         "settings": settings,
         "warnings": loaded.warnings,
         "notes": loaded.notes,
     }
-    return json.dumps(report, indent=2, ensure_ascii=False) + "\n"

@@ -17,7 +17,7 @@ from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.embedded.datadir import DataDir
 from milvus_coord.etcd.errors import AuthFailed, CertificateError, EtcdError, PermissionDenied
 from milvus_coord.ha.pair.keys import Keys
-from milvus_coord.ha.pair.operator_requests import SwitchoverRefused
+from milvus_coord.ha.pair.operator_requests import RequestRefused
 from milvus_coord.runtime.clock import Clock, SystemClock
 from milvus_coord.runtime.taskgroup import leaves
 from milvus_coord.telemetry.log import FATAL, log
@@ -45,23 +45,38 @@ class Connection:
         return Keys(self.meta_root, role)
 
 
-def run(verb: Callable[[Connection], Awaitable[int]], *, config: Path | None, role: str) -> int:
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to look: the settings file, and what the command line says over all settings."""
+
+    config: Path | None = None
+    endpoints: str = ""
+    root_path: str = ""
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment with what was said."""
+        said = {"ETCD_ENDPOINTS": self.endpoints, "ETCD_ROOT_PATH": self.root_path}
+        return {**os.environ, **{name: text for name, text in said.items() if text}}
+
+
+def run(verb: Callable[[Connection], Awaitable[int]], place: Place, *, role: str) -> int:
     """Connect, run `verb`, and return its exit code; what goes wrong is said on standard error.
 
     Nothing is logged: what an operator must know is in what the verb prints.
     """
     log.floor = FATAL + 1
     try:
-        return _judged(verb, config, role)
+        return _judged(verb, place, role)
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
-def _judged(verb: Callable[[Connection], Awaitable[int]], config: Path | None, role: str) -> int:
+def _judged(verb: Callable[[Connection], Awaitable[int]], place: Place, role: str) -> int:
     code = TROUBLE
     try:
-        code = asyncio.run(_run(verb, config, role))
-    except* SwitchoverRefused as refusals:
+        code = asyncio.run(_run(verb, place, role))
+    except* RequestRefused as refusals:
         code = _tell(refusals, REFUSED)
     except* (AuthFailed, CertificateError, ConfigError, PermissionDenied, ValueError) as mistakes:
         code = _tell(mistakes, MISTAKE)
@@ -70,14 +85,15 @@ def _judged(verb: Callable[[Connection], Awaitable[int]], config: Path | None, r
     return code
 
 
-async def _run(verb: Callable[[Connection], Awaitable[int]], config: Path | None, role: str) -> int:
-    async with _connected(config, role) as connection:
+async def _run(verb: Callable[[Connection], Awaitable[int]], place: Place, role: str) -> int:
+    async with _connected(place, role) as connection:
         return await verb(connection)
 
 
 @asynccontextmanager
-async def _connected(config: Path | None, role: str) -> AsyncIterator[Connection]:
-    loaded = load(role, config=config, environ=os.environ)
+async def _connected(place: Place, role: str) -> AsyncIterator[Connection]:
+    environ = place.environ
+    loaded = load(role, config=place.config, environ=environ)
     settings, clock = loaded.settings, SystemClock()
     etcd = EtcdClient(etcd_settings(settings, _embedded(settings)), clock)
     try:
@@ -87,7 +103,7 @@ async def _connected(config: Path | None, role: str) -> AsyncIterator[Connection
         except AuthFailed as failure:
             raise with_advice(settings, failure) from failure
         if overlay:
-            loaded = load(role, config=config, environ=os.environ, overlay=overlay)
+            loaded = load(role, config=place.config, environ=environ, overlay=overlay)
         yield Connection(etcd, clock, loaded.settings, settings.etcd.meta_root)
     finally:
         await etcd.close()

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from milvus_coord.app.roles import ROLES
 from milvus_coord.cli import doctor_dial, doctor_etcd, doctor_pair
@@ -14,6 +13,7 @@ from milvus_coord.cli.doctor_facts import gather
 from milvus_coord.cli.doctor_finding import Finding, Grade, warn
 from milvus_coord.cli.format import printable
 from milvus_coord.cli.ha_status_show import RoleSeen, see
+from milvus_coord.cli.output import rendered
 from milvus_coord.ha.pair.role_follower import RoleFollower
 from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.runtime.taskgroup import TaskGroup
@@ -22,7 +22,7 @@ BAD: Final = 3
 WARNINGS: Final = 4
 
 
-async def doctor(connection: Connection, roles: Sequence[str], *, as_json: bool) -> int:
+async def doctor(connection: Connection, roles: Sequence[str], *, output: str) -> int:
     """Look, print a line for each finding, and return the exit code.
 
     0: all is well; 3: something is bad; 4: there are warnings only.
@@ -49,7 +49,7 @@ async def doctor(connection: Connection, roles: Sequence[str], *, as_json: bool)
     found += _pairs(connection, seen, settings.common.session.ttl)
     dialled = await dial_all({one.address for role in seen for one in role.snapshot.instances})
     found += [each for role in seen for each in doctor_dial.findings(role, dialled)]
-    print(_json(found) if as_json else _lines(found), end="")
+    print(rendered(_facts(found), output, _lines(found)), end="")
     return exit_code(found)
 
 
@@ -86,7 +86,7 @@ def _lines(found: Sequence[Finding]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _json(found: Sequence[Finding]) -> str:
+def _facts(found: Sequence[Finding]) -> dict[str, Any]:
     findings = [
         {
             "grade": finding.grade.value,
@@ -96,5 +96,4 @@ def _json(found: Sequence[Finding]) -> str:
         }
         for finding in found
     ]
-    report = {"exit_code": exit_code(found), "findings": findings}
-    return json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    return {"exit_code": exit_code(found), "findings": findings}

@@ -39,6 +39,11 @@ def local_time(unix_ms: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(unix_ms / 1000))
 
 
+def clock_time(unix_ms: int) -> str:
+    """Local time of day, "05:38:37"."""
+    return time.strftime("%H:%M:%S", time.localtime(unix_ms / 1000))
+
+
 def myself() -> str:
     """Who asks, "user@host"."""
     try:

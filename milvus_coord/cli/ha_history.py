@@ -3,50 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any
 
 from milvus_coord.cli.connection import Connection
 from milvus_coord.cli.format import age, local_time, millis, printable
+from milvus_coord.cli.ha_pause import described
+from milvus_coord.cli.output import rendered
 from milvus_coord.cli.table import table
 from milvus_coord.ha.pair.role_snapshot import RoleSnapshot
 from milvus_coord.ha.pair.snapshot_reducer import read_role
-from milvus_coord.ha.pair.takeover import Cause, Takeover
-
-CAUSES: Final[Mapping[Cause, str]] = {
-    Cause.FIRST: "first",
-    Cause.STOPPED: "stopped",
-    Cause.SWITCHOVER: "switchover",
-    Cause.FAILED: "gave up",
-    Cause.PROCESS_DIED: "process died",
-    Cause.UNREACHABLE: "unreachable",
-    Cause.SILENT: "silent",
-    Cause.UNPROVEN: "cut off etcd",
-    Cause.LEASE_ENDED: "lease ended",
-    Cause.JUNK: "junk in key",
-    Cause.REGAINED: "regained",
-}
-"""What was wrong with the one before, in two words."""
+from milvus_coord.ha.pair.takeover import Takeover
 
 
-async def history(connection: Connection, roles: Sequence[str], *, count: int, json: bool) -> int:
+async def history(connection: Connection, roles: Sequence[str], *, count: int, output: str) -> int:
     """Print the last `count` takeovers of each role, the newest first. The exit code."""
     snapshots = [await read_role(connection.etcd, connection.keys(role)) for role in roles]
-    if json:
-        print(as_json(snapshots, count), end="")
-    else:
-        print(as_table(snapshots, count, connection.clock.wall_ns() // 1_000_000), end="")
+    text = as_table(snapshots, count, connection.clock.wall_ns() // 1_000_000)
+    print(rendered(facts_of(snapshots, count), output, text), end="")
     return 0
 
 
 def as_table(snapshots: Sequence[RoleSnapshot], count: int, now_ms: int) -> str:
     """One line a takeover, times in milliseconds; one more for each that did not come to serve."""
     entries = [(snapshot.role, entry) for snapshot in snapshots for entry in _last(snapshot, count)]
-    unreadable = [f"{one.role}  {printable(text)}" for one in snapshots for text in _lost(one)]
+    notes = [f"{one.role}  {text}" for one in snapshots for text in _notes(one, count, now_ms)]
     if not entries:
         roles = ", ".join(snapshot.role for snapshot in snapshots)
-        return "\n".join([f"no takeover of {roles} is on record", *unreadable]) + "\n"
+        return "\n".join([f"no takeover of {roles} is on record", *notes]) + "\n"
     fullest = sorted((entry.phases for _, entry in entries), key=len, reverse=True)
     phases = list(dict.fromkeys(name for each in fullest for name in each))
     several = len({role for role, _ in entries}) > 1
@@ -56,11 +40,23 @@ def as_table(snapshots: Sequence[RoleSnapshot], count: int, now_ms: int) -> str:
         head = ("ROLE", *head)
         rows = [(role, *row) for (role, _), row in zip(entries, rows, strict=True)]
     numbers = " ".join(["WHEN", "AGO", "EPOCH", "FROM", *map(str.upper, phases), "MS"])
-    return "\n".join([*table(head, rows, right=numbers), *unreadable]) + "\n"
+    return "\n".join([*table(head, rows, right=numbers), *notes]) + "\n"
 
 
 def _last(snapshot: RoleSnapshot, count: int) -> list[Takeover]:
     return list(reversed(snapshot.history))[:count]
+
+
+def _notes(snapshot: RoleSnapshot, count: int, now_ms: int) -> list[str]:
+    """Who asked for switchovers, a pause in force, and what could not be read."""
+    asked = [
+        f"{entry.epoch} was asked for by {entry.asked_by}"
+        + (f": {entry.reason}" if entry.reason else "")
+        for entry in _last(snapshot, count)
+        if entry.asked_by
+    ]
+    paused = [f"paused {described(snapshot.pause, now_ms)}"] if snapshot.pause else []
+    return [printable(text) for text in (*asked, *paused, *_lost(snapshot))]
 
 
 def _lost(snapshot: RoleSnapshot) -> list[str]:
@@ -75,23 +71,24 @@ def _row(entry: Takeover, phases: Sequence[str], now_ms: int) -> tuple[str, ...]
         str(entry.epoch),
         str(entry.from_server_id or "-"),
         f"{entry.server_id} {entry.address}",
-        CAUSES[entry.cause],
+        entry.cause.value,
         *took,
         millis(sum(entry.phases.values())) if entry.served else "never",
     )
 
 
-def as_json(snapshots: Sequence[RoleSnapshot], count: int) -> str:
-    """`{"roles": [{"role", "history": [...], "unreadable": [...]}]}`, the newest first."""
+def facts_of(snapshots: Sequence[RoleSnapshot], count: int) -> dict[str, Any]:
+    """`{"roles": [{"role", "history": [...], "paused", "unreadable": [...]}]}`, newest first."""
     roles = [
         {
             "role": snapshot.role,
             "history": [_plain(entry) for entry in _last(snapshot, count)],
+            "paused": dataclasses.asdict(snapshot.pause) if snapshot.pause else None,
             "unreadable": _lost(snapshot),
         }
         for snapshot in snapshots
     ]
-    return json.dumps({"roles": roles}, indent=2, ensure_ascii=False) + "\n"
+    return {"roles": roles}
 
 
 def _plain(entry: Takeover) -> dict[str, Any]:

@@ -5,31 +5,38 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
 from milvus_coord.cli.connection import CONNECT_S, Connection
-from milvus_coord.cli.ha_status_show import RoleSeen, as_json, as_table, essence, exit_code, see
+from milvus_coord.cli.ha_status_show import (
+    RoleSeen,
+    as_table,
+    essence,
+    exit_code,
+    facts_of,
+    see,
+)
+from milvus_coord.cli.output import rendered
 from milvus_coord.ha.pair.role_follower import RoleFollower
 from milvus_coord.runtime.race import Interrupted, cancel_and_wait, run_until
 from milvus_coord.runtime.taskgroup import TaskGroup
 
-_CLEAR: Final = "\x1b[H\x1b[2J"
 _REDRAW_S: Final = 1.0
 _CALM_S: Final = 0.1
 """Changes of one moment are shown together."""
 
 
 async def status(
-    connection: Connection, roles: Sequence[str], *, all_roles: bool, json: bool, watch: bool
+    connection: Connection, roles: Sequence[str], *, all_roles: bool, output: str, watch: bool
 ) -> int:
     """Print the status of `roles`; with `all_roles` only those that have a key. The exit code.
 
     With `watch` print it again at each change, until Ctrl-C: the exit code is 0 then.
     """
     follower = RoleFollower(connection.etcd, connection.clock, connection.meta_root, tuple(roles))
-    page = _Page(connection, follower, tuple(roles), all_roles, json)
+    page = _Page(connection, follower, tuple(roles), all_roles, output, watch)
     async with TaskGroup() as tasks:
         following = tasks.create_task(follower.run(), name="status.look")
         await follower.listed(CONNECT_S)
@@ -39,7 +46,7 @@ async def status(
         else:
             await follower.statuses_fresh()
             seen = await page.see()
-            print(page.text(seen), end="")
+            page.show(seen)
             code = exit_code(seen)
         await cancel_and_wait(following)
     return code
@@ -54,23 +61,39 @@ class _Page:
         follower: RoleFollower,
         roles: tuple[str, ...],
         all_roles: bool,
-        json: bool,
+        output: str,
+        watch: bool,
     ) -> None:
         self._connection, self._follower = connection, follower
-        self._roles, self._all_roles, self._json = roles, all_roles, json
+        self._roles, self._all_roles = roles, all_roles
+        self._output, self._watch = output, watch
 
     async def see(self) -> list[RoleSeen]:
         """The picture now; asks etcd how long the leases of Go's instances have left."""
         seen = [await see(self._connection.etcd, self._follower, role) for role in self._roles]
         return [one for one in seen if one.snapshot.exists or not self._all_roles]
 
-    def text(self, seen: list[RoleSeen]) -> str:
-        """As asked for: the table, or JSON."""
-        root, now_ms = self._connection.meta_root, self._connection.clock.wall_ns() // 1_000_000
-        return as_json(seen, root) if self._json else as_table(seen, root, now_ms)
+    def show(self, seen: list[RoleSeen]) -> None:
+        """Print it as asked for; a table is in colour on a terminal, and plain in a pipe."""
+        root, now_ms = self._connection.meta_root, self._now_ms()
+        if self._on_screen and any(one.snapshot.exists for one in seen):
+            from milvus_coord.cli.ha_status_screen import Screen
+
+            Screen(root).show(seen, now_ms)
+        else:
+            text = as_table(seen, root, now_ms)
+            facts = facts_of(seen, root)
+            print(rendered(facts, self._output, text, stream=self._watch), end="", flush=True)
+
+    @property
+    def _on_screen(self) -> bool:
+        return sys.stdout.isatty() and self._output == "table"
+
+    def _now_ms(self) -> int:
+        return self._connection.clock.wall_ns() // 1_000_000
 
     async def keep(self) -> None:
-        """Show changes until Ctrl-C: the whole screen anew on a terminal, else what has changed."""
+        """Show changes until Ctrl-C: redrawn in place on a terminal, else what has changed."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -79,16 +102,27 @@ class _Page:
             await run_until(stop, self._keep(), name="status.watch")
 
     async def _keep(self) -> None:
-        redraw = sys.stdout.isatty() and not self._json
+        if self._on_screen:
+            from milvus_coord.cli.ha_status_screen import Screen
+
+            screen = Screen(self._connection.meta_root)
+            with screen.live() as live:
+                await self._follow(lambda seen: screen.draw(live, seen, self._now_ms()))
         said: object = None
+
+        def say(seen: list[RoleSeen]) -> None:
+            nonlocal said
+            if (now := essence(seen)) != said:
+                said = now
+                self.show(seen)
+
+        await self._follow(say)
+
+    async def _follow(self, show: Callable[[list[RoleSeen]], None]) -> None:
+        """Show each change, and the ages at least once a second."""
         while True:
             mark = self._follower.changed.version()
-            seen = await self.see()
-            if redraw:
-                print(_CLEAR + self.text(seen), end="", flush=True)
-            elif (now := essence(seen)) != said:
-                said = now
-                print(self.text(seen), end="", flush=True)
+            show(await self.see())
             with suppress(TimeoutError):
                 async with asyncio.timeout(_REDRAW_S):
                     await self._follower.changed.wait(since=mark)

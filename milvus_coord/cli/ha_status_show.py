@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from milvus_coord.cli.format import printable, span
+from milvus_coord.cli.format import local_time, printable, span
 from milvus_coord.cli.ha_pause import described
 from milvus_coord.cli.table import table
 from milvus_coord.etcd.protocol import Etcd
@@ -18,10 +17,11 @@ from milvus_coord.ha.pair.role_snapshot import Instance, RoleSnapshot
 NO_ACTIVE: Final = 3
 NO_READY_STANDBY: Final = 4
 
-_HEAD: Final = (
+HEAD: Final = (
     "ROLE", "POSITION", "READY", "ID", "ADDRESS", "HTTP",
     "EPOCH", "LEASE", "SERVE", "BEHIND", "VERSION",
 )  # fmt: skip
+NUMBERS: Final = "ID EPOCH BEHIND"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +86,19 @@ def as_table(seen: Sequence[RoleSeen], meta_root: str, now_ms: int) -> str:
     if not any(one.snapshot.exists for one in seen):
         roles = ", ".join(one.role for one in seen) or "coordinator"
         return f"no {roles} has registered below {meta_root}/session\n"
-    rows = [_row(role, one) for role in seen for one in _in_order(role.snapshot)]
-    lines = table(_HEAD, rows, right="ID EPOCH BEHIND") if rows else []
-    notes = [f"{role.role}  {printable(text)}" for role in seen for text in _notes(role, now_ms)]
+    rows, notes = rows_of(seen), notes_of(seen, now_ms)
+    lines = table(HEAD, rows, right=NUMBERS) if rows else []
     return "\n".join([*lines, *([""] if lines and notes else []), *notes]) + "\n"
+
+
+def rows_of(seen: Sequence[RoleSeen]) -> list[tuple[str, ...]]:
+    """A row of `HEAD` for each instance, those that lead first."""
+    return [_row(role, one) for role in seen for one in _in_order(role.snapshot)]
+
+
+def notes_of(seen: Sequence[RoleSeen], now_ms: int) -> list[str]:
+    """What is worth knowing, a line each that begins with the role."""
+    return [f"{role.role}  {printable(text)}" for role in seen for text in _notes(role, now_ms)]
 
 
 def _in_order(snapshot: RoleSnapshot) -> list[Instance]:
@@ -131,6 +140,12 @@ def _management(address: str, management: str) -> str:
     return f":{port}" if host == address.rpartition(":")[0] else management
 
 
+def _since_ms(snapshot: RoleSnapshot) -> int | None:
+    """Unix time at which the leader won the active key, by its clock; None for Go's."""
+    entry = snapshot.takeover(snapshot.epoch)
+    return entry.at_ms if entry else None
+
+
 def _lease_left(lease: LeaseStatus | None) -> str:
     if lease is None or lease.ttl_s < 0:
         return "gone"
@@ -146,6 +161,9 @@ def _notes(seen: RoleSeen, now_ms: int) -> list[str]:
         notes.append("nobody leads: the active's key holds no session")
     elif not snapshot.standbys:
         notes.append("there is no standby")
+    if (leader := snapshot.leader) and (since_ms := _since_ms(snapshot)) is not None:
+        ago = span((now_ms - since_ms) / 1000)
+        notes.append(f"{leader.server_id} leads since {local_time(since_ms)} ({ago} ago)")
     if (pause := snapshot.pause) is not None:
         notes.append(f"paused {described(pause, now_ms)}")
     if (request := snapshot.request) is not None:
@@ -190,14 +208,13 @@ def essence(seen: Sequence[RoleSeen]) -> object:
     ]
 
 
-def as_json(seen: Sequence[RoleSeen], meta_root: str) -> str:
-    """One object on one line for each picture: `meta_root`, `exit_code`, `roles`."""
-    report = {
+def facts_of(seen: Sequence[RoleSeen], meta_root: str) -> dict[str, Any]:
+    """The same picture for programs: `meta_root`, `exit_code`, `roles`."""
+    return {
         "meta_root": meta_root,
         "exit_code": exit_code(seen),
         "roles": [_role(one) for one in seen],
     }
-    return json.dumps(report, ensure_ascii=False) + "\n"
 
 
 def _role(seen: RoleSeen) -> dict[str, Any]:
@@ -208,6 +225,7 @@ def _role(seen: RoleSeen) -> dict[str, Any]:
         "exit_code": _code(seen),
         "active": snapshot.holder.server_id if snapshot.holder else None,
         "epoch": snapshot.epoch or None,
+        "active_since_ms": _since_ms(snapshot),
         "paused": asdict(snapshot.pause) if snapshot.pause else None,
         "switchover": {**asdict(request), "state": request.state.value} if request else None,
         "instances": [_instance(seen, one) for one in _in_order(snapshot)],

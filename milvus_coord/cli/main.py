@@ -11,6 +11,7 @@ from typing import Final
 
 from milvus_coord import __version__
 from milvus_coord.cli import check_mirror, verbs
+from milvus_coord.cli.parser import Parser, did_you_mean
 from milvus_coord.model.roles import SECTIONS
 
 MISTAKE: Final = 2
@@ -35,11 +36,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return check_mirror.run(words)
     if words.command in verbs.VERBS:
         return verbs.run(words, roles)
+    if words.command == "ts":
+        from milvus_coord.cli import timestamps
+
+        print(timestamps.show(words.timestamps, words.output), end="")
+        return 0
     return _config_show(words)
 
 
 def _parser(roles: Sequence[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="milvus",
         description="The coordinators of Milvus 2.2 in active-standby pairs on etcd.",
     )
@@ -71,11 +77,16 @@ def _parser(roles: Sequence[str]) -> argparse.ArgumentParser:
     looks = config.add_subparsers(dest="look", metavar="COMMAND", required=True)
     show = looks.add_parser("show", help="print every effective value and where it came from")
     show.add_argument("role", metavar="ROLE", choices=roles, help=", ".join(roles))
-    show.add_argument("--json", action="store_true", help="as JSON")
+    verbs.add_output(show)
+    show.add_argument("--json", dest="output", action="store_const", const="json", help="-o json")
     _add_config(show)
 
     verbs.add_to(commands, roles)
     check_mirror.add_to(commands, roles)
+
+    ts = commands.add_parser("ts", help="what a hybrid timestamp of Milvus says")
+    ts.add_argument("timestamps", metavar="TIMESTAMP", nargs="+", type=_timestamp)
+    verbs.add_output(ts)
 
     demo = commands.add_parser("demo", help="a pair of rootcoords, a kill and a takeover")
     demo.add_argument("--once", action="store_true", help="end by itself")
@@ -102,10 +113,17 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _timestamp(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 20 and int(text) < 1 << 64):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number below 2^64")
+    return int(text)
+
+
 def _run(words: argparse.Namespace) -> int:
     role: str = words.role
     if role not in SECTIONS:
-        return _mistake(f"unknown role {role!r}: choose one of {', '.join(SECTIONS)}")
+        known = f"choose one of {', '.join(SECTIONS)}"
+        return _mistake(f"unknown role {role!r}: {known}{did_you_mean(role, SECTIONS)}")
     from milvus_coord.app.roles import ROLES
     from milvus_coord.cli.run import run
 
@@ -124,7 +142,7 @@ def _config_show(words: argparse.Namespace) -> int:
         loaded = load(words.role, config=words.config, environ=os.environ)
     except ConfigError as error:
         return _mistake(str(error))
-    print(show(loaded, as_json=words.json), end="")
+    print(show(loaded, words.output), end="")
     return 0
 
 

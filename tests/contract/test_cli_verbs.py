@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import yaml
 
 from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.txn import Txn, put
@@ -66,7 +67,7 @@ async def hand_over(world: World, cause: Cause = Cause.SWITCHOVER) -> None:
 async def test_status(world: World) -> None:
     said = await world.milvus("status")
     assert (said.code, said.err) == (0, "")
-    assert [line.split()[:4] for line in said.out.splitlines()] == [
+    assert [line.split()[:4] for line in said.out.splitlines()[:3]] == [
         ["ROLE", "POSITION", "READY", "ID"],
         ["rootcoord", "active", "-", "7"],
         ["rootcoord", "standby", "yes", "8"],
@@ -114,7 +115,7 @@ async def test_watching_prints_what_changes_and_ends_with_0_by_ctrl_c(world: Wor
             process.kill()
     assert (process.returncode, err) == (0, b"")
     assert b"\x1b" not in out
-    assert len(seen) < 10, "it prints ages that nobody asked for"
+    assert len(seen) < 15, "it prints ages that nobody asked for"
 
 
 async def test_pause_and_resume(world: World) -> None:
@@ -141,14 +142,104 @@ async def test_switchover(world: World) -> None:
     async with beside(hand_over(world)):
         said = await world.milvus("switchover", "rootcoord", "--to", "8")
     assert (said.code, said.err) == (0, "")
-    first, second = said.out.splitlines()
+    first, second, before, after = said.out.splitlines()
     assert first == ("rootcoord: 8 (127.0.0.1:53108) leads, 7 (127.0.0.1:53107) has handed over")
     assert "took 8.5 ms (claim 1.0, serve 7.5); " in second
+    assert before == "before: 7 (127.0.0.1:53107) active, 8 (127.0.0.1:53108) standby"
+    assert after.startswith("after:  7 (127.0.0.1:53107) ")
+    assert after.endswith(", 8 (127.0.0.1:53108) active")
     left = await world.client.get(world.a.keys.switchover)
     assert left.kv is None, "the request is left behind"
     history = await world.milvus("history", "rootcoord")
     assert [line.split()[5] for line in history.out.splitlines()[1:]] == ["8", "7"]
     assert "switchover" in history.out
+
+
+async def test_switchover_for_programs(world: World) -> None:
+    async with beside(hand_over(world)):
+        said = await world.milvus(
+            *("switchover", "rootcoord", "--from", "7", "--reason", "moving", "-o", "yaml")
+        )
+    facts = yaml.safe_load(said.out)
+    assert (facts["from"], facts["to"], facts["cause"], facts["phases"]) == (
+        *(7, 8, "switchover"),
+        {"claim": 1.0, "serve": 7.5},
+    )
+    assert [one["server_id"] for one in facts["before"]] == [7, 8]
+
+
+async def test_a_rehearsal_asks_nobody(world: World) -> None:
+    said = await world.milvus("switchover", "rootcoord", "--dry-run")
+    assert (said.code, said.out) == (
+        0,
+        "rootcoord: 7 (127.0.0.1:53107) would hand over to 8 (127.0.0.1:53108); "
+        "nothing was asked\n",
+    )
+    other = await world.milvus("switchover", "rootcoord", "--dry-run", "--from", "8")
+    assert (other.code, other.err) == (
+        3,
+        "milvus: rootcoord is not switched over: 7 (127.0.0.1:53107) leads, not 8\n",
+    )
+    assert (await world.client.get(world.a.keys.switchover)).kv is None
+
+
+async def test_nobody_registered_is_asked_for_nothing(world: World) -> None:
+    text = "milvus: no querycoord has registered below by-dev/meta/session\n"
+    for verb in ("pause", "resume"):
+        said = await world.milvus(verb, "querycoord")
+        assert (said.code, said.out, said.err) == (3, "", text)
+    said = await world.milvus("switchover", "querycoord")
+    assert (said.code, said.err) == (
+        3,
+        "milvus: querycoord is not switched over: nobody has registered\n",
+    )
+    assert (await world.client.get(b"by-dev/meta/ha/querycoord/paused")).kv is None
+
+
+async def test_a_pause_with_an_end_hangs_on_a_lease(world: World) -> None:
+    said = await world.milvus("pause", "rootcoord", "--for", "10m", "-o", "json")
+    pause = json.loads(said.out)["paused"]
+    assert pause["until_ms"] - pause["since_ms"] == 600_000
+    kv = (await world.client.get(world.a.keys.paused)).kv
+    assert kv is not None
+    lease = await world.client.lease_time_to_live(kv.lease)
+    assert 590 < lease.ttl_s <= 600
+    leases = await world.etcd.ctl("lease", "list")
+    again = await world.milvus("pause", "rootcoord", "--for", "1h")
+    assert " until " in again.out
+    assert await world.etcd.ctl("lease", "list") == leases, "the second one's lease is left behind"
+    await world.client.lease_revoke(kv.lease)
+    assert "paused" not in (await world.milvus("status", "rootcoord")).out
+
+
+async def test_waiting(world: World) -> None:
+    reached = await world.milvus("wait", "rootcoord", "--for", "ready")
+    assert (reached.code, reached.out) == (0, "rootcoord is ready\n")
+    await world.b.say(ready=False, why=("mirror is not synced",))
+    late = await world.milvus("wait", "rootcoord", "--timeout", "0.2")
+    assert (late.code, late.out) == (
+        4,
+        "rootcoord: after 0.2 s somebody leads, but no standby is ready\n",
+    )
+    enough = await world.milvus("wait", "rootcoord", "--for", "active")
+    assert (enough.code, enough.out) == (0, "rootcoord is active\n")
+    nobody = await world.milvus("wait", "querycoord", "--for", "active", "--timeout", "0.2")
+    assert (nobody.code, nobody.out) == (3, "querycoord: after 0.2 s nobody leads\n")
+
+
+async def test_waiting_ends_when_it_is_so(world: World) -> None:
+    await world.b.say(ready=False, why=("mirror is not synced",))
+    waiting = asyncio.create_task(world.milvus("wait", "rootcoord"), name="wait")
+    await world.b.say(ready=True, why=())
+    assert (await waiting).code == 0
+
+
+async def test_etcd_and_root_path_of_the_command_line(etcd: EtcdMember, world: World) -> None:
+    nowhere = ("127.0.0.1:1",)
+    said = await milvus("status", "--endpoints", world.etcd.client_endpoint, etcd=nowhere)
+    assert said.code == 0
+    said = await milvus("status", "--root-path", "other", etcd=world.etcd.endpoints)
+    assert said.out == "no coordinator has registered below other/meta/session\n"
 
 
 async def test_the_active_refuses(world: World) -> None:
@@ -260,6 +351,9 @@ async def test_without_an_etcd(etcd: EtcdMember, verb: str) -> None:
         ("history", "-n", "0"),
         ("switchover", "rootcoord", "--to", "x"),
         ("switchover", "rootcoord", "--timeout", "-1"),
+        ("pause", "rootcoord", "--for", "10 weeks"),
+        ("ts", "-1"),
+        ("ts", "18446744073709551616"),
         ("status", "--config", "/nowhere/milvus.yaml"),
     ],
 )
@@ -268,3 +362,19 @@ async def test_mistakes(words: tuple[str, ...]) -> None:
     assert said.code == 2
     assert said.err
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("statsu",), "status"),
+        (("status", "rootcord"), "rootcoord"),
+        (("run", "rootcord"), "rootcoord"),
+        (("status", "--endpiont=x"), "--endpoints"),
+        (("status", "-o", "yml"), "yaml"),
+    ],
+)
+async def test_what_may_have_been_meant(words: tuple[str, ...], meant: str) -> None:
+    said = await milvus(*words, etcd=("127.0.0.1:1",))
+    assert said.code == 2
+    assert said.err.endswith(f", did you mean '{meant}'?\n")

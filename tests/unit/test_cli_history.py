@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from milvus_coord.cli.ha_history import CAUSES, as_json, as_table
+from milvus_coord.cli.ha_history import as_table, facts_of
+from milvus_coord.ha.pair.operator_records import Pause
 from milvus_coord.ha.pair.role_snapshot import RoleSnapshot
 from milvus_coord.ha.pair.takeover import Cause, Takeover
 
@@ -56,7 +57,7 @@ def test_the_newest_comes_first() -> None:
         *("DETECT", "CLAIM", "RECOVER", "WAIT", "SERVE", "MS"),
     ]
     assert [" ".join(row.split()) for row in rows] == [
-        "11-24 01:58:33 2s 110 7 8 127.0.0.1:53101 lease ended 20133 1.2 12 998 3.3 21148",
+        "11-24 01:58:33 2s 110 7 8 127.0.0.1:53101 lease-ended 20133 1.2 12 998 3.3 21148",
         "11-24 01:58:05 30s 102 7 8 127.0.0.1:53101 switchover - 1.2 - - 3.3 4.5",
         "11-24 01:57:05 90s 6 - 8 127.0.0.1:53101 first - - - - - never",
     ]
@@ -85,12 +86,20 @@ def test_unreadable_entries_are_named() -> None:
     ]
 
 
-def test_every_cause_has_words() -> None:
-    assert set(CAUSES) == set(Cause)
+def test_who_asked_why_and_a_pause_are_told() -> None:
+    asked = entry(4, asked_by="ann@here", reason="moving\x1b hosts")
+    pause = Pause("bob@there", AT_MS, "later", AT_MS + 600_000)
+    snapshot = RoleSnapshot("rootcoord", history=(asked, entry(9)), pause=pause)
+    assert as_table([snapshot], 20, AT_MS + 60_000).splitlines()[-2:] == [
+        "rootcoord  4 was asked for by ann@here: moving\N{REPLACEMENT CHARACTER} hosts",
+        "rootcoord  paused by bob@there since 2026-11-24 01:57:05 (1 min ago)"
+        " until 2026-11-24 02:07:05: later",
+    ]
+    assert "asked for" not in as_table([snapshot], 1, AT_MS)
 
 
 def test_json() -> None:
     snapshots = [RoleSnapshot("rootcoord", history=(entry(4), entry(9)))]
-    (role,) = json.loads(as_json(snapshots, 1))["roles"]
+    (role,) = json.loads(json.dumps(facts_of(snapshots, 1)))["roles"]
     (newest,) = role["history"]
     assert (newest["epoch"], newest["cause"], newest["total_ms"]) == (9, "switchover", 4.54)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from milvus_coord.cli.ha_status_show import RoleSeen, as_json, as_table, essence, exit_code, see
+from milvus_coord.cli.ha_status_show import RoleSeen, as_table, essence, exit_code, facts_of, see
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.etcd.values import LeaseStatus
@@ -43,7 +43,7 @@ async def write(etcd: MemoryEtcd, key: bytes, value: bytes) -> None:
 
 async def test_a_fit_pair(etcd: MemoryEtcd) -> None:
     await fake_pair(etcd)
-    head, first, second = await shown(etcd)
+    head, first, second, _, since = await shown(etcd)
     assert head.split() == [
         *("ROLE", "POSITION", "READY", "ID", "ADDRESS", "HTTP"),
         *("EPOCH", "LEASE", "SERVE", "BEHIND", "VERSION"),
@@ -54,6 +54,7 @@ async def test_a_fit_pair(etcd: MemoryEtcd) -> None:
     assert " ".join(second.split()) == (
         "rootcoord standby yes 8 127.0.0.1:53108 :9108 - 0.3 s - 0 0.1.0"
     )
+    assert since.startswith("rootcoord  7 leads since ")
     for column in ("READY", "ADDRESS", "LEASE", "VERSION"):
         start = head.index(column)
         assert all(line[start - 1] == " " != line[start] for line in (first, second))
@@ -193,7 +194,7 @@ async def test_without_pairs_there_is_no_instance_key(etcd: MemoryEtcd) -> None:
 
 async def test_json(etcd: MemoryEtcd) -> None:
     await fake_pair(etcd)
-    report = json.loads(as_json([await seen(etcd, {7: 0.2, 8: 0.3})], META_ROOT))
+    report = json.loads(json.dumps(facts_of([await seen(etcd, {7: 0.2, 8: 0.3})], META_ROOT)))
     assert report["exit_code"] == 0
     (role,) = report["roles"]
     assert (role["active"], role["epoch"], role["paused"]) == (7, 6, None)

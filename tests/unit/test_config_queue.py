@@ -156,12 +156,12 @@ def test_settings_of_librdkafka_from_all_sources(tmp_path: Path) -> None:
     assert read.origins["kafka.producer.ssl.ca.location"].line == 7
 
 
-@pytest.mark.parametrize("as_json", [False, True])
-def test_they_are_shown_but_not_their_secrets(tmp_path: Path, as_json: bool) -> None:
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_they_are_shown_but_not_their_secrets(tmp_path: Path, output: str) -> None:
     read = in_file(tmp_path, OPTIONS)
-    text = show(read, as_json=as_json)
+    text = show(read, output)
     assert PASSWORD not in text + repr(read)
-    if as_json:
+    if output == "json":
         table = json.loads(text)["settings"]
         assert table["kafka.producer.linger.ms"]["value"] == "5"
         assert table["kafka.producer.ssl.key.password"]["value"] == "******"

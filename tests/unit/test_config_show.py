@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from milvus_coord.cli.config_show import show
+from milvus_coord.cli.output import FORMATS
 from milvus_coord.config import Loaded, load
 
 PASSWORD = "correct-horse-battery"
@@ -102,7 +103,7 @@ def test_older_names_are_shown_when_set(tmp_path: Path) -> None:
 
 
 def test_json(loaded: Loaded, tmp_path: Path) -> None:
-    report = json.loads(show(loaded, as_json=True))
+    report = json.loads(show(loaded, "json"))
     assert report["role"] == "rootcoord"
     assert report["file"] == f"{tmp_path}/milvus.yaml"
     settings = report["settings"]
@@ -123,9 +124,9 @@ def test_json(loaded: Loaded, tmp_path: Path) -> None:
     assert len(report["warnings"]) == len(report["notes"]) == 1
 
 
-@pytest.mark.parametrize("as_json", [False, True])
-def test_secrets_are_masked(loaded: Loaded, as_json: bool) -> None:
-    assert PASSWORD not in show(loaded, as_json=as_json)
+@pytest.mark.parametrize("output", FORMATS)
+def test_secrets_are_masked(loaded: Loaded, output: str) -> None:
+    assert PASSWORD not in show(loaded, output)
 
 
 def test_control_characters_reach_no_terminal(tmp_path: Path) -> None:

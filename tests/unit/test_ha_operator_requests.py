@@ -11,7 +11,7 @@ from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.operator_records import Pause, RequestState, SwitchoverRequest
 from milvus_coord.ha.pair.operator_requests import (
     CHANGED_MEANWHILE,
-    SwitchoverRefused,
+    RequestRefused,
     progress,
     why_no_switchover,
 )
@@ -103,11 +103,11 @@ async def test_a_request_is_put_only_if_nothing_has_changed(etcd: MemoryEtcd) ->
     request = SwitchoverRequest("n1", snapshot.epoch, 0, "ann")
     lease = (await etcd.lease_grant(10)).id
     await operator_requests.pause(etcd, KEYS, PAUSE)
-    with pytest.raises(SwitchoverRefused, match=CHANGED_MEANWHILE):
+    with pytest.raises(RequestRefused, match=CHANGED_MEANWHILE):
         await operator_requests.request_switchover(etcd, KEYS, snapshot, request, lease)
     await operator_requests.resume(etcd, KEYS)
     await b.lead(former=a)
-    with pytest.raises(SwitchoverRefused, match=CHANGED_MEANWHILE):
+    with pytest.raises(RequestRefused, match=CHANGED_MEANWHILE):
         await operator_requests.request_switchover(etcd, KEYS, snapshot, request, lease)
     assert (await now(etcd)).request is None
 
@@ -115,12 +115,12 @@ async def test_a_request_is_put_only_if_nothing_has_changed(etcd: MemoryEtcd) ->
 async def test_one_request_at_a_time(etcd: MemoryEtcd) -> None:
     a, b = await fake_pair(etcd)
     await asked(etcd)
-    with pytest.raises(SwitchoverRefused, match=r"ann@here has asked .* already, it is asked"):
+    with pytest.raises(RequestRefused, match=r"ann@here has asked .* already, it is asked"):
         await asked(etcd)
     await answer(etcd, a, RequestState.REFUSED, "not now")
     await asked(etcd)
     await answer(etcd, a, RequestState.ACCEPTED)
-    with pytest.raises(SwitchoverRefused, match="already, it is accepted"):
+    with pytest.raises(RequestRefused, match="already, it is accepted"):
         await asked(etcd)
     await b.lead(former=a)
     await a.stand_by()
@@ -161,16 +161,16 @@ async def test_refusals(etcd: MemoryEtcd) -> None:
     a, b = await fake_pair(etcd)
     request = await asked(etcd)
     await answer(etcd, a, RequestState.REFUSED, "8 is not ready")
-    with pytest.raises(SwitchoverRefused, match="8 is not ready"):
+    with pytest.raises(RequestRefused, match="8 is not ready"):
         progress(await now(etcd), request, accepted=False)
     await etcd.txn(Txn((), (put(KEYS.switchover, b"junk"),)))
-    with pytest.raises(SwitchoverRefused, match="the request is gone"):
+    with pytest.raises(RequestRefused, match="the request is gone"):
         progress(await now(etcd), request, accepted=False)
     assert not progress(await now(etcd), request, accepted=True).done, (
         "a hand-over may be on its way"
     )
     await b.lead(Cause.SILENT, a)
     with pytest.raises(
-        SwitchoverRefused, match=r"8 .* took over meanwhile for another reason: silent"
+        RequestRefused, match=r"8 .* took over meanwhile for another reason: silent"
     ):
         progress(await now(etcd), request, accepted=False)

@@ -128,6 +128,8 @@ class Leading:
 
     def _takeover(self, won: ElectionResult) -> Takeover:
         record, before = self._session.record, won.succession
+        switched = before.cause is Cause.SWITCHOVER
+        asked = self._context.pair.snapshot.request if switched else None
         return Takeover(
             epoch=won.epoch,
             server_id=record.server_id,
@@ -136,6 +138,8 @@ class Leading:
             from_address=before.address,
             cause=before.cause,
             at_ms=self._context.clock.wall_ns() // 1_000_000,
+            asked_by=asked.by if asked else "",
+            reason=asked.reason if asked else "",
         )
 
     def _serve(self, term: Term) -> None:

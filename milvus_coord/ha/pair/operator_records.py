@@ -10,11 +10,16 @@ from milvus_coord.ha.pair import json_record
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """The value of the pause key. `since_ms` is Unix time by the asker's clock."""
+    """The value of the pause key.
+
+    `since_ms` and `until_ms` are Unix time by the asker's clock; `until_ms` is 0 for a pause that
+    somebody must end. One that ends by itself hangs on a lease of its own, which says when.
+    """
 
     by: str
     since_ms: int
     reason: str = ""
+    until_ms: int = 0
 
     def encode(self) -> bytes:
         return json_record.encode(self)
@@ -24,7 +29,12 @@ class Pause:
         """Raises BadValue that names key and value."""
         fields = json_record.fields_of(key, value)
         try:
-            return cls(str(fields["by"]), int(fields["since_ms"]), str(fields["reason"]))
+            return cls(
+                by=str(fields["by"]),
+                since_ms=int(fields["since_ms"]),
+                reason=str(fields["reason"]),
+                until_ms=int(fields.get("until_ms", 0)),
+            )
         except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error
 
@@ -47,6 +57,7 @@ class SwitchoverRequest:
         to: server id of the standby that shall take over, 0 for any.
         by: who asks, for logs and history.
         state, why: what became of it, and why it was refused.
+        reason: why the asker wants it, for the history.
     """
 
     nonce: str
@@ -55,6 +66,7 @@ class SwitchoverRequest:
     by: str
     state: RequestState = RequestState.ASKED
     why: str = ""
+    reason: str = ""
 
     def encode(self) -> bytes:
         return json_record.encode(self)
@@ -71,6 +83,7 @@ class SwitchoverRequest:
                 by=str(fields["by"]),
                 state=RequestState(fields["state"]),
                 why=str(fields["why"]),
+                reason=str(fields.get("reason", "")),
             )
         except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,20 +19,23 @@ from milvus_coord.model.errors import BadValue, CoordError
 CHANGED_MEANWHILE: Final = "somebody else changed it meanwhile; ask again"
 
 
-class SwitchoverRefused(CoordError):
+class RequestRefused(CoordError):
     """What was asked for is not done; the text says why."""
 
 
 async def pause(etcd: Etcd, keys: Keys, request: Pause) -> Pause | None:
     """Pause the pair; None when it is paused now, or the pause that was there already.
 
-    Raises etcd's errors.
+    A pause with an end hangs on a lease: etcd ends it, whoever is there. Raises etcd's errors.
     """
-    create = Txn(
-        (version_is(keys.paused, 0),), (put(keys.paused, request.encode()),), (get(keys.paused),)
-    )
+    lease_s = math.ceil((request.until_ms - request.since_ms) / 1000) if request.until_ms else 0
+    lease = (await etcd.lease_grant(lease_s)).id if lease_s else 0
+    write = put(keys.paused, request.encode(), lease)
+    create = Txn((version_is(keys.paused, 0),), (write,), (get(keys.paused),))
     result = await etcd.txn(create, timeout_s=WRITE_S)
     found = None if result.succeeded else result.kv(0)
+    if lease and not result.succeeded:
+        await cancel(etcd, lease)
     return None if found is None else _pause_in(found.key, found.value)
 
 
@@ -44,8 +48,11 @@ async def resume(etcd: Etcd, keys: Keys) -> Pause | None:
     return _pause_in(found.key, found.value)
 
 
-def why_no_switchover(snapshot: RoleSnapshot, to: int) -> str | None:
-    """Why no switchover to `to` (0: to any standby) can be asked for now; None when it can."""
+def why_no_switchover(snapshot: RoleSnapshot, to: int, *, former: int = 0) -> str | None:
+    """Why no switchover from `former` to `to` can be asked for now; None when it can.
+
+    0 is for whoever leads, and for any standby.
+    """
     if snapshot.active is None:
         return "nobody leads"
     leader = snapshot.leader
@@ -58,6 +65,8 @@ def why_no_switchover(snapshot: RoleSnapshot, to: int) -> str | None:
         return f"it is paused by {paused.by}; resume it first"
     if leader.position != "active":
         return f"{name} is {leader.position}"
+    if former not in (0, leader.server_id):
+        return f"{name} leads, not {former}"
     if to:
         if to == leader.server_id:
             return f"{name} leads already"
@@ -79,7 +88,7 @@ async def request_switchover(
 ) -> None:
     """Put the request under `lease`, if all is still as `snapshot` has it.
 
-    Raises SwitchoverRefused when it is not, or when another request is waiting for its answer;
+    Raises RequestRefused when it is not, or when another request is waiting for its answer;
     etcd's errors.
     """
     other = snapshot.request
@@ -88,7 +97,7 @@ async def request_switchover(
         and other.epoch == snapshot.epoch
         and other.state is not RequestState.REFUSED
     ):
-        raise SwitchoverRefused(
+        raise RequestRefused(
             f"{other.by} has asked for a switchover already, it is {other.state.value}"
         )
     written_at = snapshot.switchover.mod_revision if snapshot.switchover else 0
@@ -99,11 +108,11 @@ async def request_switchover(
     )
     write = put(keys.switchover, request.encode(), lease)
     if not (await etcd.txn(Txn(unchanged, (write,)), timeout_s=WRITE_S)).succeeded:
-        raise SwitchoverRefused(CHANGED_MEANWHILE)
+        raise RequestRefused(CHANGED_MEANWHILE)
 
 
 async def cancel(etcd: Etcd, lease: int) -> None:
-    """Take the request back, or clean up after it; etcd does the same when the lease ends."""
+    """Take a request back, or clean up after it; etcd does the same when the lease ends."""
     try:
         await etcd.lease_revoke(lease, timeout_s=WRITE_S)
     except EtcdError:
@@ -128,7 +137,7 @@ class Progress:
 
 
 def progress(snapshot: RoleSnapshot, request: SwitchoverRequest, *, accepted: bool) -> Progress:
-    """Where `request` stands; `accepted` once it was seen so. Raises SwitchoverRefused.
+    """Where `request` stands; `accepted` once it was seen so. Raises RequestRefused.
 
     A leader that came by itself, before the active had said anything, is a refusal too: what was
     asked of the one before has not been done.
@@ -137,10 +146,10 @@ def progress(snapshot: RoleSnapshot, request: SwitchoverRequest, *, accepted: bo
         snapshot.request if snapshot.request and snapshot.request.nonce == request.nonce else None
     )
     if answer and answer.state is RequestState.REFUSED:
-        raise SwitchoverRefused(answer.why or "the active refused without a reason")
+        raise RequestRefused(answer.why or "the active refused without a reason")
     if snapshot.epoch == request.epoch:
         if answer is None and not accepted:
-            raise SwitchoverRefused(
+            raise RequestRefused(
                 "the request is gone from etcd: withdrawn by hand, or its lease has ended"
             )
         asked = answer is not None and answer.state is RequestState.ASKED
@@ -154,7 +163,7 @@ def progress(snapshot: RoleSnapshot, request: SwitchoverRequest, *, accepted: bo
     if entry is None:
         return Progress(f"{leader.server_id} to claim the active's key", leader)
     if not accepted and entry.cause is not Cause.SWITCHOVER:
-        raise SwitchoverRefused(
+        raise RequestRefused(
             f"{leader.server_id} ({leader.address}) took over meanwhile for another reason: "
             f"{entry.cause.value}"
         )

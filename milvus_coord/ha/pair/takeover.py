@@ -46,6 +46,7 @@ class Takeover:
         phases: milliseconds of each phase in order, such as "detect", "claim", "recover", "wait",
             "serve"; written when the term serves, empty before.
         served: whether the term came to serve.
+        asked_by, reason: of a switchover, who asked for it and why; else "".
     """
 
     epoch: int
@@ -57,6 +58,8 @@ class Takeover:
     at_ms: int
     phases: Mapping[str, float] = field(default_factory=dict)
     served: bool = False
+    asked_by: str = ""
+    reason: str = ""
 
     def encode(self) -> bytes:
         return json_record.encode(self)
@@ -76,6 +79,8 @@ class Takeover:
                 at_ms=int(fields["at_ms"]),
                 phases={str(name): float(ms) for name, ms in fields["phases"].items()},
                 served=fields["served"] is True,
+                asked_by=str(fields.get("asked_by", "")),
+                reason=str(fields.get("reason", "")),
             )
         except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error
