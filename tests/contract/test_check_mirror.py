@@ -291,6 +291,7 @@ class Forgetful:
 
     def __init__(self, etcd: EtcdClient, ctl: Callable[..., Awaitable[str]], times: int) -> None:
         self._etcd, self._ctl, self.left = etcd, ctl, times
+        self.replaced = etcd.replaced
 
     async def get(self, key: bytes) -> GetResult:
         return await self._etcd.get(key)
