@@ -7,8 +7,8 @@ from ssl import SSLContext
 from typing import Final
 
 from milvus_coord.config import Settings
-from milvus_coord.role.tasks.loop import Loop
 from milvus_coord.rpc.tls import ClientTls, ServerTls, TlsFileError
+from milvus_coord.runtime.loop import Loop
 from milvus_coord.telemetry.log import log
 
 _LOOK_EVERY_S: Final = 60.0

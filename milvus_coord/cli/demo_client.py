@@ -9,8 +9,8 @@ from typing import Final
 
 from milvus_coord.clients.demo_rootcoord import DemoRootCoord
 from milvus_coord.clients.errors import CallError
-from milvus_coord.role.tasks.loop import Loop
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.loop import Loop
 from milvus_coord.runtime.signal import Signal
 
 EVERY_MS: Final = 5

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.role.shape import RoleContext
-from milvus_coord.role.tasks.loop import Loop, run_loops
 from milvus_coord.rpc.server.dispatcher import Service
 from milvus_coord.runtime.failpoints import failpoint
+from milvus_coord.runtime.loop import Loop, run_loops
 from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log
 

@@ -9,8 +9,8 @@ import pytest
 
 from milvus_coord.etcd.errors import EtcdError, Unavailable
 from milvus_coord.model.errors import FencedOff, NotServing
-from milvus_coord.role.tasks.loop import Loop, run_loops
 from milvus_coord.runtime.clock import ManualClock
+from milvus_coord.runtime.loop import Loop, run_loops
 from milvus_coord.runtime.race import cancel_and_wait, first_of
 from milvus_coord.runtime.taskgroup import TaskGroup
 from testing.log_lines import log_lines

@@ -11,9 +11,9 @@ from typing import Any, cast
 import pytest
 
 from milvus_coord.ha.mirror.mirror import Mirror
-from milvus_coord.role.tasks.loop import Loop
 from milvus_coord.role.term import RoleTerm, Tasks
 from milvus_coord.rpc.server.dispatcher import Service
+from milvus_coord.runtime.loop import Loop
 from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.runtime.taskgroup import TaskGroup
 from testing.ha_term import Scene, a_scene

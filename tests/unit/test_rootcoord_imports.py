@@ -13,7 +13,7 @@ from milvus_coord.etcd.errors import Unavailable
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import FencedOff, NotServing, Refused
-from milvus_coord.role.tasks.loop import run_loops
+from milvus_coord.runtime.loop import run_loops
 from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.runtime.taskgroup import TaskGroup
 from testing.imports import ImportBench, job, lost, report

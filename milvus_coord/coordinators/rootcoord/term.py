@@ -28,9 +28,9 @@ from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.role.metadata.keyed import KeyedStore
 from milvus_coord.role.shape import RoleContext
-from milvus_coord.role.tasks.loop import Loop
 from milvus_coord.role.term import RoleTerm, Tasks
 from milvus_coord.rpc.server.dispatcher import Service
+from milvus_coord.runtime.loop import Loop
 from milvus_coord.runtime.taskgroup import TaskGroup
 
 _LAST_TICKS_S: Final = 1.0

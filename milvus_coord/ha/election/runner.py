@@ -29,6 +29,7 @@ from milvus_coord.model.errors import CoordError
 from milvus_coord.model.states import Phase
 from milvus_coord.runtime.backoff import Backoff
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.loop import Loop
 from milvus_coord.runtime.processes import ProcessIdentity
 from milvus_coord.runtime.race import Interrupted, cancel_and_wait, run_until
 from milvus_coord.runtime.retry import Retry
@@ -106,10 +107,11 @@ class HaRunner:
             serverName=role,
             ServerID=self._lifecycle.server_id,
         )
+        looking = Loop("ha.endpoints", _LOOK_EVERY_S, self._look_at_endpoints, on=(EtcdError,))
         async with TaskGroup() as tasks:
             helpers = [
                 tasks.create_task(self._pair.follow(), name="ha.pair"),
-                tasks.create_task(self._look_at_endpoints(), name="ha.endpoints"),
+                tasks.create_task(looking.run(self._clock), name="ha.endpoints"),
             ]
             while not stop.is_set():
                 await self._live_one_session(stop, hurry)
@@ -186,10 +188,8 @@ class HaRunner:
         raise StoreReplaced("etcd was replaced")
 
     async def _look_at_endpoints(self) -> None:
-        """Have the client say now and then which endpoints belong to another cluster."""
-        while True:
-            await self._etcd.status()
-            await self._clock.sleep(_LOOK_EVERY_S)
+        """Have the client say which endpoints belong to another cluster."""
+        await self._etcd.status()
 
     async def _mind_instance_key(self, session: Session) -> None:
         """When our key vanishes see at once whether the lease has gone too; if not, put it back.

@@ -29,10 +29,10 @@ from milvus_coord.role.rpcs.info import ComponentRpcs
 from milvus_coord.role.rpcs.waiting import Refusals
 from milvus_coord.role.shape import Coordinator, RoleContext, Shape
 from milvus_coord.role.tasks.executor import Executor
-from milvus_coord.role.tasks.loop import Loop
 from milvus_coord.role.tasks.table import Moves, TaskTable
 from milvus_coord.role.term import RoleTerm, Tasks
 from milvus_coord.rpc.server.dispatcher import Service
+from milvus_coord.runtime.loop import Loop
 from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.wire.requests import UpbRequest
 from milvus_coord.wire.status import ok

@@ -9,9 +9,9 @@ from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.ha.election.fence import Fence
 from milvus_coord.role.shape import RoleContext
-from milvus_coord.role.tasks.loop import Loop
 from milvus_coord.role.windows import FencedWindow
 from milvus_coord.runtime.failpoints import failpoint
+from milvus_coord.runtime.loop import Loop
 from milvus_coord.telemetry.log import log
 
 

@@ -21,8 +21,8 @@ from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import BadValue, NotServing
 from milvus_coord.role.metadata.keyed import KeyedStore
-from milvus_coord.role.tasks.loop import Loop, Turn
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.loop import Loop, Turn
 from milvus_coord.runtime.retry import Retry
 from milvus_coord.telemetry.log import log
 

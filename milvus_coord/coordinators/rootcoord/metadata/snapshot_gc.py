@@ -19,8 +19,8 @@ from milvus_coord.etcd.values import KeyValue
 from milvus_coord.ha.election.fence import ConditionFailed, Fence
 from milvus_coord.model.timestamps import physical_ms
 from milvus_coord.role.metadata.transactions import in_transactions
-from milvus_coord.role.tasks.loop import Loop
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.loop import Loop
 from milvus_coord.telemetry.log import log
 
 EVERY_S: Final = 3600.0

@@ -25,8 +25,8 @@ from milvus_coord.coordinators.rootcoord.quota.rules_readings import (
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import CoordError
 from milvus_coord.model.timestamps import Timestamp, compose
-from milvus_coord.role.tasks.loop import Loop
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.loop import Loop
 from milvus_coord.runtime.say_once import SayOnce
 from milvus_coord.runtime.taskgroup import TaskGroup
 from milvus_coord.telemetry.log import log

@@ -16,8 +16,8 @@ from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import CoordError, NotServing
 from milvus_coord.model.timestamps import Timestamp, physical_ms
 from milvus_coord.mq.queue import Sender
-from milvus_coord.role.tasks.loop import Loop
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.loop import Loop
 from milvus_coord.runtime.overdue import Overdue
 from milvus_coord.runtime.signal import Signal
 from milvus_coord.runtime.taskgroup import TaskGroup
