@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from milvus_coord.cli.output import FORMATS, rendered
+from milvus_coord.cli.output import rendered
+from milvus_coord.cli.verbs import add_output, add_place
 
 if TYPE_CHECKING:
     from milvus_coord.cli.mirror_verdict import Verdict
@@ -60,13 +59,14 @@ def add_to(commands: Any, roles: Sequence[str]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     mirror.add_argument("role", metavar="ROLE", nargs="?", choices=roles, help=", ".join(roles))
-    mirror.add_argument("-o", "--output", choices=FORMATS, default="table")
-    mirror.add_argument("--config", metavar="PATH", type=Path, help="milvus.yaml or its folder")
+    add_output(mirror)
+    add_place(mirror)
 
 
 def run(words: argparse.Namespace) -> int:
     """Check, print, and return the exit code."""
     from milvus_coord.app.roles import ROLES
+    from milvus_coord.cli.connection import Place
     from milvus_coord.config import ConfigError, load
     from milvus_coord.etcd.errors import EtcdError
 
@@ -74,7 +74,8 @@ def run(words: argparse.Namespace) -> int:
     if unknown := set(roles) - set(ROLES):
         return _tell(f"{', '.join(unknown)} is not there yet, it has no mirror", MISTAKE)
     try:
-        loaded = load(roles[0], config=words.config, environ=os.environ)
+        place = Place(words.config, words.endpoints, words.root_path)
+        loaded = load(roles[0], config=place.config, environ=place.environ)
     except ConfigError as error:
         return _tell(str(error), MISTAKE)
     try:

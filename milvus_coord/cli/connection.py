@@ -56,7 +56,11 @@ class Place:
     @property
     def environ(self) -> dict[str, str]:
         """The environment with what was said."""
-        said = {"ETCD_ENDPOINTS": self.endpoints, "ETCD_ROOT_PATH": self.root_path}
+        said = {
+            "ETCD_ENDPOINTS": self.endpoints,
+            "ETCD_USE_EMBED": "false" if self.endpoints else "",
+            "ETCD_ROOT_PATH": self.root_path,
+        }
         return {**os.environ, **{name: text for name, text in said.items() if text}}
 
 

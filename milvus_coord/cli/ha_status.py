@@ -21,6 +21,7 @@ from milvus_coord.cli.ha_status_show import (
 from milvus_coord.cli.output import rendered
 from milvus_coord.ha.pair.role_follower import RoleFollower
 from milvus_coord.runtime.race import Interrupted, cancel_and_wait, run_until
+from milvus_coord.runtime.say_once import SayOnce
 from milvus_coord.runtime.taskgroup import TaskGroup
 
 _REDRAW_S: Final = 1.0
@@ -67,6 +68,7 @@ class _Page:
         self._connection, self._follower = connection, follower
         self._roles, self._all_roles = roles, all_roles
         self._output, self._watch = output, watch
+        self._said = SayOnce[object](None)
 
     async def see(self) -> list[RoleSeen]:
         """The picture now; asks etcd how long the leases of Go's instances have left."""
@@ -108,22 +110,17 @@ class _Page:
             screen = Screen(self._connection.meta_root)
             with screen.live() as live:
                 await self._follow(lambda seen: screen.draw(live, seen, self._now_ms()))
-        said: object = None
+        else:
+            await self._follow(self._show_news)
 
-        def say(seen: list[RoleSeen]) -> None:
-            nonlocal said
-            if (now := essence(seen)) != said:
-                said = now
-                self.show(seen)
-
-        await self._follow(say)
+    def _show_news(self, seen: list[RoleSeen]) -> None:
+        if self._said.is_news(essence(seen)):
+            self.show(seen)
 
     async def _follow(self, show: Callable[[list[RoleSeen]], None]) -> None:
         """Show each change, and the ages at least once a second."""
         while True:
             mark = self._follower.changed.version()
             show(await self.see())
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_REDRAW_S):
-                    await self._follower.changed.wait(since=mark)
+            await self._follower.change(_REDRAW_S, since=mark)
             await self._connection.clock.sleep(_CALM_S)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 from milvus_coord.cli.connection import CONNECT_S, Connection
@@ -48,11 +47,7 @@ async def wait(
             left_s = deadline - connection.clock.boottime()
             if code in enough or left_s <= 0:
                 break
-            try:
-                async with asyncio.timeout(min(left_s, _LOOK_S)):
-                    await follower.changed.wait(since=mark)
-            except TimeoutError:
-                continue
+            await follower.change(min(left_s, _LOOK_S), since=mark)
         await cancel_and_wait(following)
     reached = code in enough
     text = f"{role} is {goal}" if reached else f"{role}: after {timeout_s:g} s {_MISSING[code]}"

@@ -8,22 +8,20 @@ from typing import Any, Final
 
 from milvus_coord.cli.output import rendered
 from milvus_coord.cli.table import table
-
-LOGICAL_BITS: Final = 18
-"""Go 2.2.16: the lower 18 bits count within a millisecond, the rest are Unix milliseconds."""
+from milvus_coord.model.timestamps import Timestamp, logical, physical_ms
 
 _HEAD: Final = ("TIMESTAMP", "UTC", "LOCAL", "UNIX_MS", "LOGICAL")
 
 
 def decoded(timestamp: int) -> dict[str, Any]:
     """`timestamp`, `utc`, `local`, `unix_ms`, `logical`; times in ISO 8601."""
-    unix_ms, logical = timestamp >> LOGICAL_BITS, timestamp & ((1 << LOGICAL_BITS) - 1)
+    unix_ms = physical_ms(Timestamp(timestamp))
     return {
         "timestamp": timestamp,
         "utc": _iso(unix_ms, UTC),
         "local": _iso(unix_ms, None),
         "unix_ms": unix_ms,
-        "logical": logical,
+        "logical": logical(Timestamp(timestamp)),
     }
 
 

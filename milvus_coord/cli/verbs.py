@@ -204,6 +204,12 @@ def _add(commands: Any, name: str, summary: str, text: str) -> argparse.Argument
         description=text,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    add_place(parser)
+    return parser
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Add the settings file, and what goes over all settings: see `connection.Place`."""
     parser.add_argument(
         "--config", metavar="PATH", type=Path, help="milvus.yaml or its folder, as for `run`"
     )
@@ -213,7 +219,6 @@ def _add(commands: Any, name: str, summary: str, text: str) -> argparse.Argument
     parser.add_argument(
         "--root-path", metavar="PATH", default="", help="etcd.rootPath (as configured)"
     )
-    return parser
 
 
 def _role(parser: argparse.ArgumentParser, roles: Sequence[str], *, one: bool) -> None:

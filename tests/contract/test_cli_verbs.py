@@ -208,6 +208,11 @@ async def test_a_pause_with_an_end_hangs_on_a_lease(world: World) -> None:
     again = await world.milvus("pause", "rootcoord", "--for", "1h")
     assert " until " in again.out
     assert await world.etcd.ctl("lease", "list") == leases, "the second one's lease is left behind"
+    assert (await world.milvus("resume", "rootcoord")).code == 0
+    assert (await world.client.lease_time_to_live(kv.lease)).ttl_s == -1, "a lease is left behind"
+    await world.milvus("pause", "rootcoord", "--for", "10m")
+    kv = (await world.client.get(world.a.keys.paused)).kv
+    assert kv is not None
     await world.client.lease_revoke(kv.lease)
     assert "paused" not in (await world.milvus("status", "rootcoord")).out
 
@@ -236,8 +241,13 @@ async def test_waiting_ends_when_it_is_so(world: World) -> None:
 
 async def test_etcd_and_root_path_of_the_command_line(etcd: EtcdMember, world: World) -> None:
     nowhere = ("127.0.0.1:1",)
-    said = await milvus("status", "--endpoints", world.etcd.client_endpoint, etcd=nowhere)
-    assert said.code == 0
+    over = ("--endpoints", world.etcd.client_endpoint)
+    embedded = {"ETCD_ENDPOINTS": "", "ETCD_USE_EMBED": "true"}
+    for env in ({}, embedded):
+        said = await milvus("status", *over, etcd=nowhere, env=env)
+        assert (said.code, said.err) == (0, "")
+    checked = await milvus("check", "mirror", "rootcoord", *over, etcd=nowhere)
+    assert checked.code == 4, "etcd was read, and the fakes have no mirror"
     said = await milvus("status", "--root-path", "other", etcd=world.etcd.endpoints)
     assert said.out == "no coordinator has registered below other/meta/session\n"
 

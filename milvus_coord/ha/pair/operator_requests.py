@@ -45,6 +45,8 @@ async def resume(etcd: Etcd, keys: Keys) -> Pause | None:
     if found is None:
         return None
     await etcd.txn(Txn((), (delete(keys.paused),)), timeout_s=WRITE_S)
+    if found.lease:
+        await cancel(etcd, found.lease)
     return _pause_in(found.key, found.value)
 
 

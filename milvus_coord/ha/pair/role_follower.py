@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Final
 
 from milvus_coord.etcd.errors import Unavailable
@@ -57,11 +58,13 @@ class RoleFollower:
             left_s = STALE_S - (now_s - max(listed, default=now_s - STALE_S))
             if left_s <= 0:
                 return
-            try:
-                async with asyncio.timeout(left_s):
-                    await self.changed.wait()
-            except TimeoutError:
-                continue
+            await self.change(left_s)
+
+    async def change(self, within_s: float, *, since: int | None = None) -> None:
+        """Wait for a change (after version `since`), or until so many seconds have passed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self.changed.wait(since=since)
 
     def snapshot(self, role: str) -> RoleSnapshot:
         """What one role's keys say, as far as it is known now."""
