@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from milvus_coord.config.kinds import REAL, WHOLE
+
 Test: TypeAlias = Callable[[str], bool]
 
-_WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
-_REAL: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _INFINITE: Final = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 
 
@@ -47,12 +47,12 @@ def empty(text: str) -> bool:
 
 def no_whole(text: str) -> bool:
     """Go's strconv.Atoi refuses it."""
-    return not _WHOLE.fullmatch(text)
+    return not WHOLE.fullmatch(text)
 
 
 def a_number(text: str) -> bool:
     """Go parses it; what is out of range is replaced, where it panics at other texts."""
-    return bool(_REAL.fullmatch(text) or _INFINITE.fullmatch(text))
+    return bool(REAL.fullmatch(text) or _INFINITE.fullmatch(text))
 
 
 def infinite(text: str) -> bool:
@@ -62,22 +62,22 @@ def infinite(text: str) -> bool:
 
 def below(low: int) -> Test:
     """A whole number that is too low."""
-    return lambda text: bool(_WHOLE.fullmatch(text)) and int(text) < low
+    return lambda text: bool(WHOLE.fullmatch(text)) and int(text) < low
 
 
 def between(low: int, high: int) -> Test:
     """A whole number from `low` to `high`."""
-    return lambda text: bool(_WHOLE.fullmatch(text)) and low <= int(text) <= high
+    return lambda text: bool(WHOLE.fullmatch(text)) and low <= int(text) <= high
 
 
 def above(high: int) -> Test:
     """A whole number that is too high."""
-    return lambda text: bool(_WHOLE.fullmatch(text)) and int(text) > high
+    return lambda text: bool(WHOLE.fullmatch(text)) and int(text) > high
 
 
 def zero(text: str) -> bool:
     """The number 0, which stands for the default."""
-    return bool(_WHOLE.fullmatch(text)) and int(text) == 0
+    return bool(WHOLE.fullmatch(text)) and int(text) == 0
 
 
 def always(text: str) -> Callable[[str], str]:

@@ -13,8 +13,8 @@ from pydantic_core import CoreSchema, core_schema
 
 from milvus_coord.config.address import is_wildcard, join_address, split_address
 
-_DIGITS = re.compile(r"[+-]?[0-9]{1,18}")
-_DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
+REAL: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 MASK: Final = "******"
 _HTTPS: Final = "https://"
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
@@ -70,7 +70,7 @@ class Whole(Kind):
         return f"{number} from {self.low} to {self.high}"
 
     def parse(self, text: str) -> int:
-        if not _DIGITS.fullmatch(text):
+        if not WHOLE.fullmatch(text):
             raise ValueError(self.allowed)
         value = int(text)
         if value < self.low or (self.high is not None and value > self.high):
@@ -99,7 +99,7 @@ class Real(Kind):
         return number
 
     def parse(self, text: str) -> float:
-        if not _DECIMAL.fullmatch(text):
+        if not REAL.fullmatch(text):
             raise ValueError(self.allowed)
         value = float(text)
         too_low = self.above is not None and value <= self.above
@@ -180,8 +180,8 @@ class Choice(Kind):
 class Endpoints(Kind):
     """Comma-separated `host:port`; a leading `http://`, which Go takes too, is cut off.
 
-    `https://` stays: as in Go, such an endpoint is called over TLS, with the machine's own roots
-    where `etcd.ssl` is not enabled.
+    `https://` stays: such an endpoint is called over TLS, with the machine's own roots where
+    `etcd.ssl` is not enabled, as etcd's Go client 3.5 does.
     """
 
     @property
