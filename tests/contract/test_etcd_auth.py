@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -11,7 +12,7 @@ import pytest
 
 from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.client.rpc import pb
-from milvus_coord.etcd.errors import AuthFailed, PermissionDenied
+from milvus_coord.etcd.errors import AuthFailed, LeaseNotFound, PermissionDenied
 from milvus_coord.etcd.settings import EtcdSettings
 from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.runtime.clock import SystemClock
@@ -118,6 +119,25 @@ async def test_expired_tokens_are_renewed_for_new_watches(guarded: EtcdCluster) 
         await token_is_gone(guarded, client._data.current.token)
         async with aclosing(client.watch(b"n", start_revision=1)) as watch:
             assert await numbers(watch, 1) == [1]
+
+
+async def test_tokens_of_an_etcd_that_was_restored_are_forgotten(
+    guarded: EtcdCluster, tmp_path: Path
+) -> None:
+    """etcd lets a call wait whose token names an index of raft that it has not come to yet."""
+    (member,) = guarded.members
+    async with connected(guarded.endpoints, as_coord(guarded)) as growing:
+        for number in range(150):
+            await write(growing, b"n", b"%d" % number)
+    async with connected(guarded.endpoints, as_coord(guarded)) as client:
+        lease = await client.lease_grant(60)
+        await client.keep_alive_once(lease.id, timeout_s=SOON_S)
+        await member.ctl(ROOT, "snapshot", "save", str(tmp_path / "backup.db"))
+        await member.restore(tmp_path / "backup.db")
+        await member.start()
+        assert (await client.get(b"n", timeout_s=SOON_S)).kv is not None
+        with suppress(LeaseNotFound):
+            await client.keep_alive_once(lease.id, timeout_s=SOON_S)
 
 
 async def test_tokens_and_watches_outlive_a_restart(guarded: EtcdCluster) -> None:

@@ -42,7 +42,7 @@ class Ring:
 
         What answers at this one by and by must prove that it is still the same store.
         """
-        member.proven = -1
+        member.doubt()
         if member is self.members[self._index]:
             self._index = (self._index + 1) % len(self.members)
 

@@ -92,7 +92,7 @@ class Member(Client):
         Raises NotReady, and what grpc.aio raises when logging in fails.
         """
         if self._channel_state() is not grpc.ChannelConnectivity.READY:
-            self.proven = -1
+            self.doubt()
             try:
                 async with asyncio.timeout(timeout_s):
                     await self._settle()
@@ -102,6 +102,15 @@ class Member(Client):
             await self._show_version(timeout_s)
         if self.user and self._token is None:
             await self.log_in(None, timeout_s)
+
+    def doubt(self) -> None:
+        """After a break: what answers next may be another store, and may not know our token.
+
+        Of a token that names an index of raft to come (an etcd that was restored) etcd 3.5 says
+        nothing: it lets the call wait for that index.
+        """
+        self.proven = -1
+        self._token = None
 
     @property
     def token(self) -> str | None:
