@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,15 +12,12 @@ from milvus_coord.cli.output import rendered
 from milvus_coord.cli.verbs import add_output, add_place
 
 if TYPE_CHECKING:
+    from milvus_coord.cli.connection import Connection
     from milvus_coord.cli.mirror_verdict import Verdict
-    from milvus_coord.config import Loaded
 
 EQUAL: Final = 0
-NO_ETCD: Final = 1
-MISTAKE: Final = 2
 DIFFERENT: Final = 3
 NOT_ASKED: Final = 4
-_CONNECT_S: Final = 5.0
 _LINE_MAX: Final = 200
 _HEAD: Final = ("ROLE", "ID", "POSITION", "MIRROR", "REVISION", "KEYS", "DIGEST")
 _MEANING: Final = """\
@@ -66,49 +62,29 @@ def add_to(commands: Any, roles: Sequence[str]) -> None:
 def run(words: argparse.Namespace) -> int:
     """Check, print, and return the exit code."""
     from milvus_coord.app.roles import ROLES
-    from milvus_coord.cli.connection import Place
-    from milvus_coord.config import ConfigError, load
-    from milvus_coord.etcd.errors import EtcdError
+    from milvus_coord.cli import connection
 
     roles = [words.role] if words.role else list(ROLES)
     if unknown := set(roles) - set(ROLES):
-        return _tell(f"{', '.join(unknown)} is not there yet, it has no mirror", MISTAKE)
-    try:
-        place = Place(words.config, words.endpoints, words.root_path)
-        loaded = load(roles[0], config=place.config, environ=place.environ)
-    except ConfigError as error:
-        return _tell(str(error), MISTAKE)
-    try:
-        reports = asyncio.run(_check(loaded, roles))
-    except (EtcdError, OSError) as error:
-        return _tell(str(error), NO_ETCD)
-    print(rendered(_facts(reports), words.output, _table(reports)), end="")
-    return exit_code([verdict for report in reports for verdict in report.verdicts])
+        print(f"milvus: {', '.join(unknown)} is not there yet, it has no mirror", file=sys.stderr)
+        return connection.MISTAKE
+    place = connection.Place(words.config, words.endpoints, words.root_path)
+    return connection.run(lambda etcd: _check(etcd, roles, words.output), place, role=roles[0])
 
 
-async def _check(loaded: Loaded, roles: Sequence[str]) -> list[RoleReport]:
-    from milvus_coord.app.etcd import etcd_settings
+async def _check(connection: Connection, roles: Sequence[str], output: str) -> int:
     from milvus_coord.app.roles import ROLES
     from milvus_coord.cli.mirror_members import members_of
     from milvus_coord.cli.mirror_verdict import Judge, among_each_other
-    from milvus_coord.etcd.client.client import EtcdClient
-    from milvus_coord.ha.pair.keys import Keys
-    from milvus_coord.runtime.clock import SystemClock
 
-    settings = loaded.settings
-    root = settings.etcd.meta_root
-    etcd = EtcdClient(etcd_settings(settings), SystemClock())
-    try:
-        await etcd.connect(timeout_s=_CONNECT_S)
-        reports = []
-        for role in roles:
-            judge = Judge(etcd, ROLES[role].mirrored(root))
-            members = await members_of(etcd, Keys(root, role))
-            verdicts = tuple([await judge.judge(member) for member in members])
-            reports.append(RoleReport(role, verdicts, among_each_other(verdicts)))
-        return reports
-    finally:
-        await etcd.close()
+    reports = []
+    for role in roles:
+        judge = Judge(connection.etcd, ROLES[role].mirrored(connection.meta_root))
+        members = await members_of(connection.etcd, connection.keys(role))
+        verdicts = tuple([await judge.judge(member) for member in members])
+        reports.append(RoleReport(role, verdicts, among_each_other(verdicts)))
+    print(rendered(_facts(reports), output, _table(reports)), end="")
+    return exit_code([verdict for report in reports for verdict in report.verdicts])
 
 
 def exit_code(verdicts: Sequence[Verdict]) -> int:
@@ -181,8 +157,3 @@ def _member(verdict: Verdict) -> dict[str, object]:
         "only_in_memory": verdict.in_memory,
         "only_in_etcd": verdict.in_etcd,
     }
-
-
-def _tell(text: str, code: int) -> int:
-    print(f"milvus: {text}", file=sys.stderr)
-    return code

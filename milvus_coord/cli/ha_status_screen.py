@@ -24,7 +24,7 @@ from milvus_coord.cli.ha_status_show import (
 )
 
 EVENTS_KEPT: Final = 8
-SPARE: Final = ("HTTP", "SERVE", "LEASE", "BEHIND", "VERSION", "EPOCH")
+SPARE: Final = ("HTTP", "SERVE", "LEASE", "BEHIND", "VERSION", "EPOCH", "ROLE")
 """Columns that a narrow screen goes without, the first of them first."""
 
 _GAP: Final = 2
@@ -67,9 +67,12 @@ class Screen:
         shown = fitting(rows, self._console.width)
         table = Table(box=None, padding=(0, _GAP, 0, 0), header_style="bold", pad_edge=False)
         for name in shown:
-            right = name in NUMBERS.split()
             table.add_column(
-                name, justify="right" if right else "left", no_wrap=True, overflow="ellipsis"
+                name,
+                justify="right" if name in NUMBERS.split() else "left",
+                min_width=max(len(str(one)) for one in _ids(seen)) if name == "ID" else None,
+                no_wrap=True,
+                overflow="ellipsis",
             )
         for row in rows:
             cells = dict(zip(HEAD, row, strict=True))
@@ -79,6 +82,10 @@ class Screen:
         style = "yellow" if exit_code(seen) else ""
         notes = [Text(text, style=style) for text in notes_of(seen, now_ms)]
         return Group(table, *([Text("")] if notes else []), *notes)
+
+
+def _ids(seen: Sequence[RoleSeen]) -> list[int]:
+    return [one.server_id for role in seen for one in role.snapshot.instances]
 
 
 def fitting(rows: Sequence[Sequence[str]], width: int) -> list[str]:

@@ -64,7 +64,7 @@ class _Asked:
         self._etcd, self._clock = connection.etcd, connection.clock
         self._keys = connection.keys(role)
         self._follower, self._role, self._wish, self._output = follower, role, wish, output
-        self._progress = Progress("")
+        self._progress = Progress("the active's answer")
 
     async def through(self) -> int:
         """The exit code; prints how it went. Raises RequestRefused and etcd's errors."""

@@ -14,7 +14,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, right: str = ""
     Between two of those one space is enough.
     """
     aligned = right.split()
-    lines = [tuple(head), *(tuple(printable(cell) for cell in row) for row in rows)]
+    lines = [tuple(printable(cell) for cell in row) for row in (head, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     numbers = [name in aligned for name in head]
     gaps = ["", *(" " if all(two) else "  " for two in pairwise(numbers))]

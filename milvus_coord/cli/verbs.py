@@ -62,7 +62,7 @@ exit codes:
 """
 _SWITCHOVER: Final = f"""\
 Ask the active to hand over to a ready standby, and wait until that one serves. The former active
-is a standby then.
+becomes a standby; it may still be on its way there.
 
 exit codes:
   0    done{_ALWAYS}\
@@ -105,7 +105,9 @@ def add_to(commands: Any, roles: Sequence[str]) -> None:
     pause = _add(commands, "pause", "no early replacement and no switchover", _PAUSE)
     _role(pause, roles, one=True)
     add_output(pause)
-    pause.add_argument("--reason", metavar="TEXT", default="", help="for those who ask later")
+    pause.add_argument(
+        "--reason", metavar="TEXT", type=_text, default="", help="for those who ask later"
+    )
     pause.add_argument(
         "--for",
         metavar="TIME",
@@ -127,7 +129,9 @@ def add_to(commands: Any, roles: Sequence[str]) -> None:
     switchover.add_argument(
         "--from", metavar="ID", dest="former", type=_count, default=0, help="only if this one leads"
     )
-    switchover.add_argument("--reason", metavar="TEXT", default="", help="for the history")
+    switchover.add_argument(
+        "--reason", metavar="TEXT", type=_text, default="", help="for the history"
+    )
     switchover.add_argument("--dry-run", action="store_true", help="say what would be, ask nobody")
     add_output(switchover)
     switchover.add_argument(
@@ -238,6 +242,14 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return int(text)
+
+
+def _text(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not UTF-8") from None
+    return text
 
 
 def _span(text: str) -> int:

@@ -362,6 +362,7 @@ async def test_without_an_etcd(etcd: EtcdMember, verb: str) -> None:
         ("switchover", "rootcoord", "--to", "x"),
         ("switchover", "rootcoord", "--timeout", "-1"),
         ("pause", "rootcoord", "--for", "10 weeks"),
+        ("pause", "rootcoord", "--reason", "a\udcff"),
         ("ts", "-1"),
         ("ts", "18446744073709551616"),
         ("status", "--config", "/nowhere/milvus.yaml"),

@@ -38,5 +38,9 @@ def test_numbers_stand_close_and_words_apart() -> None:
     ]
 
 
+def test_heads_are_cleaned_too() -> None:
+    assert table(("A\x1b[31m",), [("x",)])[0].startswith("A\N{REPLACEMENT CHARACTER}[31m")
+
+
 def test_control_characters_do_not_get_through() -> None:
     assert printable("a\x1b[2J\nb") == "a\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}b"

@@ -32,10 +32,11 @@ class Record(Protocol):
     def decode(cls, key: bytes, value: bytes) -> Self: ...
 
 
+TIMES = st.integers(0, json_record.UNIX_MS_MAX)
 NONCES = st.builds(Challenge, TEXT, NUMBER)
-PAUSES = st.builds(Pause, TEXT, NUMBER, TEXT)
+PAUSES = st.builds(Pause, TEXT, TIMES, TEXT, TIMES)
 REQUESTS = st.builds(
-    SwitchoverRequest, TEXT, NUMBER, NUMBER, TEXT, st.sampled_from(RequestState), TEXT
+    SwitchoverRequest, TEXT, NUMBER, NUMBER, TEXT, st.sampled_from(RequestState), TEXT, TEXT
 )
 TAKEOVERS = st.builds(
     Takeover,
@@ -45,9 +46,11 @@ TAKEOVERS = st.builds(
     from_server_id=NUMBER,
     from_address=TEXT,
     cause=st.sampled_from(Cause),
-    at_ms=NUMBER,
+    at_ms=TIMES,
     phases=st.dictionaries(TEXT, st.floats(0, 1e6), max_size=5),
     served=st.booleans(),
+    asked_by=TEXT,
+    reason=TEXT,
 )
 STATUSES = st.builds(
     InstanceStatus,
@@ -143,6 +146,23 @@ def test_fields_of_a_later_version_are_passed_over(kind: type[Record]) -> None:
     fields = json.loads(SAMPLES[kind].encode())
     more = json.dumps({**fields, "later": [1]}).encode()
     assert kind.decode(KEY, more) == SAMPLES[kind]
+
+
+@pytest.mark.parametrize("odd", [-1, 1e20, 1e30, 10**17, float("nan")])
+@pytest.mark.parametrize(
+    ("kind", "name"), [(Pause, "since_ms"), (Pause, "until_ms"), (Takeover, "at_ms")]
+)
+def test_a_time_that_no_calendar_has_is_refused(kind: type[Record], name: str, odd: float) -> None:
+    fields = {**json.loads(SAMPLES[kind].encode()), name: odd}
+    with pytest.raises(BadValue, match="some-key"):
+        kind.decode(KEY, json.dumps(fields).encode())
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), "1", None])
+def test_a_phase_takes_a_time(odd: object) -> None:
+    fields = {**json.loads(SAMPLES[Takeover].encode()), "phases": {"claim": odd}}
+    with pytest.raises(BadValue, match="some-key"):
+        Takeover.decode(KEY, json.dumps(fields).encode())
 
 
 def test_bytes_are_compact_and_in_order() -> None:

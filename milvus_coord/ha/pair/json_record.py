@@ -13,6 +13,10 @@ MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowErr
 """What reading a field of whatever JSON there is may raise; OverflowError is for `1e999`."""
 
 
+UNIX_MS_MAX: Final = 253_402_214_400_000
+"""The last day of the year 9999."""
+
+
 def encode(record: Any) -> bytes:
     """A dataclass of plain values, enums, tuples and dicts as JSON, fields in their order."""
     fields = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
@@ -29,6 +33,14 @@ def fields_of(key: bytes, value: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise unreadable(key, value, "not a JSON object")
     return fields
+
+
+def unix_ms(value: Any) -> int:
+    """A time in Unix milliseconds that a calendar has. Raises one of MALFORMED."""
+    number = int(value)
+    if not 0 <= number <= UNIX_MS_MAX:
+        raise ValueError(f"{number} is no time")
+    return number
 
 
 def unreadable(key: bytes, value: bytes, why: str) -> BadValue:

@@ -31,9 +31,9 @@ class Pause:
         try:
             return cls(
                 by=str(fields["by"]),
-                since_ms=int(fields["since_ms"]),
+                since_ms=json_record.unix_ms(fields["since_ms"]),
                 reason=str(fields["reason"]),
-                until_ms=int(fields.get("until_ms", 0)),
+                until_ms=json_record.unix_ms(fields.get("until_ms", 0)),
             )
         except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error

@@ -28,9 +28,10 @@ async def pause(etcd: Etcd, keys: Keys, request: Pause) -> Pause | None:
 
     A pause with an end hangs on a lease: etcd ends it, whoever is there. Raises etcd's errors.
     """
+    value = request.encode()
     lease_s = math.ceil((request.until_ms - request.since_ms) / 1000) if request.until_ms else 0
     lease = (await etcd.lease_grant(lease_s)).id if lease_s else 0
-    write = put(keys.paused, request.encode(), lease)
+    write = put(keys.paused, value, lease)
     create = Txn((version_is(keys.paused, 0),), (write,), (get(keys.paused),))
     result = await etcd.txn(create, timeout_s=WRITE_S)
     found = None if result.succeeded else result.kv(0)

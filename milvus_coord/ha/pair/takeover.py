@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -76,11 +77,17 @@ class Takeover:
                 from_server_id=int(fields["from_server_id"]),
                 from_address=str(fields["from_address"]),
                 cause=Cause(fields["cause"]),
-                at_ms=int(fields["at_ms"]),
-                phases={str(name): float(ms) for name, ms in fields["phases"].items()},
+                at_ms=json_record.unix_ms(fields["at_ms"]),
+                phases={str(name): _millis(ms) for name, ms in fields["phases"].items()},
                 served=fields["served"] is True,
                 asked_by=str(fields.get("asked_by", "")),
                 reason=str(fields.get("reason", "")),
             )
         except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error
+
+
+def _millis(value: object) -> float:
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        raise TypeError(f"{value!r} is no length of time")
+    return float(value)
