@@ -49,10 +49,7 @@ def test_what_a_call_says() -> None:
 
 @pytest.mark.parametrize(
     ("timeout_s", "value"),
-    [
-        *((-1, b"1m"), (0.0004, b"1m"), (0.25, b"250m"), (9.91, b"10000m"), (1e9, b"99999999m")),
-        (5.000000000000114, b"5000m"),
-    ],
+    [(-1, b"1m"), (0.0004, b"1m"), (0.25, b"250m"), (9.91, b"10000m"), (1e9, b"99999999m")],
 )
 def test_timeouts_are_rounded_up(timeout_s: float, value: bytes) -> None:
     assert timeout_header(timeout_s) == (b"grpc-timeout", value)

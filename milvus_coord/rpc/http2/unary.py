@@ -74,8 +74,7 @@ def timeout_header(timeout_s: float) -> tuple[bytes, bytes]:
     Rounded up to few values, so that their header blocks are found again.
     """
     step_ms = 100 if timeout_s > 1 else 1
-    timeout_ms = round(timeout_s * 1000, 3)  # what is left of 5 s may be 5.000000000000114
-    steps = max(1, math.ceil(timeout_ms / step_ms))
+    steps = max(1, math.ceil(timeout_s * 1000 / step_ms))
     return b"grpc-timeout", b"%dm" % min(steps * step_ms, _TIMEOUT_MAX_MS)
 
 
