@@ -192,7 +192,7 @@ async def test_the_handler_knows_its_call(
     assert first.method == f"{SERVICE}/Echo"
     assert first.peer_name.startswith("127.0.0.1:")
     assert first.metadata["extra"] == "e"
-    assert 0 < first.deadline.time_remaining() <= 5.0
+    assert 0 < first.deadline.time_remaining() <= 5.1  # C core rounds a time-out up
     logged = [
         line
         for line in capsys.readouterr().out.splitlines()

@@ -21,6 +21,8 @@ from tests.ha.test_etcd_trouble import epoch_of, one_leads
 REPLACED = "etcd was replaced or restored, everything is read again"
 FOREIGN = "etcd endpoint belongs to another cluster, it is not used"
 GONE = "etcd holds no metadata any more"
+AGAIN = "etcd was replaced, registering again"
+"""Said once the term of before has ended; until then its leader may still say that it leads."""
 
 
 async def create(role: OurRole, name: str) -> None:
@@ -78,6 +80,7 @@ async def test_restored_from_a_backup(
     await etcd.start()
     for role in (active, standby):
         await role.wait_line(REPLACED)
+        await role.wait_line(AGAIN)
     leader = await one_leads(active, standby)
     await mirrors_equal(etcd, active, standby)
     assert await epoch_of(leader) != before
@@ -98,6 +101,7 @@ async def test_made_anew_and_empty(etcd: EtcdMember, rootcoord: StartRole) -> No
     await etcd.start()
     for role in (active, standby):
         await role.wait_line(GONE)
+        await role.wait_line(AGAIN)
     leader = await one_leads(active, standby)
     await mirrors_equal(etcd, active, standby)
     assert "lost" not in await roles_of(leader)
