@@ -41,8 +41,8 @@ from testing.ours import ACTIVE, NEVER_EARLY, OurRole
 
 ROLE: Final = "tinycoord"
 LOADED_S: Final = 60.0
-SETTLED_S: Final = 1.5
-"""etcd sends the first events of a watch that began behind up to 100 ms late."""
+SETTLED_S: Final = 6.0
+"""Until all memory lies in huge pages; etcd sends the first events up to 100 ms late."""
 
 _LOOK_S: Final = 0.002
 _FAULTS: Final[dict[str, Callable[[OurRole], None]]] = {

@@ -16,6 +16,7 @@ from milvus_coord.app.certificates import Certificates
 from milvus_coord.app.etcd import reach_etcd, stored_settings, with_advice
 from milvus_coord.app.ha import ha_settings, role_leader
 from milvus_coord.app.logs import log_to, reopen
+from milvus_coord.app.memory import HugePages
 from milvus_coord.app.phases import show_phases
 from milvus_coord.app.queue import queue_settings
 from milvus_coord.app.rights import check_rights
@@ -161,11 +162,12 @@ class _Process:
             looking = tasks.create_task(
                 certificates.loop().run(self._clock), name="app.certificates"
             )
+            memory = tasks.create_task(HugePages().loop().run(self._clock), name="app.memory")
             address = tasks.create_task(
                 look_at_address(overlaid, self._shape.name, self._clock), name="app.address"
             )
             await runner.run(request.stop, request.hurry)
-            await cancel_and_wait(loading, looking, address)
+            await cancel_and_wait(loading, looking, memory, address)
 
     def reload(self) -> None:
         """SIGHUP: open the log file anew, read the certificate again."""
