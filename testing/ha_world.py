@@ -72,6 +72,7 @@ class Role:
         self.trouble: Exception | None = None
         self.obstacles: tuple[str, ...] = ()
         self.has_port = True
+        self.finish_s = 0.0
         self.mirror: Mirror[Any] | None = None
 
     async def listen(self, term: Term) -> None:
@@ -93,6 +94,8 @@ class Role:
 
     async def finish(self) -> None:
         self.calls.append("finish")
+        if self.finish_s:
+            await self._clock.sleep(self.finish_s)
 
     async def abandon(self) -> None:
         self.calls.append("abandon")

@@ -26,20 +26,20 @@ async def history(connection: Connection, roles: Sequence[str], *, count: int, o
 
 def as_table(snapshots: Sequence[RoleSnapshot], count: int, now_ms: int) -> str:
     """One line a takeover, times in milliseconds; one more for each that did not come to serve."""
-    entries = [(snapshot.role, entry) for snapshot in snapshots for entry in _last(snapshot, count)]
+    entries = [(one, entry) for one in snapshots for entry in _last(one, count)]
     notes = [f"{one.role}  {text}" for one in snapshots for text in _notes(one, count, now_ms)]
     if not entries:
         roles = ", ".join(snapshot.role for snapshot in snapshots)
         return "\n".join([f"no takeover of {roles} is on record", *notes]) + "\n"
     fullest = sorted((entry.phases for _, entry in entries), key=len, reverse=True)
     phases = list(dict.fromkeys(name for each in fullest for name in each))
-    several = len({role for role, _ in entries}) > 1
-    head = ("WHEN", "AGO", "EPOCH", "FROM", "LEADER", "CAUSE", *map(str.upper, phases), "MS")
-    rows = [_row(entry, phases, now_ms) for _, entry in entries]
+    several = len({one.role for one, _ in entries}) > 1
+    head = ("WHEN", "AGO", "EPOCH", "FROM", "LEADER", "CAUSE", *map(str.upper, phases), "DOWN")
+    rows = [_row(entry, one.takeover_before(entry), phases, now_ms) for one, entry in entries]
     if several:
         head = ("ROLE", *head)
-        rows = [(role, *row) for (role, _), row in zip(entries, rows, strict=True)]
-    numbers = " ".join(["WHEN", "AGO", "EPOCH", "FROM", *map(str.upper, phases), "MS"])
+        rows = [(one.role, *row) for (one, _), row in zip(entries, rows, strict=True)]
+    numbers = " ".join(["WHEN", "AGO", "EPOCH", "FROM", *map(str.upper, phases), "DOWN"])
     return "\n".join([*table(head, rows, right=numbers), *notes]) + "\n"
 
 
@@ -63,18 +63,34 @@ def _lost(snapshot: RoleSnapshot) -> list[str]:
     return [text for text in snapshot.unreadable if "/history/" in text]
 
 
-def _row(entry: Takeover, phases: Sequence[str], now_ms: int) -> tuple[str, ...]:
+def _row(
+    entry: Takeover, before: Takeover | None, phases: Sequence[str], now_ms: int
+) -> tuple[str, ...]:
     took = [millis(entry.phases[name]) if name in entry.phases else "-" for name in phases]
     return (
         local_time(entry.at_ms)[len("2026-") :],
         age((now_ms - entry.at_ms) / 1000),
         str(entry.epoch),
-        str(entry.from_server_id or "-"),
+        _from(entry, before),
         f"{entry.server_id} {entry.address}",
         entry.cause.value,
         *took,
-        millis(sum(entry.phases.values())) if entry.served else "never",
+        _down(entry),
     )
+
+
+def _from(entry: Takeover, before: Takeover | None) -> str:
+    """Whom it took over from; in brackets who led the last time, when nobody held the key."""
+    if entry.from_server_id:
+        return str(entry.from_server_id)
+    return f"({before.server_id})" if before else "-"
+
+
+def _down(entry: Takeover) -> str:
+    if not entry.served:
+        return "never"
+    least = "" if entry.without_service_ms is not None else ">"
+    return least + millis(sum(entry.phases.values()))
 
 
 def facts_of(snapshots: Sequence[RoleSnapshot], count: int) -> dict[str, Any]:
@@ -82,7 +98,9 @@ def facts_of(snapshots: Sequence[RoleSnapshot], count: int) -> dict[str, Any]:
     roles = [
         {
             "role": snapshot.role,
-            "history": [_plain(entry) for entry in _last(snapshot, count)],
+            "history": [
+                _plain(entry, snapshot.takeover_before(entry)) for entry in _last(snapshot, count)
+            ],
             "paused": dataclasses.asdict(snapshot.pause) if snapshot.pause else None,
             "unreadable": _lost(snapshot),
         }
@@ -91,7 +109,7 @@ def facts_of(snapshots: Sequence[RoleSnapshot], count: int) -> dict[str, Any]:
     return {"roles": roles}
 
 
-def _plain(entry: Takeover) -> dict[str, Any]:
+def _plain(entry: Takeover, before: Takeover | None) -> dict[str, Any]:
     fields = {one.name: getattr(entry, one.name) for one in dataclasses.fields(entry)}
     total_ms = round(sum(entry.phases.values()), 3)
     return {
@@ -99,4 +117,6 @@ def _plain(entry: Takeover) -> dict[str, Any]:
         "cause": entry.cause.value,
         "phases": dict(entry.phases),
         "total_ms": total_ms,
+        "without_service_ms": entry.without_service_ms,
+        "led_before": entry.from_server_id or (before.server_id if before else None),
     }

@@ -41,7 +41,9 @@ exit codes (the worst of all roles shown; 0 with -w, which ends by Ctrl-C):
 """
 _HISTORY: Final = f"""\
 Show the last takeovers, the newest first: when, who from whom, why, and the milliseconds of each
-phase. MS is their sum, "never" when the new leader did not come to serve.
+phase. DOWN is the time without service, their sum; ">" stands before it when nobody saw the leader
+before end, and "never" for it when the new leader did not come to serve. FROM is in brackets when
+the key was free: who had led the last time.
 
 exit codes:
   0    done{_ALWAYS}"""

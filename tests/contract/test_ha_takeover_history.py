@@ -36,8 +36,49 @@ async def test_a_term_is_written_twice_and_says_how_long_it_took(world: World) -
     entry = Takeover.decode(kv.key, kv.value)
     assert (entry.cause, entry.epoch, entry.server_id) == (Cause.FIRST, node.term.epoch, 1)
     assert (entry.from_server_id, entry.from_address) == (0, "")
+    assert entry.without_service_ms is None, "nobody knows since when nobody served"
     assert set(entry.phases) >= {"claim", "serve"}
     assert abs(entry.at_ms - world.clock.wall_ns() // 1_000_000) < 1000
+
+
+async def test_a_hand_over_counts_from_when_work_was_refused(world: World) -> None:
+    first, second = await pair(world)
+    first.role.finish_s = 3.0
+    first.stop.set()
+    stopped_s = world.clock.boottime()
+    await world.until(lambda: second.active)
+    without_s = world.clock.boottime() - stopped_s
+    await world.until(lambda: world.history()[-1].served)
+    entry = world.history()[-1]
+    assert entry.cause is Cause.STOPPED
+    assert list(entry.phases)[:3] == ["stop", "detect", "claim"]
+    assert entry.phases["stop"] >= 3000
+    assert entry.without_service_ms == pytest.approx(without_s * 1000, abs=150)
+
+
+async def test_a_lease_that_ends_counts_from_the_last_beat(world: World) -> None:
+    first, second = await pair(world, early_per_minute=0)
+    await world.pass_time(1.0)
+    first.freeze()
+    frozen_s = world.clock.boottime()
+    await world.until(lambda: second.active)
+    without_s = world.clock.boottime() - frozen_s
+    await world.until(lambda: world.history()[-1].served)
+    entry = world.history()[-1]
+    assert entry.cause is Cause.LEASE_ENDED
+    assert entry.without_service_ms == pytest.approx(without_s * 1000, abs=300)
+
+
+async def test_a_key_that_was_free_before_we_came_tells_no_time(world: World) -> None:
+    first = world.start()
+    await world.until(lambda: first.active)
+    first.stop.set()
+    await world.until(world.tasks[first].done)
+    second = world.start()
+    await world.until(lambda: second.active)
+    await world.until(lambda: world.history()[-1].served)
+    entry = world.history()[-1]
+    assert (entry.cause, entry.without_service_ms) == (Cause.STOPPED, None)
 
 
 async def test_a_term_that_never_serves_is_written_once(world: World) -> None:

@@ -47,6 +47,7 @@ def lines(*entries: Takeover, count: int = 20, unreadable: tuple[str, ...] = ())
 
 def test_the_newest_comes_first() -> None:
     table = lines(
+        entry(4, served=False),
         entry(6, from_server_id=0, cause=Cause.FIRST, phases={}, served=False),
         entry(102, at_ms=AT_MS + 60_000),
         entry(110, cause=Cause.LEASE_ENDED, phases=PHASES, at_ms=AT_MS + 88_000),
@@ -54,14 +55,25 @@ def test_the_newest_comes_first() -> None:
     head, *rows = table
     assert head.split() == [
         *("WHEN", "AGO", "EPOCH", "FROM", "LEADER", "CAUSE"),
-        *("DETECT", "CLAIM", "RECOVER", "WAIT", "SERVE", "MS"),
+        *("DETECT", "CLAIM", "RECOVER", "WAIT", "SERVE", "DOWN"),
     ]
     assert [" ".join(row.split()) for row in rows] == [
         "11-24 01:58:33 2s 110 7 8 127.0.0.1:53101 lease-ended 20133 1.2 12 998 3.3 21148",
-        "11-24 01:58:05 30s 102 7 8 127.0.0.1:53101 switchover - 1.2 - - 3.3 4.5",
+        "11-24 01:58:05 30s 102 7 8 127.0.0.1:53101 switchover - 1.2 - - 3.3 >4.5",
         "11-24 01:57:05 90s 6 - 8 127.0.0.1:53101 first - - - - - never",
+        "11-24 01:57:05 90s 4 7 8 127.0.0.1:53101 switchover - 1.2 - - 3.3 never",
     ]
     assert max(map(len, table)) <= 100
+
+
+def test_who_led_the_last_time_is_told_when_the_key_was_free() -> None:
+    came_back = entry(9, server_id=12, from_server_id=0, cause=Cause.FIRST)
+    failed = entry(7, server_id=11, served=False)
+    assert [row.split()[4] for row in lines(entry(4), failed, came_back)[1:]] == ["(8)", "7", "7"]
+    (role,) = facts_of([RoleSnapshot("rootcoord", history=(entry(4), failed, came_back))], 9)[
+        "roles"
+    ]
+    assert [one["led_before"] for one in role["history"]] == [8, 7, 7]
 
 
 def test_the_last_n() -> None:
@@ -103,3 +115,4 @@ def test_json() -> None:
     (role,) = json.loads(json.dumps(facts_of(snapshots, 1)))["roles"]
     (newest,) = role["history"]
     assert (newest["epoch"], newest["cause"], newest["total_ms"]) == (9, "switchover", 4.54)
+    assert newest["without_service_ms"] is None

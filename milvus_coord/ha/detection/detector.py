@@ -46,7 +46,7 @@ class Detector:
 
     Of a Go coordinator it sees the end of the process alone: its writes are unguarded, so while
     it may live it is left alone. So is one of ours where no pair is wanted. `obstacles` says why
-    we could not take over now.
+    we could not take over now. `beat_s` is when the last beat came (boot time, s), None before.
     """
 
     def __init__(
@@ -63,6 +63,7 @@ class Detector:
         self._clock, self._settings, self._pair = clock, settings, pair
         self._challenger, self._metrics, self._obstacles = challenger, metrics, obstacles
         self._active, self._holder = active, holder
+        self.beat_s: float | None = None
         self._limits = ReplacementLimits(settings.early_per_minute, settings.early_per_ten_minutes)
         self._changed = Signal()
         self._held_back = SayOnce("")
@@ -131,7 +132,7 @@ class Detector:
     async def _hear(self, beats: BeatStream) -> None:
         """Return when a beat is of another term than the one we watch."""
         while (beat := await beats.next()).epoch == self._active.mod_revision:
-            now_s = self._clock.boottime()
+            now_s = self.beat_s = self._clock.boottime()
             self._suspicion.beat(now_s, lag_s=beat.worst_lag_s, unproven_s=beat.unproven_s)
             self._changed.notify()
 

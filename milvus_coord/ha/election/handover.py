@@ -27,11 +27,15 @@ RELEASE_S: Final = 1.0
 
 
 class HandOver:
-    """Ends a term from the leader's side; to be used when all its unfenced effects have ended."""
+    """Ends a term from the leader's side; to be used when all its unfenced effects have ended.
+
+    `refuses_since_s` is since when the leader takes no work any more (boot time, s).
+    """
 
     def __init__(self, context: HaContext) -> None:
         self._etcd, self._clock, self._keys = context.etcd, context.clock, context.keys
         self._settings, self._pair = context.settings, context.pair
+        self.refuses_since_s: float | None = None
 
     async def to_heir(self, term: Term, ready: list[int], why: Cause) -> bool:
         """Put the active key under the lease of the first of `ready` that takes it.
@@ -85,8 +89,10 @@ class HandOver:
 
     def _note(self, term: Term, why: Cause) -> Op:
         """That we have stopped; but while the leader before us may serve, it is not said."""
-        state = ended_state(self._clock.boottime(), term.predecessor_stopped_at)
-        over = self._settings.leadership(term.server_id, state, why.value)
+        now_s, since_s = self._clock.boottime(), self.refuses_since_s
+        state = ended_state(now_s, term.predecessor_stopped_at)
+        stop_ms = None if since_s is None else round((now_s - since_s) * 1000)
+        over = self._settings.leadership(term.server_id, state, why.value, stop_ms)
         return put(self._keys.leadership, over.encode())
 
     async def _see_it_taken(self, heir: KeyValue, given_at: int) -> None:

@@ -80,6 +80,7 @@ class Leading:
             except* (_TermOver, Interrupted):
                 in_order = self._served
             except* (CoordError, OSError) as why:
+                self._hand_over.refuses_since_s = self._context.clock.boottime()
                 self._log_loss(why)
             finally:
                 self._lifecycle.fenced_off = term.fence.broken.is_set()
@@ -171,6 +172,7 @@ class Leading:
 
     async def _finish(self, hurry: asyncio.Event) -> None:
         """Let running requests end, unless a second signal says not to wait."""
+        self._hand_over.refuses_since_s = self._context.clock.boottime()
         try:
             await run_until(hurry, self._context.leader.finish(), name="ha.finish")
         except Interrupted:

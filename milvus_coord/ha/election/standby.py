@@ -27,7 +27,7 @@ from milvus_coord.ha.election.decisions import (
     decide_replacement,
     succession,
 )
-from milvus_coord.ha.election.phases import Phases
+from milvus_coord.ha.election.phases import Phases, SeenEnd, before_claim
 from milvus_coord.ha.election.session import Session, SessionLost
 from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
 from milvus_coord.ha.settings import WRITE_S
@@ -69,6 +69,7 @@ class Standby:
         self._retry = Retry(self._clock, "register as ACTIVE", on=(EtcdError,), cap_s=1.0)
         self._holder = SayOnce("")
         self._free_since_s: float | None = None
+        self._end = SeenEnd()
 
     @asynccontextmanager
     async def announced(self) -> AsyncIterator[None]:
@@ -137,8 +138,11 @@ class Standby:
     async def _detect(self, decision: DetectFailure) -> ClaimActiveKey | None:
         """Watch the active until it may be replaced; None when the active key has changed."""
         detector = self._detector(decision)
+        self._end = SeenEnd()
         moved = self._moved(decision.active)
         order = await first_of(moved, detector.wait_for_failure(), name="ha.standby.watch")
+        if order is None:
+            self._end = SeenEnd(self._clock.boottime(), detector.beat_s)
         if order is None or not self._context.leader.has_port:
             return None
         await failpoint("before_replace")
@@ -191,17 +195,20 @@ class Standby:
         last_holder = self._pair.snapshot.last_holder
         phases = Phases(self._clock)
         sent_at = self._clock.boottime()
-        if claim.order is not None:
-            phases.book("detect", sent_at - claim.order.since_s)
         writing = self._etcd.txn(claiming, timeout_s=WRITE_S)
         result = await self._context.publisher.etcd_latency.timed(writing)
         found = result.kv(0)
         if not result.succeeded:
             self._pair.observe_active(found, result.revision)
             return None
-        phases.end("claim")
+        took_s = self._clock.boottime() - sent_at
         written = _readable(found, mine.serve_lease_ms) if found is not None else None
         succeeded = succession(claim, written, last_holder, mine.serve_lease_ms)
+        for phase, seconds in before_claim(
+            succeeded.cause, claim, written, self._end, sent_at
+        ).items():
+            phases.book(phase, seconds)
+        phases.book("claim", took_s)
         return ElectionResult(
             epoch=result.revision,
             sent_at=sent_at,

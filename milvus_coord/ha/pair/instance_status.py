@@ -61,17 +61,11 @@ class InstanceStatus:
                 version=str(fields["version"]),
                 epoch=int(fields["epoch"]),
                 lease_age_ms=int(fields["lease_age_ms"]),
-                serve_age_ms=_maybe(fields["serve_age_ms"]),
+                serve_age_ms=json_record.maybe_int(fields["serve_age_ms"]),
                 revision=int(fields["revision"]),
-                behind=_maybe(fields["behind"]),
+                behind=json_record.maybe_int(fields["behind"]),
                 etcd_ms=int(fields["etcd_ms"]),
                 loop_lag_ms=int(fields["loop_lag_ms"]),
             )
         except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error
-
-
-def _maybe(value: object) -> int | None:
-    if value is None or isinstance(value, int):
-        return value
-    raise TypeError(f"{value!r} is not a number")

@@ -43,6 +43,13 @@ def unix_ms(value: Any) -> int:
     return number
 
 
+def maybe_int(value: Any) -> int | None:
+    """A whole number, or null. Raises one of MALFORMED."""
+    if value is None or isinstance(value, int):
+        return value
+    raise TypeError(f"{value!r} is not a number")
+
+
 def unreadable(key: bytes, value: bytes, why: str) -> BadValue:
     """The error of a record that cannot be read."""
     return BadValue(f"{key.decode(errors='replace')} is not readable: {value[:200]!r} ({why})")

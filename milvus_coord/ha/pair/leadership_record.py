@@ -26,7 +26,8 @@ class LeadershipRecord:
     """The value of the leadership key: JSON, written by the transactions that begin and end a term.
 
     `serve_lease_ms` is the longest time that its leader may go on answering unnoticed; `why` the
-    value of a `Cause`, for a term that was released.
+    value of a `Cause`, for a term that was released. `stop_ms` is how long its leader had refused
+    work by then, None when that is unknown.
     """
 
     server_id: int
@@ -34,6 +35,7 @@ class LeadershipRecord:
     state: TermState
     serve_lease_ms: int
     why: str = ""
+    stop_ms: int | None = None
 
     def encode(self) -> bytes:
         return json_record.encode(self)
@@ -49,6 +51,7 @@ class LeadershipRecord:
                 state=TermState(fields["state"]),
                 serve_lease_ms=int(fields["serve_lease_ms"]),
                 why=str(fields.get("why", "")),
+                stop_ms=json_record.maybe_int(fields.get("stop_ms")),
             )
         except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error

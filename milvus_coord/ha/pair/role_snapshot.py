@@ -147,6 +147,11 @@ class RoleSnapshot:
         """The history entry of that epoch."""
         return next((entry for entry in self.history if entry.epoch == epoch), None)
 
+    def takeover_before(self, entry: Takeover) -> Takeover | None:
+        """The one before it that served, as far as the history goes back."""
+        earlier = (one for one in self.history if one.epoch < entry.epoch and one.served)
+        return max(earlier, key=lambda one: one.epoch, default=None)
+
     def ready(self, now_s: float, *, besides: int) -> list[int]:
         """Server ids that could take over now, the one heard last first; never `besides`.
 

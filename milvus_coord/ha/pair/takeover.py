@@ -44,8 +44,8 @@ class Takeover:
         from_server_id, from_address: who held it before; 0 and "" when nobody is known.
         cause: why.
         at_ms: Unix time in milliseconds when the active key was won, by the winner's clock.
-        phases: milliseconds of each phase in order, such as "detect", "claim", "recover", "wait",
-            "serve"; written when the term serves, empty before.
+        phases: milliseconds of each phase in order, such as "stop", "detect", "claim", "recover",
+            "wait", "serve"; written when the term serves, empty before.
         served: whether the term came to serve.
         asked_by, reason: of a switchover, who asked for it and why; else "".
     """
@@ -61,6 +61,16 @@ class Takeover:
     served: bool = False
     asked_by: str = ""
     reason: str = ""
+
+    @property
+    def without_service_ms(self) -> float | None:
+        """From the last good sign of the leader before until this one served.
+
+        None while it does not serve, and when nobody saw the one before end: it is longer then
+        than all phases together.
+        """
+        seen = "detect" in self.phases
+        return round(sum(self.phases.values()), 3) if self.served and seen else None
 
     def encode(self) -> bytes:
         return json_record.encode(self)
