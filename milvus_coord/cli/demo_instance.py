@@ -42,6 +42,12 @@ class Standing:
     epoch: int
 
 
+def demo_env() -> dict[str, str]:
+    """The environment of all that the demo starts: no setting of ours comes from without."""
+    kept = {key: os.environ[key] for key in _KEPT if key in os.environ}
+    return kept | {"PYTHONPATH": str(Path(milvus_coord.__file__).parents[1])}
+
+
 class Instance:
     """A rootcoord that takes part in the election; dies with us, may be started again and again.
 
@@ -57,8 +63,7 @@ class Instance:
         self.log_file = folder / f"{name}.log"
         self._folder, self._clock = folder, clock
         self._process: asyncio.subprocess.Process | None = None
-        self._env = {key: os.environ[key] for key in _KEPT if key in os.environ} | {
-            "PYTHONPATH": str(Path(milvus_coord.__file__).parents[1]),
+        self._env = demo_env() | {
             "ETCD_ENDPOINTS": etcd,
             "ROOT_COORD_ADDRESS": self.address,
             "ROOT_COORD_PORT": str(port),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from pathlib import Path
 from typing import Final
 
 from milvus_coord.cli.demo_client import EVERY_MS, Takeover, TimestampClient
-from milvus_coord.cli.demo_instance import SERVE_LEASE_S, DemoFailed, Instance
+from milvus_coord.cli.demo_instance import SERVE_LEASE_S, DemoFailed, Instance, demo_env
+from milvus_coord.cli.demo_verb import typed
 from milvus_coord.etcd.embedded.binary import find_binary
 from milvus_coord.runtime.clock import Clock
 
@@ -39,7 +41,7 @@ class Show:
         self.client = TimestampClient((a.address, b.address), clock)
 
     async def play(self) -> None:
-        """Start the pair, hand over, kill, judge. Raises DemoFailed."""
+        """Start the pair, hand over, kill, ask for a hand-over, judge. Raises DemoFailed."""
         a, b = self._a, self._b
         _say(f"Two rootcoords on an etcd of their own, {self._etcd}; all is in {self._folder}")
         _say("Their message queue is in memory: nobody else sees what they send.")
@@ -62,10 +64,15 @@ class Show:
         _say(_HOW_A_CRASH_SHOWS)
 
         await self._warm_up()
-        await self._show_pair()
+        _say(f"\n3. Somebody asks {a.name} to hand over: it stays, as the standby.\n")
+        await self._type("switchover", "rootcoord", "--reason", "a look at it")
+        await a.becomes("standby")
+        await self._warm_up()
+        await self._type("status", "rootcoord")
+        await self._type("history", "rootcoord")
         if self.client.flaws:
             raise DemoFailed("\n  ".join(["timestamps are wrong:", *self.client.flaws[:5]]))
-        _say(f"\n{self.client.count} timestamps, none twice, none backwards.")
+        _say(f"{self.client.count} timestamps, none twice, none backwards.")
 
     async def stay(self) -> None:
         """Leave the pair to those who watch; what ends is started again. Runs until cancelled."""
@@ -73,6 +80,7 @@ class Show:
         etcdctl = find_binary().with_name("etcdctl")
         _say(
             "\nThe pair stays up until Ctrl-C. Try:\n\n"
+            f"  {_milvus()} status rootcoord -w --endpoints {self._etcd}\n"
             f"  curl -s http://127.0.0.1:{a.metrics_port}/role     {a.name}\n"
             f"  curl -s http://127.0.0.1:{b.metrics_port}/role     {b.name}\n"
             f"  kill {a.pid}     {a.name} hands over; with -9 it crashes; {b.name} is {b.pid}\n"
@@ -83,6 +91,9 @@ class Show:
             tasks.create_task(self._tell_takeovers(), name="demo.takeovers")
             for instance in (a, b):
                 tasks.create_task(_keep_up(instance), name=f"demo.keep.{instance.name}")
+
+    async def _type(self, *words: str) -> None:
+        _say(await typed(*words, etcd=self._etcd, folder=self._folder, env=demo_env()))
 
     async def _warm_up(self) -> None:
         try:
@@ -143,6 +154,12 @@ async def _keep_up(instance: Instance) -> None:
         how = signal.Signals(-code).name if code else "in order"
         await instance.start()
         _say(f"{instance.name} ended ({how}) and is started again, pid {instance.pid}.")
+
+
+def _milvus() -> str:
+    """The command that this is, as one types it."""
+    script = Path(sys.executable).with_name("milvus")
+    return str(script) if script.exists() else f"{sys.executable} -m milvus_coord"
 
 
 def _told(takeover: Takeover, heir: Instance, gone: Instance) -> str:

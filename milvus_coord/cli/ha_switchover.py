@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,6 +23,8 @@ from milvus_coord.runtime.race import cancel_and_wait
 from milvus_coord.runtime.taskgroup import TaskGroup
 
 _LEASE_MARGIN_S: Final = 5
+_SETTLE_S: Final = 3.0
+"""How long the former active is waited for: it closes its port and its term first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class _Asked:
             async with asyncio.timeout(wish.timeout_s):
                 await self._done(request)
             took_ms = (self._clock.boottime() - asked_at) * 1000
+            await self._settled(snapshot)
         except TimeoutError:
             raise Unavailable(
                 f"{self._role}: after {wish.timeout_s:g} s still waiting for "
@@ -133,6 +137,19 @@ class _Asked:
                 self._progress = operator_requests.progress(snapshot, request, accepted=accepted)
             if not self._progress.done:
                 await self._follower.changed.wait(since=mark)
+
+    async def _settled(self, before: RoleSnapshot) -> None:
+        """Wait a moment until the former active stands by, or is gone."""
+        former = before.leader
+        assert former is not None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_SETTLE_S):
+                while True:
+                    mark = self._follower.changed.version()
+                    now = self._follower.snapshot(self._role).instance(former.server_id)
+                    if now is None or now.position == "standby":
+                        return
+                    await self._follower.changed.wait(since=mark)
 
     def _report(self, before: RoleSnapshot, took_ms: float) -> int:
         leader, entry = self._progress.leader, self._progress.takeover

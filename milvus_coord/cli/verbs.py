@@ -64,7 +64,7 @@ exit codes:
 """
 _SWITCHOVER: Final = f"""\
 Ask the active to hand over to a ready standby, and wait until that one serves. The former active
-becomes a standby; it may still be on its way there.
+becomes a standby; if it takes more than three seconds it may still be on its way there.
 
 exit codes:
   0    done{_ALWAYS}\

@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 
 PROJECT = "milvus-coord"
 # Each lock with the extra that it was made for.
-LOCKS = {"dev.lock": "dev", "runtime.lock": "image"}
+LOCKS = {"dev.lock": "dev", "runtime.lock": "image", "demo.lock": "demo"}
 PIN = re.compile(r"(?P<name>[\w.-]+)==(?P<version>[^\s;]+)(?P<rest>.*)")
 
 
@@ -58,9 +58,15 @@ def main(root: Path) -> int:
         for name, extra in LOCKS.items()
         for misfit in misfits(locks[name], requirements(project, extra))
     ]
-    tested = {pin[0].split(";")[0].strip(" \\") for pin in PIN.finditer(locks["dev.lock"])}
-    shipped = {pin[0].split(";")[0].strip(" \\") for pin in PIN.finditer(locks["runtime.lock"])}
-    wrong += [f"runtime.lock: {pin} is not what dev.lock has" for pin in sorted(shipped - tested)]
+    pinned = {
+        name: {pin[0].split(";")[0].strip(" \\") for pin in PIN.finditer(text)}
+        for name, text in locks.items()
+    }
+    wrong += [
+        f"{name}: {pin} is not what dev.lock has"
+        for name in LOCKS
+        for pin in sorted(pinned[name] - pinned["dev.lock"])
+    ]
     for line in wrong:
         print(line)
     return 1 if wrong else 0

@@ -1,5 +1,7 @@
 # Sourced by the scripts beside this folder, with the project as working directory.
 # `prepare_env` makes .venv from requirements/dev.lock and sets `python` to its interpreter.
+# `prepare_demo_env` does with less: .venv when it is there and current, else .venv-demo from
+# requirements/demo.lock.
 # shellcheck shell=bash
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
@@ -42,55 +44,70 @@ find_python() {
 make_venv() {
     local base=$1 package
     package=python$(minor_of "$base")-venv
-    say "making .venv with $("$base" -V)"
-    rm -rf .venv
-    "$base" -m venv .venv >/dev/null 2>&1 && return
-    rm -rf .venv
-    apt_install "$package" && "$base" -m venv .venv && return
-    rm -rf .venv
+    say "making $venv with $("$base" -V)"
+    rm -rf "$venv"
+    "$base" -m venv "$venv" >/dev/null 2>&1 && return
+    rm -rf "$venv"
+    apt_install "$package" && "$base" -m venv "$venv" && return
+    rm -rf "$venv"
     if "$base" -m pip --version >/dev/null 2>&1; then
-        "$base" -m venv --without-pip .venv &&
-            "$base" -m pip --quiet --python .venv/bin/python install pip && return
-        rm -rf .venv
+        "$base" -m venv --without-pip "$venv" &&
+            "$base" -m pip --quiet --python "$venv/bin/python" install pip && return
+        rm -rf "$venv"
     fi
-    "$base" -m virtualenv --quiet .venv 2>/dev/null && return
-    rm -rf .venv
+    "$base" -m virtualenv --quiet "$venv" 2>/dev/null && return
+    rm -rf "$venv"
     die "cannot make a virtual environment: install $package (apt-get install $package, as root)"
 }
 
-# What .venv was made from; another place counts too, for scripts in a venv hold its path.
+# What the venv was made from; another place counts too, for scripts in a venv hold its path.
 env_stamp() {
-    { cat requirements/dev.lock pyproject.toml && .venv/bin/python -VV && pwd; } | sha256sum
+    { cat "$lock" pyproject.toml && "$venv/bin/python" -VV && pwd; } | sha256sum
 }
 
 fill_env() {
     local stamp
-    if ! usable_python .venv/bin/python ||
-        [[ -n ${PYTHON:-} && $(minor_of "$PYTHON") != $(minor_of .venv/bin/python) ]]; then
+    if ! usable_python "$venv/bin/python" ||
+        [[ -n ${PYTHON:-} && $(minor_of "$PYTHON") != $(minor_of "$venv/bin/python") ]]; then
         local base
         base=$(find_python)
         make_venv "$base"
     fi
     stamp=$(env_stamp)
-    [[ $(cat .venv/.stamp 2>/dev/null) != "$stamp" ]] || return 0
-    say "installing requirements/dev.lock into .venv (the first time takes a minute or two)"
-    local pip=(.venv/bin/python -m pip --quiet --disable-pip-version-check --no-input)
-    "${pip[@]}" install --require-hashes -r requirements/dev.lock
+    [[ $(cat "$venv/.stamp" 2>/dev/null) != "$stamp" ]] || return 0
+    say "installing $lock into $venv (the first time takes a minute or two)"
+    local pip=("$venv/bin/python" -m pip --quiet --disable-pip-version-check --no-input)
+    "${pip[@]}" install --require-hashes -r "$lock"
     "${pip[@]}" install --no-deps -e .
-    printf '%s\n' "$stamp" >.venv/.stamp
+    printf '%s\n' "$stamp" >"$venv/.stamp"
 }
 
 prepare_env() {
+    prepare .venv requirements/dev.lock
+}
+
+prepare_demo_env() {
+    local venv=.venv lock=requirements/dev.lock
+    if usable_python .venv/bin/python && [[ $(cat .venv/.stamp 2>/dev/null) == "$(env_stamp)" ]]; then
+        prepare_env
+    else
+        prepare .venv-demo requirements/demo.lock
+    fi
+}
+
+# prepare VENV LOCK
+prepare() {
+    local venv=$1 lock=$2
     unset PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX
     mkdir -p .cache
     exec 9>.cache/env.lock
     if command -v flock >/dev/null && ! flock --nonblock 9; then
-        say "another script is setting up .venv, waiting for it"
+        say "another script is setting up $venv, waiting for it"
         flock 9
     fi
     fill_env
     exec 9>&-
     # For the scripts that source this file.
     # shellcheck disable=SC2034
-    python=$PWD/.venv/bin/python
+    python=$PWD/$venv/bin/python
 }

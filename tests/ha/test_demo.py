@@ -118,6 +118,11 @@ async def test_once(demo: Start, tmp_path: Path) -> None:
     assert re.search(r"A +\d+ +127\.0\.0\.1:\d+ +active +1 +\d+\n", output), output
     assert re.search(r"B +\d+ +127\.0\.0\.1:\d+ +standby +2 +-\n", output), output
     assert output.count("active  ") == output.count("standby  ") == 2, output
+    assert "$ milvus switchover rootcoord" in output
+    assert "$ milvus status rootcoord" in output
+    history = output[output.index("$ milvus history rootcoord") :]
+    for cause in ("switchover", "process-died", "stopped", "first"):
+        assert f"  {cause}  " in history, output
     assert '["Get signal to exit"]' in output
     assert output.count('["register ACTIVE service successfully"]') == 2, output
     assert seconds(output, "B", after="A") < 10
@@ -125,7 +130,7 @@ async def test_once(demo: Start, tmp_path: Path) -> None:
     counted = re.search(r"^(\d+) timestamps, none twice, none backwards\.$", output, re.MULTILINE)
     assert counted, output
     assert int(counted[1]) > 500
-    assert len(output.splitlines()) < 45
+    assert len(output.splitlines()) < 65
     assert (folders(tmp_path), processes(tmp_path)) == ([], [])
 
 
