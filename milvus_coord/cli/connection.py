@@ -50,15 +50,15 @@ class Place:
     """Where to look: the settings file, and what the command line says over all settings."""
 
     config: Path | None = None
-    endpoints: str = ""
-    root_path: str = ""
+    endpoints: str | None = None
+    root_path: str | None = None
 
     @property
     def environ(self) -> dict[str, str]:
         """The environment with what was said."""
         said = {
             "ETCD_ENDPOINTS": self.endpoints,
-            "ETCD_USE_EMBED": "false" if self.endpoints else "",
+            "ETCD_USE_EMBED": "false" if self.endpoints else None,
             "ETCD_ROOT_PATH": self.root_path,
         }
         return {**os.environ, **{name: text for name, text in said.items() if text}}

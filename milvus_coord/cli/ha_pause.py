@@ -22,17 +22,17 @@ async def pause(connection: Connection, role: str, reason: str, *, for_s: int, o
     now_ms = connection.clock.wall_ns() // 1_000_000
     until_ms = now_ms + for_s * 1000 if for_s else 0
     request = Pause(myself(), now_ms, reason, until_ms)
-    found = await operator_requests.pause(connection.etcd, connection.keys(role), request)
-    if found is not None:
+    found, new = await operator_requests.pause(connection.etcd, connection.keys(role), request)
+    if not new:
         text = f"{role} is paused already: {described(found, now_ms)}\n"
     else:
-        end = f"{local_time(until_ms)}, or until" if for_s else "until"
+        end = f"{local_time(found.until_ms)}, or until" if for_s else "until"
         text = (
             f"{role} is paused: no early replacement and no switchover {end} "
             f"`milvus resume {role}`\n"
             "a leader whose lease ends, or that stops in order, is still replaced\n"
         )
-    facts = {"role": role, "changed": found is None, "paused": asdict(found or request)}
+    facts = {"role": role, "changed": new, "paused": asdict(found)}
     print(rendered(facts, output, text), end="")
     return 0
 

@@ -14,6 +14,14 @@ from milvus_coord.cli import check_mirror, verbs
 from milvus_coord.cli.parser import Parser, did_you_mean
 from milvus_coord.model.roles import SECTIONS
 
+SHELLS: Final = ("bash", "zsh", "fish")
+COMPLETION: Final = """\
+Print a script for a shell, which asks this command at each Tab. To have it in every session:
+
+  bash  milvus completion bash > ~/.local/share/bash-completion/completions/milvus
+  zsh   milvus completion zsh > a file _milvus in a folder of $fpath
+  fish  milvus completion fish > ~/.config/fish/completions/milvus.fish
+"""
 MISTAKE: Final = 2
 """Exit code of what a person must mend: a wrong setting, a taken port, a wrong password."""
 
@@ -22,9 +30,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run, and return the exit code: 0 fine, 1 failed, 2 a mistake to mend."""
     roles = tuple(SECTIONS)
     parser = _parser(roles)
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
+        import argcomplete
+
+        argcomplete.autocomplete(parser, always_complete_options="long")
     words = parser.parse_args(arguments)
     if words.command is None:
         parser.print_help(sys.stderr)
+        return 0
+    if words.command == "completion":
+        from milvus_coord.cli.completion import script
+
+        print(script(words.shell), end="")
         return 0
     if words.command == "demo":
         from milvus_coord.cli.demo import run
@@ -57,7 +74,8 @@ def _parser(roles: Sequence[str]) -> argparse.ArgumentParser:
         help="run one coordinator until it is told to stop",
         description="Run one coordinator. It serves while it is active and stands by otherwise.",
     )
-    run.add_argument("role", metavar="ROLE", help=", ".join(roles))
+    role = run.add_argument("role", metavar="ROLE", help=", ".join(roles))
+    role.completer = lambda **_: roles  # type: ignore[attr-defined]  # argcomplete looks for it
     _add_config(run)
     run.add_argument(
         "--alias",
@@ -87,6 +105,14 @@ def _parser(roles: Sequence[str]) -> argparse.ArgumentParser:
     ts = commands.add_parser("ts", help="what a hybrid timestamp of Milvus says")
     ts.add_argument("timestamps", metavar="TIMESTAMP", nargs="+", type=_timestamp)
     verbs.add_output(ts)
+
+    completion = commands.add_parser(
+        "completion",
+        help="a script that completes this command line in a shell",
+        description=COMPLETION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    completion.add_argument("shell", metavar="SHELL", choices=SHELLS, help=", ".join(SHELLS))
 
     demo = commands.add_parser("demo", help="a pair of rootcoords, a kill and a takeover")
     demo.add_argument("--once", action="store_true", help="end by itself")

@@ -6,29 +6,40 @@ import argparse
 import difflib
 import re
 from collections.abc import Iterable
-from typing import Any, ClassVar, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 _INVALID: Final = re.compile(r"invalid choice: '(?P<word>[^']*)' \(choose from (?P<choices>.*)\)$")
 _UNKNOWN: Final = re.compile(r"^unrecognized arguments: (?P<word>--[\w-]+)")
 
 
 class Parser(argparse.ArgumentParser):
-    """Its errors end with "did you mean ...?" where a word is close to one that is known."""
+    """Its errors end with "did you mean ...?" where a word is close to one that it knows.
 
-    options: ClassVar[set[str]] = set()
-    """Of all parsers: the first one finds what none of them knows."""
+    What a verb does not know is an error of that verb, with its usage.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self._options: list[str] = []
+        super().__init__(**settings)
 
     def add_argument(self, *words: Any, **more: Any) -> argparse.Action:
         """As of the library; notes the options."""
-        Parser.options.update(word for word in words if word.startswith("--"))
+        self._options += [word for word in words if word.startswith("--")]
         return super().add_argument(*words, **more)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
+        """As of the library; but what is left over is an error here already."""
+        found, left = super().parse_known_args(args, namespace)
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(left)}")
+        return found, left
 
     def error(self, message: str) -> NoReturn:
         """Print the usage and the message, exit with 2."""
         if found := _INVALID.search(message):
             message += did_you_mean(found["word"], re.findall(r"[\w-]+", found["choices"]))
         elif found := _UNKNOWN.match(message):
-            message += did_you_mean(found["word"], self.options)
+            message += did_you_mean(found["word"], self._options)
         super().error(message)
 
 

@@ -220,10 +220,16 @@ def add_place(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="PATH", type=Path, help="milvus.yaml or its folder, as for `run`"
     )
     parser.add_argument(
-        "--endpoints", metavar="LIST", default="", help="etcd's, host:port,... (as configured)"
+        "--endpoints",
+        metavar="LIST",
+        type=_filled,
+        help="etcd's, host:port,... (as configured)",
     )
     parser.add_argument(
-        "--root-path", metavar="PATH", default="", help="etcd.rootPath (as configured)"
+        "--root-path",
+        metavar="PATH",
+        type=_filled,
+        help="etcd.rootPath (as configured)",
     )
 
 
@@ -244,6 +250,12 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
     return int(text)
+
+
+def _filled(text: str) -> str:
+    if not _text(text).strip(" ,"):
+        raise argparse.ArgumentTypeError("nothing is in it")
+    return text
 
 
 def _text(text: str) -> str:

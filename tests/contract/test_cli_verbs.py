@@ -217,6 +217,16 @@ async def test_a_pause_with_an_end_hangs_on_a_lease(world: World) -> None:
     assert "paused" not in (await world.milvus("status", "rootcoord")).out
 
 
+async def test_a_pause_that_etcd_makes_longer_says_when_it_ends(world: World) -> None:
+    """Etcd grants no lease below two seconds by default."""
+    said = await world.milvus("pause", "rootcoord", "--for", "1s", "-o", "json")
+    pause = json.loads(said.out)["paused"]
+    kv = (await world.client.get(world.a.keys.paused)).kv
+    assert kv is not None
+    lease = await world.client.lease_time_to_live(kv.lease)
+    assert pause["until_ms"] - pause["since_ms"] == lease.granted_ttl_s * 1000 > 1000
+
+
 async def test_waiting(world: World) -> None:
     reached = await world.milvus("wait", "rootcoord", "--for", "ready")
     assert (reached.code, reached.out) == (0, "rootcoord is ready\n")
@@ -364,6 +374,10 @@ async def test_without_an_etcd(etcd: EtcdMember, verb: str) -> None:
         ("pause", "rootcoord", "--for", "10 weeks"),
         ("pause", "rootcoord", "--reason", "a\udcff"),
         ("ts", "-1"),
+        ("status", "--endpoints", ""),
+        ("status", "--endpoints", " , "),
+        ("check", "mirror", "rootcoord", "--root-path", " "),
+        ("history", "--dry-run"),
         ("ts", "18446744073709551616"),
         ("status", "--config", "/nowhere/milvus.yaml"),
     ],
@@ -389,3 +403,9 @@ async def test_what_may_have_been_meant(words: tuple[str, ...], meant: str) -> N
     said = await milvus(*words, etcd=("127.0.0.1:1",))
     assert said.code == 2
     assert said.err.endswith(f", did you mean '{meant}'?\n")
+
+
+async def test_no_option_of_another_verb_is_meant() -> None:
+    said = await milvus("history", "rootcoord", "--dry-runn", etcd=("127.0.0.1:1",))
+    assert "did you mean" not in said.err
+    assert "usage: milvus history" in said.err

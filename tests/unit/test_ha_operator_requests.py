@@ -53,8 +53,8 @@ async def answer(etcd: MemoryEtcd, one: FakeInstance, state: RequestState, why: 
 
 async def test_pause_and_resume_are_idempotent(etcd: MemoryEtcd) -> None:
     assert await operator_requests.resume(etcd, KEYS) is None
-    assert await operator_requests.pause(etcd, KEYS, PAUSE) is None
-    assert await operator_requests.pause(etcd, KEYS, Pause("bob", 6)) == PAUSE
+    assert await operator_requests.pause(etcd, KEYS, PAUSE) == (PAUSE, True)
+    assert await operator_requests.pause(etcd, KEYS, Pause("bob", 6)) == (PAUSE, False)
     assert (await now(etcd)).pause == PAUSE
     assert await operator_requests.resume(etcd, KEYS) == PAUSE
     assert (await now(etcd)).pause is None
@@ -62,7 +62,7 @@ async def test_pause_and_resume_are_idempotent(etcd: MemoryEtcd) -> None:
 
 async def test_junk_under_the_pause_key(etcd: MemoryEtcd) -> None:
     await etcd.txn(Txn((), (put(KEYS.paused, b"1"),)))
-    assert await operator_requests.pause(etcd, KEYS, PAUSE) == UNREADABLE_PAUSE
+    assert await operator_requests.pause(etcd, KEYS, PAUSE) == (UNREADABLE_PAUSE, False)
     assert await operator_requests.resume(etcd, KEYS) == UNREADABLE_PAUSE
     assert (await now(etcd)).pause is None
 

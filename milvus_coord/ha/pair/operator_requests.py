@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from milvus_coord.etcd.errors import EtcdError
@@ -23,21 +23,25 @@ class RequestRefused(CoordError):
     """What was asked for is not done; the text says why."""
 
 
-async def pause(etcd: Etcd, keys: Keys, request: Pause) -> Pause | None:
-    """Pause the pair; None when it is paused now, or the pause that was there already.
+async def pause(etcd: Etcd, keys: Keys, request: Pause) -> tuple[Pause, bool]:
+    """Pause the pair. The pause in force, and whether it is this one.
 
-    A pause with an end hangs on a lease: etcd ends it, whoever is there. Raises etcd's errors.
+    A pause with an end hangs on a lease: etcd ends it, whoever is there. Etcd grants no lease
+    below some seconds; then the pause ends with the lease. Raises etcd's errors.
     """
-    value = request.encode()
-    lease_s = math.ceil((request.until_ms - request.since_ms) / 1000) if request.until_ms else 0
-    lease = (await etcd.lease_grant(lease_s)).id if lease_s else 0
-    write = put(keys.paused, value, lease)
+    lease = 0
+    if request.until_ms:
+        granted = await etcd.lease_grant(math.ceil((request.until_ms - request.since_ms) / 1000))
+        lease = granted.id
+        request = replace(request, until_ms=request.since_ms + granted.ttl_s * 1000)
+    write = put(keys.paused, request.encode(), lease)
     create = Txn((version_is(keys.paused, 0),), (write,), (get(keys.paused),))
     result = await etcd.txn(create, timeout_s=WRITE_S)
-    found = None if result.succeeded else result.kv(0)
-    if lease and not result.succeeded:
+    if result.succeeded or (found := result.kv(0)) is None:
+        return request, True
+    if lease:
         await cancel(etcd, lease)
-    return None if found is None else _pause_in(found.key, found.value)
+    return _pause_in(found.key, found.value), False
 
 
 async def resume(etcd: Etcd, keys: Keys) -> Pause | None:
