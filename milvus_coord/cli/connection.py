@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from milvus_coord.config import ConfigError, Settings, load
 from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.embedded.datadir import DataDir
 from milvus_coord.etcd.errors import AuthFailed, CertificateError, EtcdError, PermissionDenied
+from milvus_coord.etcd.rights import Right, is_granted
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.operator_requests import RequestRefused
 from milvus_coord.runtime.clock import Clock, SystemClock
@@ -33,7 +34,10 @@ CONNECT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """An etcd that has answered, and the settings that led there; those in etcd are over them."""
+    """An etcd that has answered, and the settings that led there; those in etcd are over them.
+
+    Those in etcd are left out where our user may not read them.
+    """
 
     etcd: EtcdClient
     clock: Clock
@@ -43,6 +47,24 @@ class Connection:
     def keys(self, role: str) -> Keys:
         """The keys of one role."""
         return Keys(self.meta_root, role)
+
+    async def readable(self, roles: Sequence[str]) -> tuple[str, ...]:
+        """Those whose keys our user may read; of the others standard error gets a line each.
+
+        Raises PermissionDenied when there is none, and etcd's other errors.
+        """
+        granted, lacking = [], []
+        for role in roles:
+            right = Right.below(self.keys(role).ha, write=False)
+            if await is_granted(self.etcd, right):
+                granted.append(role)
+            else:
+                lacking.append(f"{role} is left out, its keys may not be read: grant {right}")
+        if not granted:
+            raise PermissionDenied("; ".join(lacking))
+        for line in lacking:
+            print(f"milvus: {line}", file=sys.stderr)
+        return tuple(granted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +128,8 @@ async def _connected(place: Place, role: str) -> AsyncIterator[Connection]:
             overlay = await stored_settings(etcd, settings, timeout_s=CONNECT_S)
         except AuthFailed as failure:
             raise with_advice(settings, failure) from failure
+        except PermissionDenied:
+            overlay = {}
         if overlay:
             loaded = load(role, config=place.config, environ=environ, overlay=overlay)
         yield Connection(etcd, clock, loaded.settings, settings.etcd.meta_root)

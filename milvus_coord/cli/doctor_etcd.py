@@ -35,8 +35,9 @@ def findings(facts: EtcdFacts, bounds: Bounds, *, ticking: bool) -> Iterator[Fin
     yield from _one_cluster(facts.members)
     yield from _size(facts)
     yield from _leader(facts.members)
-    for keys in facts.denied:
-        yield bad("etcd rights", f"may not read {keys}, which a mirror follows", "grant that range")
+    for right in facts.denied:
+        advice = f"etcdctl role grant-permission ROLE {right}"
+        yield bad("etcd rights", f"a coordinator needs, and this user lacks: {right}", advice)
     for member in _answering(facts.members):
         yield _version(member)
         yield _room(member)

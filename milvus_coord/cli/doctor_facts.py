@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
 from milvus_coord.allocator import window
+from milvus_coord.app.rights import needs
 from milvus_coord.app.roles import ROLES
 from milvus_coord.cli.connection import Connection
-from milvus_coord.etcd.errors import EtcdError, PermissionDenied, Unavailable
+from milvus_coord.config import Settings
+from milvus_coord.etcd.errors import EtcdError, Unavailable
 from milvus_coord.etcd.protocol import Etcd
-from milvus_coord.etcd.values import ClusterMember, KeyValue, MemberStatus
+from milvus_coord.etcd.rights import is_granted
+from milvus_coord.etcd.values import ClusterMember, MemberStatus
 from milvus_coord.model.errors import BadValue
 from milvus_coord.runtime.clock import Clock
 
@@ -43,7 +45,7 @@ class EtcdFacts:
         bound_ns: up to where timestamps may have been handed out, Unix time; 0 when none ever were.
         bound_error: why the stored bound cannot be read.
         wall_ns: our own clock when the bound was read.
-        denied: ranges of keys that a mirror follows and our user may not read.
+        denied: what our user lacks of the rights that a coordinator needs, as etcdctl takes them.
     """
 
     members: tuple[MemberStatus, ...]
@@ -66,27 +68,18 @@ async def gather(connection: Connection) -> EtcdFacts:
         cluster = await etcd.members(timeout_s=_CALL_S)
     except EtcdError:
         cluster = ()
-    await etcd.get(key)
     reads = await _measured(clock, lambda: etcd.get(key, timeout_s=_CALL_S))
     renewals = await _renewals(connection)
     wall_ns = clock.wall_ns()
-    bound_ns, bound_error = _bound(key, (await etcd.get(key)).kv)
-    denied = await denied_ranges(etcd, connection.settings.etcd.meta_root)
+    bound_ns, bound_error = await _bound(etcd, key)
+    denied = await denied_rights(etcd, connection.settings)
     return EtcdFacts(members, cluster, reads, renewals, bound_ns, bound_error, wall_ns, denied)
 
 
-async def denied_ranges(etcd: Etcd, meta_root: str) -> tuple[str, ...]:
-    """The ranges that mirrors follow and our user may not read. Raises etcd's other errors."""
-    denied = []
-    for role in ROLES.values():
-        part = role.mirrored(meta_root)
-        pages = etcd.pages(part.low, part.high, page_keys=1, timeout_s=_CALL_S)
-        try:
-            async with aclosing(pages):
-                await anext(pages)
-        except PermissionDenied:
-            denied.append(f"{_shown(part.low)} to {_shown(part.high)}")
-    return tuple(denied)
+async def denied_rights(etcd: Etcd, settings: Settings) -> tuple[str, ...]:
+    """What our user lacks of what coordinators need. Raises etcd's errors."""
+    wanted = dict.fromkeys(need for role in ROLES.values() for need in needs(role, settings))
+    return tuple([str(need) for need in wanted if not await is_granted(etcd, need)])
 
 
 async def _renewals(connection: Connection) -> Latency:
@@ -130,12 +123,9 @@ async def _measured(clock: Clock, call: Callable[[], Awaitable[object]]) -> Late
     return Latency(statistics.median(took_ms), max(took_ms))
 
 
-def _bound(key: bytes, stored: KeyValue | None) -> tuple[int, str]:
+async def _bound(etcd: Etcd, key: bytes) -> tuple[int, str]:
     try:
+        stored = (await etcd.get(key, timeout_s=_CALL_S)).kv
         return window.decode(key.decode(), stored.value if stored else None), ""
-    except BadValue as error:
+    except (BadValue, EtcdError) as error:
         return 0, str(error)
-
-
-def _shown(key: bytes) -> str:
-    return key.decode(errors="backslashreplace")

@@ -130,7 +130,7 @@ def _instance(seen: RoleSeen, one: Instance, session_ttl_s: float) -> Iterator[F
             "look whether it reaches etcd",
         )
     if one.leads and one.status is not None and one.status.why:
-        yield warn(seen.role, f"{name} leads, but {', '.join(one.status.why)}", "see its log")
+        yield bad(seen.role, f"{name} leads, but {', '.join(one.status.why)}", "see its log")
 
 
 def _pause(seen: RoleSeen, now_ms: int) -> Iterator[Finding]:

@@ -173,11 +173,16 @@ def _verb(
             from milvus_coord.cli.ha_status import status
 
             every, watch = words.role is None, words.watch
-            return lambda etcd: status(etcd, roles, all_roles=every, output=output, watch=watch)
+            return _of_readable(
+                roles,
+                lambda etcd, some: status(etcd, some, all_roles=every, output=output, watch=watch),
+            )
         case "history":
             from milvus_coord.cli.ha_history import history
 
-            return lambda etcd: history(etcd, roles, count=words.count, output=output)
+            return _of_readable(
+                roles, lambda etcd, some: history(etcd, some, count=words.count, output=output)
+            )
         case "pause":
             from milvus_coord.cli.ha_pause import pause
 
@@ -200,7 +205,18 @@ def _verb(
         case _:
             from milvus_coord.cli.doctor import doctor
 
-            return lambda etcd: doctor(etcd, roles, output=output)
+            return _of_readable(roles, lambda etcd, some: doctor(etcd, some, output=output))
+
+
+def _of_readable(
+    roles: Sequence[str], verb: Callable[[Connection, Sequence[str]], Awaitable[int]]
+) -> Callable[[Connection], Awaitable[int]]:
+    """The verb about those of the roles whose keys our user may read."""
+
+    async def run_verb(connection: Connection) -> int:
+        return await verb(connection, await connection.readable(roles))
+
+    return run_verb
 
 
 def _add(commands: Any, name: str, summary: str, text: str) -> argparse.ArgumentParser:

@@ -95,6 +95,10 @@ class RoleLeader:
         return tuple(reasons)
 
     @property
+    def troubles(self) -> tuple[str, ...]:
+        return self._term.troubles.now if self._term is not None else ()
+
+    @property
     def has_port(self) -> bool:
         """Whether we could listen now; tries to reserve the port when it is not reserved."""
         if self._server is None and self._loaded.done():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.mirror.mirror import Mirror
@@ -13,6 +13,7 @@ from milvus_coord.rpc.server.dispatcher import Service
 from milvus_coord.runtime.failpoints import failpoint
 from milvus_coord.runtime.loop import Loop, run_loops
 from milvus_coord.runtime.taskgroup import TaskGroup
+from milvus_coord.runtime.troubles import Troubles
 from milvus_coord.telemetry.log import log
 
 Tasks: TypeAlias = Mapping[str, Coroutine[Any, Any, object]]
@@ -22,11 +23,13 @@ Tasks: TypeAlias = Mapping[str, Coroutine[Any, Any, object]]
 class RoleTerm:
     """One term of a role; used once. `run` says the order, the methods say what there is.
 
-    All of it ends with the term, and whatever one of the parts raises ends the term.
+    All of it ends with the term, and whatever one of the parts raises ends the term. `troubles` is
+    what its loops have not been able to do for a while.
     """
 
     def __init__(self, context: RoleContext, term: Term, mirror: Mirror[Any]) -> None:
         self.context, self.term, self.mirror = context, term, mirror
+        self.troubles: Final = Troubles()
 
     async def run(self, serve: Callable[[Sequence[Service]], None]) -> None:
         """Recover, then lead until cancelled; `serve` is called once, with what answers then."""
@@ -41,7 +44,7 @@ class RoleTerm:
                 serve(self.services(tasks))
                 await self.term.first_answers_done.wait()
                 _start(tasks, self.work())
-                run_loops(tasks, self.loops(), self.context.clock)
+                run_loops(tasks, self.loops(), self.context.clock, self.troubles)
         finally:
             await self.close()
 

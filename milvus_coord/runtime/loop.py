@@ -12,6 +12,7 @@ from milvus_coord.runtime.race import first_of
 from milvus_coord.runtime.retry import Retry
 from milvus_coord.runtime.say_once import SayOnce
 from milvus_coord.runtime.taskgroup import TaskGroup
+from milvus_coord.runtime.troubles import Troubles
 from milvus_coord.telemetry.log import log
 
 Turn = Callable[[], Awaitable[str | None]]
@@ -49,14 +50,18 @@ class Loop:
     retry_first_s: float = 0.1
     retry_cap_s: float = 5.0
 
-    async def run(self, clock: Clock) -> None:
-        """Take turns for ever. Raises what a turn raises, `on` excepted, and FencedOff."""
+    async def run(self, clock: Clock, troubles: Troubles | None = None) -> None:
+        """Take turns for ever. Raises what a turn raises, `on` excepted, and FencedOff.
+
+        Trouble that lasts is noted in `troubles`.
+        """
         retry = Retry(
             clock,
             self.purpose or f"take a turn of {self.name}",
             on=self.on,
             first_s=self.retry_first_s,
             cap_s=self.retry_cap_s,
+            troubles=troubles,
         )
         said = SayOnce[str | None](None)
         if self.first_after_s:
@@ -85,7 +90,9 @@ async def _until_set(event: asyncio.Event) -> None:
     await event.wait()
 
 
-def run_loops(tasks: TaskGroup, loops: Iterable[Loop], clock: Clock) -> None:
+def run_loops(
+    tasks: TaskGroup, loops: Iterable[Loop], clock: Clock, troubles: Troubles | None = None
+) -> None:
     """Start each loop as a task of `tasks`, which end it."""
     for loop in loops:
-        tasks.create_task(loop.run(clock), name=loop.name)
+        tasks.create_task(loop.run(clock, troubles), name=loop.name)

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 from milvus_coord.model.errors import CoordError, FencedOff
 from milvus_coord.runtime.backoff import Backoff
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.troubles import LASTING_S, Troubles
 from milvus_coord.telemetry.log import log
 
 T = TypeVar("T")
@@ -23,7 +24,8 @@ class Retry:
     """Retries what raises one of `on`, for ever unless told otherwise; FencedOff is always raised.
 
     What raises one of `but`, which a person must mend, is not repeated either.
-    `purpose` is what could not be done, for the log line: "register in etcd".
+    `purpose` is what could not be done, for the log line: "register in etcd". Trouble that lasts is
+    noted in `troubles`, and said as an error once.
     """
 
     def __init__(
@@ -35,10 +37,12 @@ class Retry:
         but: tuple[type[CoordError], ...] = (),
         first_s: float = 0.1,
         cap_s: float = 5.0,
+        troubles: Troubles | None = None,
     ) -> None:
         self._clock, self._purpose, self._on = clock, purpose, on
         self._raised: tuple[type[CoordError], ...] = (FencedOff, *but)
         self._backoff = Backoff(first_s, cap_s)
+        self._troubles = troubles
         self._said: tuple[str, float] | None = None
         self._since_s: float | None = None
 
@@ -66,6 +70,7 @@ class Retry:
         if give_up_after_s is not None and lasted_s >= give_up_after_s:
             raise GaveUp(f"could not {self._purpose} for {lasted_s:.0f} s") from trouble
         self._say(type(trouble).__name__, trouble, now, lasted_s)
+        self._note(trouble, lasted_s)
         pause_s = self._backoff.next()
         if give_up_after_s is not None:
             pause_s = min(pause_s, give_up_after_s - lasted_s)
@@ -78,6 +83,14 @@ class Retry:
             log.info(f"could {self._purpose} at last", after_s=round(lasted_s, 3))
         self._said = self._since_s = None
         self._backoff.reset()
+        if self._troubles is not None:
+            self._troubles.over(self._purpose)
+
+    def _note(self, trouble: CoordError, lasted_s: float) -> None:
+        if self._troubles is None or lasted_s < LASTING_S:
+            return
+        if self._troubles.lasts(self._purpose, str(trouble)):
+            log.error(f"cannot {self._purpose} for long", error=str(trouble))
 
     def _say(self, kind: str, trouble: CoordError, now: float, lasted_s: float) -> None:
         if self._said is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from testing.cli import milvus
@@ -89,6 +91,49 @@ async def test_too_few_rights_are_listed_and_those_are_enough(
     enough.start()
     await enough.wait_active()
     assert not enough.lines("permission denied")
+
+
+async def test_verbs_show_what_may_be_read(guarded: EtcdCluster, rootcoord: StartRole) -> None:
+    await grant(guarded, GRANTS)
+    role = rootcoord(guarded.endpoints, env=LOGIN)
+    role.start()
+    await role.wait_active()
+    for verb, code, there in (("status", 4, "rootcoord  active"), ("history", 0, "first")):
+        said = await milvus(verb, etcd=guarded.endpoints, env=LOGIN)
+        assert (said.code, there in said.out) == (code, True), said.err
+        left_out = "datacoord is left out, its keys may not be read: grant read --prefix=true"
+        assert f"{left_out} {META}/ha/datacoord/" in said.err
+    said = await milvus("doctor", etcd=guarded.endpoints, env=LOGIN)
+    assert "leads at epoch" in said.out
+    assert "etcd rights" not in said.out
+    said = await milvus("status", "datacoord", etcd=guarded.endpoints, env=LOGIN)
+    assert said.code == 2
+    assert "grant read --prefix=true" in said.err
+
+
+async def test_a_right_that_is_revoked_is_told_wherever_one_looks(
+    guarded: EtcdCluster, rootcoord: StartRole
+) -> None:
+    await grant(guarded, GRANTS)
+    role = rootcoord(guarded.endpoints, env=LOGIN)
+    role.start()
+    await role.wait_active()
+    key = f"{KV}/tso/"
+    await guarded.ctl(ROOT, "role", "revoke-permission", "coord", key, "--prefix=true")
+    await role.wait_line(r"\[ERROR\].*cannot save the allocators' bounds for long", 30)
+    said = await milvus("wait", "rootcoord", "--for", "active", etcd=guarded.endpoints, env=LOGIN)
+    assert said.code == 0
+    async with asyncio.timeout(20):
+        while "leads, but cannot save the allocators' bounds" not in said.out:
+            said = await milvus("status", "rootcoord", etcd=guarded.endpoints, env=LOGIN)
+    said = await milvus("doctor", "rootcoord", etcd=guarded.endpoints, env=LOGIN)
+    assert said.code == 3
+    assert f"lacks: readwrite --prefix=true {key}" in said.out
+    assert "leads, but cannot save the allocators' bounds" in said.out
+    await grant(guarded, GRANTS)
+    async with asyncio.timeout(20):
+        while "leads, but" in said.out:
+            said = await milvus("status", "rootcoord", etcd=guarded.endpoints, env=LOGIN)
 
 
 async def test_rights_by_role_alone_leave_out_the_range_of_the_mirror(

@@ -10,9 +10,10 @@ import pytest
 from milvus_coord.cli import doctor_dial, doctor_etcd, doctor_pair
 from milvus_coord.cli.doctor import exit_code
 from milvus_coord.cli.doctor_dial import Dialled
-from milvus_coord.cli.doctor_facts import EtcdFacts, Latency, denied_ranges
+from milvus_coord.cli.doctor_facts import EtcdFacts, Latency, denied_rights
 from milvus_coord.cli.doctor_finding import Finding, Grade, bad, ok, warn
 from milvus_coord.cli.ha_status_show import RoleSeen
+from milvus_coord.config import load
 from milvus_coord.etcd.errors import PermissionDenied
 from milvus_coord.etcd.memory.memory import MemoryEtcd
 from milvus_coord.etcd.txn import Txn, delete, put
@@ -41,19 +42,18 @@ FACTS = EtcdFacts(
 
 
 def test_rights_that_a_mirror_needs() -> None:
-    denied = replace(FACTS, denied=("by-dev/meta/ha/rootcoord/ to by-dev/meta/root-coord0",))
+    denied = replace(FACTS, denied=("read by-dev/meta/ha/rootcoord/ by-dev/meta/root-coord0",))
     assert [(grade, "root-coord0" in text) for grade, text in trouble(denied)] == [
         (Grade.BAD, True)
     ]
 
 
-async def test_rights_are_asked_of_every_mirror() -> None:
+async def test_rights_are_asked_for_all_that_coordinators_read_and_write() -> None:
+    settings = load("rootcoord", config=None, environ={}).settings
     etcd = MemoryEtcd(ManualClock())
-    assert await denied_ranges(etcd, META_ROOT) == ()
-    etcd.fail_next("range", PermissionDenied("no"))
-    assert await denied_ranges(etcd, META_ROOT) == (
-        f"{META_ROOT}/ha/rootcoord/ to {META_ROOT}/root-coord0",
-    )
+    assert await denied_rights(etcd, settings) == ()
+    etcd.fail_next("txn", PermissionDenied("no"))
+    assert await denied_rights(etcd, settings) == ("readwrite --prefix=true by-dev/meta/session/",)
 
 
 def trouble(facts: EtcdFacts, *, ticking: bool = True) -> list[tuple[Grade, str]]:
@@ -235,7 +235,7 @@ async def test_smaller_troubles(etcd: MemoryEtcd) -> None:
     await a.say(why=("etcd calls take 812 ms",))
     await b.say(lease_age_ms=15_000)
     text = details(await statuses_fresh(etcd))
-    assert "warn 7 (127.0.0.1:53107) leads, but etcd calls take 812 ms" in text
+    assert "bad 7 (127.0.0.1:53107) leads, but etcd calls take 812 ms" in text
     assert "warn 8 (127.0.0.1:53108) renewed its lease 15 s ago, of a TTL of 20 s" in text
     await a.say(phase=Phase.ACTIVATING, why=())
     await etcd.txn(Txn((), (delete(KEYS.instance(8)), put(KEYS.status(7), b"?", a.lease))))

@@ -13,6 +13,7 @@ from milvus_coord.runtime.clock import ManualClock
 from milvus_coord.runtime.loop import Loop, run_loops
 from milvus_coord.runtime.race import cancel_and_wait, first_of
 from milvus_coord.runtime.taskgroup import TaskGroup
+from milvus_coord.runtime.troubles import Troubles
 from testing.log_lines import log_lines
 
 
@@ -155,3 +156,21 @@ async def test_loops_end_with_their_group() -> None:
 async def settle_twice() -> None:
     await settle()
     await settle()
+
+
+async def test_trouble_that_lasts_is_noted_until_it_is_over() -> None:
+    clock, troubles = ManualClock(0.0), Troubles()
+    turns = Turns(clock, [Unavailable("no leader", sent=False) for _ in range(5)])
+    loop = Loop(
+        "test", 5.0, turns.take, on=(EtcdError,), purpose="save it", retry_first_s=1, retry_cap_s=1
+    )
+    noted = []
+    task = asyncio.create_task(loop.run(clock, troubles))
+    with log_lines() as lines:
+        for _ in range(7):
+            await advance(clock, 1.5)
+            noted.append(troubles.now)
+    await cancel_and_wait(task)
+    assert noted[0] == noted[-1] == ()
+    assert ("cannot save it: no leader",) in noted
+    assert sum("cannot save it for long" in line for line in lines) == 1

@@ -130,7 +130,7 @@ class StatusPublisher:
             server_id=session.record.server_id,
             phase=lifecycle.phase,
             ready=self.ready,
-            why=() if leading else self.obstacles(),
+            why=self._leader.troubles if leading else self.obstacles(),
             address=self._settings.address,
             management=self._settings.management,
             version=self._settings.version,

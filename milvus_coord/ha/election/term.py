@@ -52,6 +52,10 @@ class Leader(Protocol):
         """Why a term could not begin at once; empty when it could."""
 
     @property
+    def troubles(self) -> tuple[str, ...]:
+        """What the term that runs has not been able to do for a while."""
+
+    @property
     def has_port(self) -> bool:
         """Whether the port is ours to listen on; without it a term would be in vain."""
 

@@ -15,7 +15,7 @@ class InstanceStatus:
     Attributes:
         phase: where it stands.
         ready: whether it would take the active key over at once if it were given to it.
-        why: why it is not ready, or does not lead though it should; empty when all is well.
+        why: why it is not ready, or what it cannot do as the leader; empty when all is well.
         address: what clients dial, "host:port".
         management: where its management port answers, "host:port", or "".
         version: of milvus-coord.
