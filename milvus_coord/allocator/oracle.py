@@ -18,12 +18,14 @@ class Oracle:
     """A clock that never goes back, and a counter within its millisecond.
 
     Constants and steps are those of Go 2.2.16, so that either side can continue from the other:
-    the bound is saved 3 s ahead, the first logical value of a millisecond is 1.
+    the bound is saved 3 s ahead, the first logical value of a millisecond is 1. `refused` is
+    whether this millisecond had too little left for somebody.
     """
 
     physical_ns: int
     bound_ns: int
     logical: int = 0
+    refused: bool = False
 
     @classmethod
     def after(cls, stored_bound_ns: int, wall_ns: int) -> Oracle:
@@ -44,6 +46,7 @@ class Oracle:
     def take(self, count: int) -> Timestamp | None:
         """The first of `count` consecutive timestamps, or None until the clock has moved on."""
         if self.logical + count >= LOGICAL_MAX:
+            self.refused = True
             return None
         first = self.logical + 1
         self.logical += count
@@ -53,11 +56,11 @@ class Oracle:
         """Where the clock should move to now, in nanoseconds; None to stay.
 
         It follows the wall clock. When that stands still or lies behind and half of the logical
-        space is used, it steps on by one millisecond.
+        space is used, or what is left was too little, it steps on by one millisecond.
         """
         if wall_ns - self.physical_ns > GUARD_NS:
             return wall_ns
-        if self.logical > LOGICAL_MAX // 2:
+        if self.refused or self.logical > LOGICAL_MAX // 2:
             return self.physical_ns + GUARD_NS
         return None
 
@@ -67,4 +70,4 @@ class Oracle:
 
     def move(self, physical_ns: int) -> None:
         """Move the clock; the logical counter starts again."""
-        self.physical_ns, self.logical = physical_ns, 0
+        self.physical_ns, self.logical, self.refused = physical_ns, 0, False

@@ -21,7 +21,7 @@ from milvus_coord.app.phases import show_phases
 from milvus_coord.app.queue import queue_settings
 from milvus_coord.app.rights import check_rights
 from milvus_coord.app.roles import ROLES
-from milvus_coord.config import Loaded, check_start, load
+from milvus_coord.config import Loaded, check_start, load_stored
 from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.errors import AuthFailed, EtcdError, PermissionDenied
 from milvus_coord.ha.election.lifecycle import Lifecycle
@@ -219,7 +219,13 @@ class _Process:
             return self._loaded
         log.info("settings in etcd go before the environment and the file", keys=sorted(overlay))
         start = self._start
-        loaded = load(start.role, config=start.config, environ=start.environ, overlay=overlay)
+        loaded = load_stored(
+            start.role,
+            config=start.config,
+            environ=start.environ,
+            overlay=overlay,
+            check=check_start,
+        )
         for line in set(loaded.warnings) - set(self._loaded.warnings):
             log.warn(line)
         return loaded

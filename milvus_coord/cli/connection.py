@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from milvus_coord.app.etcd import etcd_settings, stored_settings, with_advice
-from milvus_coord.config import ConfigError, Settings, load
+from milvus_coord.config import ConfigError, Settings, load, load_stored
 from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.embedded.datadir import DataDir
 from milvus_coord.etcd.errors import AuthFailed, CertificateError, EtcdError, PermissionDenied
@@ -131,7 +131,7 @@ async def _connected(place: Place, role: str) -> AsyncIterator[Connection]:
         except PermissionDenied:
             overlay = {}
         if overlay:
-            loaded = load(role, config=place.config, environ=environ, overlay=overlay)
+            loaded = load_stored(role, config=place.config, environ=environ, overlay=overlay)
         yield Connection(etcd, clock, loaded.settings, settings.etcd.meta_root)
     finally:
         await etcd.close()

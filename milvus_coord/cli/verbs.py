@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 VERBS: Final = ("status", "history", "pause", "resume", "switchover", "wait", "doctor")
 
 _PAUSE_S_MAX: Final = 7 * 86_400
+_TEXT_MAX: Final = 1000
 _ALWAYS: Final = """
   1    etcd cannot be reached, or did not do as it was told
   2    a mistake in the settings or on the command line
@@ -275,6 +276,8 @@ def _filled(text: str) -> str:
 
 
 def _text(text: str) -> str:
+    if len(text) > _TEXT_MAX:
+        raise argparse.ArgumentTypeError(f"{len(text)} characters, {_TEXT_MAX} at most")
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from milvus_coord.config.errors import ConfigError, Problem
-from milvus_coord.config.loading import Loaded, check_start, load
+from milvus_coord.config.loading import Loaded, check_start, load, load_stored
 from milvus_coord.config.origin import Origin
 from milvus_coord.config.role import RoleSettings
 from milvus_coord.config.settings import Settings
@@ -17,4 +17,5 @@ __all__ = [
     "Settings",
     "check_start",
     "load",
+    "load_stored",
 ]

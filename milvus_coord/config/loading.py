@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -85,6 +85,40 @@ def load(
         warnings=(*(line for source in sources for line in source.warnings), *read_in.warnings),
         notes=tuple(_notes(sources, settings, origins, role)),
     )
+
+
+def load_stored(
+    role: str,
+    *,
+    config: Path | None = None,
+    environ: Mapping[str, str],
+    overlay: Mapping[str, str],
+    check: Callable[[Loaded], None] = lambda _: None,
+) -> Loaded:
+    """As `load`, but what etcd holds and nobody can use is passed over, with a warning each.
+
+    Whoever can write to etcd ends no process by it. Raises ConfigError, also that of `check`, for
+    what would be wrong without etcd, too.
+    """
+    used, passed_over = dict(overlay), []
+    while True:
+        try:
+            loaded = load(role, config=config, environ=environ, overlay=used)
+            check(loaded)
+        except ConfigError as error:
+            if not used:
+                raise
+            wrong = [problem for problem in error.problems if problem.source.startswith("etcd ")]
+            names = {
+                name
+                for name in used
+                if any(problem.source.endswith(f"/config/{name}") for problem in wrong)
+            }
+            passed_over += [str(problem) for problem in (wrong if names else error.problems)]
+            used = {name: text for name, text in used.items() if name not in names} if names else {}
+        else:
+            lines = (f"{text}; what is stored in etcd is passed over" for text in passed_over)
+            return replace(loaded, warnings=(*loaded.warnings, *lines))
 
 
 def check_start(loaded: Loaded) -> None:

@@ -7,6 +7,7 @@ from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import mod_revision_is, put
 from milvus_coord.ha.election.fence import ConditionFailed, Fence
+from milvus_coord.telemetry.log import log
 
 
 class FencedWindow:
@@ -25,7 +26,14 @@ class FencedWindow:
         """Read the bound, in Unix nanoseconds, 0 when there is none. Raises BadValue."""
         stored = (await self._etcd.get(self._key)).kv
         self._revision = stored.mod_revision if stored else 0
-        return window.decode(self._key.decode(), stored.value if stored else None)
+        bound_ns = window.decode(self._key.decode(), stored.value if stored else None)
+        if stored and stored.value and not bound_ns:
+            log.error(
+                "the stored bound is none that an allocator writes, it is passed over",
+                key=self._key.decode(),
+                value=stored.value.hex(),
+            )
+        return bound_ns
 
     async def save(self, bound_ns: int) -> None:
         while True:

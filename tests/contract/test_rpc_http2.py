@@ -192,6 +192,8 @@ async def test_what_is_not_grpc_gets_an_http_status(
         ((b"note", b"caf\xe9"), _MESSAGE, Status.OK),
         ((b"key-bin", b"A"), _MESSAGE, Status.INTERNAL),
         ((b"grpc-timeout", b"soon"), _MESSAGE, Status.INTERNAL),
+        ((b"grpc-timeout", b"9" * 1000 + b"S"), _MESSAGE, Status.INTERNAL),
+        ((b"grpc-timeout", b"9" * 5000 + b"n"), _MESSAGE, Status.INTERNAL),
         ((b"a", b"b"), b"\x01\0\0\0\x01x", Status.UNIMPLEMENTED),
         ((b"a", b"b"), b"\0\0\0\0\x09x", Status.INVALID_ARGUMENT),
         ((b"a", b"b"), b"\0\0", Status.INVALID_ARGUMENT),

@@ -118,6 +118,37 @@ async def test_wall_clock_an_hour_back_goes_on_upwards() -> None:
         last = first + LOGICAL_MAX // 2
 
 
+async def test_a_large_block_is_to_be_had_while_the_bound_lies_ahead_of_the_clock() -> None:
+    """Less than half is used, so nothing but the block itself asks for the next millisecond."""
+    clock, stored = ManualClock(), Stored()
+    allocator = TimestampAllocator(stored, clock)
+    await allocator.start(clock.wall_ns() + 3600 * SECOND_NS)
+    last = await allocator.take(LOGICAL_MAX // 2 - 1) + LOGICAL_MAX // 2 - 2
+    waiting = asyncio.create_task(allocator.take(LOGICAL_MAX // 2 + 2))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        await allocator.tick()
+        clock.advance(TICK_S)
+    assert await waiting > last
+
+
+@pytest.mark.parametrize("kind", [TimestampAllocator, IdAllocator])
+async def test_at_the_end_of_the_range_nothing_is_handed_out(
+    kind: type[TimestampAllocator | IdAllocator],
+) -> None:
+    class Encoding(Stored):
+        async def save(self, bound_ns: int) -> None:
+            window.encode(bound_ns)
+            await super().save(bound_ns)
+
+    allocator = kind(Encoding(), ManualClock())
+    with pytest.raises(BadValue, match="the range ends at"):
+        await allocator.start(window.BOUND_MAX_NS - SECOND_NS)
+    last = kind(Encoding(), ManualClock())
+    await last.start(window.BOUND_MAX_NS - 4 * SECOND_NS)
+    assert 0 < await last.take(1) < 1 << 63
+
+
 async def test_ids_of_a_huge_request_are_covered_by_the_bound() -> None:
     clock, stored = ManualClock(), Stored()
     ids = IdAllocator(stored, clock)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from milvus_coord.config import ConfigError, Settings, load
+from milvus_coord.config import ConfigError, Loaded, Problem, Settings, load, load_stored
 from milvus_coord.config.section import leaves
 
 KEYS = [leaf.key for leaf in leaves(Settings)]
@@ -233,3 +233,23 @@ def test_a_directory_is_no_certificate(tmp_path: Path) -> None:
     assert lines[1].startswith(
         'tls.serverKeyPath = "" (environment variable TLS_SERVER_KEY_PATH): '
     )
+
+
+def test_what_is_stored_in_etcd_and_cannot_be_used_is_passed_over(tmp_path: Path) -> None:
+    overlay = {"rootCoord/port": "x", "ha/serveLease": "9", "log/level": "debug", "\ufffd": "y"}
+    loaded = load_stored("rootcoord", environ={}, overlay=overlay)
+    assert loaded.settings.log.level == "debug"
+    lines = [line for line in loaded.warnings if "passed over" in line]
+    assert [line.partition(" ")[0] for line in lines] == ["rootCoord.port", "ha.serveLease"]
+    with pytest.raises(ConfigError, match="ROOT_COORD_PORT"):
+        load_stored("rootcoord", environ={"ROOT_COORD_PORT": "y"}, overlay=overlay)
+
+
+def test_what_is_wrong_only_with_what_etcd_holds_leaves_all_of_that_out() -> None:
+    def check(loaded: Loaded) -> None:
+        if loaded.settings.log.level == "debug":
+            raise ConfigError([Problem("file x", "must not be so", "log.level")])
+
+    loaded = load_stored("rootcoord", environ={}, overlay={"log/level": "debug"}, check=check)
+    assert loaded.settings.log.level == "info"
+    assert "must not be so; what is stored in etcd is passed over" in loaded.warnings[-1]

@@ -21,7 +21,7 @@ from milvus_coord.model.errors import BadValue
 from milvus_coord.model.states import Phase
 
 KEY = b"by-dev/meta/ha/rootcoord/some-key"
-NUMBER = st.integers(0, 2**63)
+NUMBER = st.integers(0, 2**63 - 1)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=20)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.txn import Txn, put, value_is, version_is
 from milvus_coord.ha.pair.keys import Keys
@@ -9,9 +11,14 @@ from milvus_coord.ha.settings import WRITE_S
 from milvus_coord.model.errors import BadValue, CoordError
 from milvus_coord.telemetry.log import log
 
+_SERVER_ID_MAX: Final = 2**62
+"""Messages hold an int64, and the counter must be able to go on."""
+
+_DIGITS_MAX: Final = 19
+
 
 class BadCounter(BadValue):
-    """`session/id` is not a number: a person must mend it."""
+    """`session/id` is no number that a server id can be: a person must mend it."""
 
 
 class CounterContended(CoordError):
@@ -39,8 +46,8 @@ async def allocate(etcd: Etcd, keys: Keys) -> int:
 
 
 def _number(key: bytes, value: bytes) -> int:
-    if not value.isdigit():
+    if not value.isdigit() or len(value) > _DIGITS_MAX or (number := int(value)) > _SERVER_ID_MAX:
         raise BadCounter(
-            f"{key.decode()} holds {value[:100]!r}, not a number: put the next free server id there"
+            f"{key.decode()} holds {value[:100]!r}, no server id: put the next free one there"
         )
-    return int(value)
+    return number

@@ -22,6 +22,6 @@ class Challenge:
         """Raises BadValue that names key and value."""
         fields = json_record.fields_of(key, value)
         try:
-            return cls(str(fields["nonce"]), int(fields["epoch"]))
+            return cls(json_record.text(fields["nonce"]), json_record.whole(fields["epoch"]))
         except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error

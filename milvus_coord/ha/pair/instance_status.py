@@ -52,20 +52,20 @@ class InstanceStatus:
         fields = json_record.fields_of(key, value)
         try:
             return cls(
-                server_id=int(fields["server_id"]),
+                server_id=json_record.whole(fields["server_id"]),
                 phase=Phase(fields["phase"]),
                 ready=fields["ready"] is True,
-                why=tuple(str(reason) for reason in fields["why"]),
-                address=str(fields["address"]),
-                management=str(fields["management"]),
-                version=str(fields["version"]),
-                epoch=int(fields["epoch"]),
-                lease_age_ms=int(fields["lease_age_ms"]),
-                serve_age_ms=json_record.maybe_int(fields["serve_age_ms"]),
-                revision=int(fields["revision"]),
-                behind=json_record.maybe_int(fields["behind"]),
-                etcd_ms=int(fields["etcd_ms"]),
-                loop_lag_ms=int(fields["loop_lag_ms"]),
+                why=tuple(json_record.text(reason) for reason in fields["why"]),
+                address=json_record.text(fields["address"]),
+                management=json_record.text(fields["management"]),
+                version=json_record.text(fields["version"]),
+                epoch=json_record.whole(fields["epoch"]),
+                lease_age_ms=json_record.whole(fields["lease_age_ms"]),
+                serve_age_ms=json_record.maybe_whole(fields["serve_age_ms"]),
+                revision=json_record.whole(fields["revision"]),
+                behind=json_record.maybe_whole(fields["behind"]),
+                etcd_ms=json_record.whole(fields["etcd_ms"]),
+                loop_lag_ms=json_record.whole(fields["loop_lag_ms"]),
             )
         except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error

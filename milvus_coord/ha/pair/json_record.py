@@ -12,6 +12,10 @@ from milvus_coord.model.errors import BadValue
 MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError)
 """What reading a field of whatever JSON there is may raise; OverflowError is for `1e999`."""
 
+BYTES_MAX: Final = 64 << 10
+"""Of a record; ours have some hundred."""
+
+INT64_MAX: Final = 2**63 - 1
 
 UNIX_MS_MAX: Final = 253_402_214_400_000
 """The last day of the year 9999."""
@@ -26,6 +30,8 @@ def encode(record: Any) -> bytes:
 
 def fields_of(key: bytes, value: bytes) -> dict[str, Any]:
     """The JSON object under `key`. Raises BadValue that names key and value."""
+    if len(value) > BYTES_MAX:
+        raise unreadable(key, value, f"{len(value)} bytes")
     try:
         fields = json.loads(value)
     except (ValueError, RecursionError) as error:
@@ -37,17 +43,29 @@ def fields_of(key: bytes, value: bytes) -> dict[str, Any]:
 
 def unix_ms(value: Any) -> int:
     """A time in Unix milliseconds that a calendar has. Raises one of MALFORMED."""
-    number = int(value)
-    if not 0 <= number <= UNIX_MS_MAX:
-        raise ValueError(f"{number} is no time")
-    return number
+    return whole(value, UNIX_MS_MAX)
 
 
-def maybe_int(value: Any) -> int | None:
-    """A whole number, or null. Raises one of MALFORMED."""
-    if value is None or isinstance(value, int):
-        return value
-    raise TypeError(f"{value!r} is not a number")
+def whole(value: Any, high: int = INT64_MAX) -> int:
+    """A whole number from 0 to `high`. Raises one of MALFORMED."""
+    if type(value) is not int:
+        raise TypeError(f"a {type(value).__name__} where a whole number belongs")
+    if not 0 <= value <= high:
+        raise ValueError(f"a number that is not from 0 to {high}")
+    return value
+
+
+def maybe_whole(value: Any) -> int | None:
+    """A whole number from 0 up, or null. Raises one of MALFORMED."""
+    return None if value is None else whole(value)
+
+
+def text(value: Any) -> str:
+    """A text that UTF-8 can hold: JSON can escape half a character. Raises one of MALFORMED."""
+    if not isinstance(value, str):
+        raise TypeError(f"a {type(value).__name__} where a text belongs")
+    value.encode()
+    return value
 
 
 def unreadable(key: bytes, value: bytes, why: str) -> BadValue:

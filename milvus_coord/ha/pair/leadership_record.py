@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 from milvus_coord.ha.pair import json_record
+
+SERVE_LEASE_MS_MAX: Final = 60_000
+"""The longest that can be configured: nobody waits longer for a leader before."""
 
 
 class TermState(Enum):
@@ -46,12 +50,12 @@ class LeadershipRecord:
         fields = json_record.fields_of(key, value)
         try:
             return cls(
-                server_id=int(fields["server_id"]),
-                address=str(fields["address"]),
+                server_id=json_record.whole(fields["server_id"]),
+                address=json_record.text(fields["address"]),
                 state=TermState(fields["state"]),
-                serve_lease_ms=int(fields["serve_lease_ms"]),
-                why=str(fields.get("why", "")),
-                stop_ms=json_record.maybe_int(fields.get("stop_ms")),
+                serve_lease_ms=json_record.whole(fields["serve_lease_ms"], SERVE_LEASE_MS_MAX),
+                why=json_record.text(fields.get("why", "")),
+                stop_ms=json_record.maybe_whole(fields.get("stop_ms")),
             )
         except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error

@@ -30,9 +30,9 @@ class Pause:
         fields = json_record.fields_of(key, value)
         try:
             return cls(
-                by=str(fields["by"]),
+                by=json_record.text(fields["by"]),
                 since_ms=json_record.unix_ms(fields["since_ms"]),
-                reason=str(fields["reason"]),
+                reason=json_record.text(fields["reason"]),
                 until_ms=json_record.unix_ms(fields.get("until_ms", 0)),
             )
         except json_record.MALFORMED as error:
@@ -77,13 +77,13 @@ class SwitchoverRequest:
         fields = json_record.fields_of(key, value)
         try:
             return cls(
-                nonce=str(fields["nonce"]),
-                epoch=int(fields["epoch"]),
-                to=int(fields["to"]),
-                by=str(fields["by"]),
+                nonce=json_record.text(fields["nonce"]),
+                epoch=json_record.whole(fields["epoch"]),
+                to=json_record.whole(fields["to"]),
+                by=json_record.text(fields["by"]),
                 state=RequestState(fields["state"]),
-                why=str(fields["why"]),
-                reason=str(fields.get("reason", "")),
+                why=json_record.text(fields["why"]),
+                reason=json_record.text(fields.get("reason", "")),
             )
         except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error

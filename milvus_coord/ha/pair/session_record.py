@@ -101,7 +101,9 @@ def _typed(fields: Any, name: str, kind: type[T], default: T) -> T:
         raise TypeError("not a JSON object")
     value = fields.get(name, default)
     if type(value) is not kind:
-        raise TypeError(f"{name} is {value!r}, not {kind.__name__}")
+        raise TypeError(f"{name} is {type(value).__name__}, not {kind.__name__}")
+    if isinstance(value, str):
+        value.encode()  # JSON can escape half a character
     return value
 
 

@@ -129,8 +129,7 @@ class SnapshotReducer:
                 record = None
             self._sessions[server_id] = InstanceKey(kv, record)
         elif key.startswith(keys.active):
-            name = key.decode(errors="backslashreplace")
-            self.unreadable[key] = f"{name} is neither the active's key nor an instance's"
+            self.unreadable[key] = f"{_shown(key)} is neither the active's key nor an instance's"
 
     def _put_ha(self, kv: KeyValue, now_s: float, *, listed: bool) -> None:
         keys, key = self._keys, kv.key
@@ -155,7 +154,7 @@ class SnapshotReducer:
         if entry is None:
             return
         if kv.key != self._keys.takeover(entry.epoch):
-            self.unreadable[kv.key] = f"{kv.key.decode()} holds epoch {entry.epoch}"
+            self.unreadable[kv.key] = f"{_shown(kv.key)} holds epoch {entry.epoch}"
             return
         self._history[kv.key] = entry
 
@@ -210,6 +209,10 @@ class SnapshotReducer:
             known.pop(number, None)
         else:
             known[number] = value
+
+
+def _shown(key: bytes) -> str:
+    return key.decode(errors="backslashreplace")
 
 
 async def read_role(etcd: Etcd, keys: Keys) -> RoleSnapshot:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Final
 
 from milvus_coord.ha.pair import json_record
+
+_MILLIS_MAX: Final = 1e12
+"""Thirty years."""
 
 
 class Cause(Enum):
@@ -81,23 +84,25 @@ class Takeover:
         fields = json_record.fields_of(key, value)
         try:
             return cls(
-                epoch=int(fields["epoch"]),
-                server_id=int(fields["server_id"]),
-                address=str(fields["address"]),
-                from_server_id=int(fields["from_server_id"]),
-                from_address=str(fields["from_address"]),
+                epoch=json_record.whole(fields["epoch"]),
+                server_id=json_record.whole(fields["server_id"]),
+                address=json_record.text(fields["address"]),
+                from_server_id=json_record.whole(fields["from_server_id"]),
+                from_address=json_record.text(fields["from_address"]),
                 cause=Cause(fields["cause"]),
                 at_ms=json_record.unix_ms(fields["at_ms"]),
-                phases={str(name): _millis(ms) for name, ms in fields["phases"].items()},
+                phases={
+                    json_record.text(name): _millis(ms) for name, ms in fields["phases"].items()
+                },
                 served=fields["served"] is True,
-                asked_by=str(fields.get("asked_by", "")),
-                reason=str(fields.get("reason", "")),
+                asked_by=json_record.text(fields.get("asked_by", "")),
+                reason=json_record.text(fields.get("reason", "")),
             )
         except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error
 
 
 def _millis(value: object) -> float:
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        raise TypeError(f"{value!r} is no length of time")
+    if not isinstance(value, int | float) or not 0 <= value <= _MILLIS_MAX:
+        raise TypeError(f"a {type(value).__name__} that is no length of time")
     return float(value)

@@ -148,7 +148,7 @@ def _read_headers(call: Call) -> Mapping[str, str | bytes]:
         raise GRPCError(Status.INTERNAL, f"malformed binary metadata: {error}") from None
     try:
         call.deadline = Deadline.from_headers(call.headers)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise GRPCError(Status.INTERNAL, f"malformed grpc-timeout: {error}") from None
     return metadata
 

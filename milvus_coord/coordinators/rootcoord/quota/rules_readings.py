@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from milvus_coord.model.errors import CoordError
 
@@ -77,8 +77,8 @@ def data_cluster(text: str) -> tuple[tuple[NodeReading, ...], Binlogs | None]:
         if own is None:
             return nodes, None
         sizes = own.get("CollectionBinlogSize") or {}
-        per_collection = {int(id_): int(size) for id_, size in sizes.items()}
-        return nodes, Binlogs(int(own.get("TotalBinlogSize") or 0), per_collection)
+        per_collection = {_whole(id_): _whole(size) for id_, size in sizes.items()}
+        return nodes, Binlogs(_whole(own.get("TotalBinlogSize")), per_collection)
 
 
 def proxy_throughput(text: str) -> dict[str, float]:
@@ -86,6 +86,18 @@ def proxy_throughput(text: str) -> dict[str, float]:
     with _Reading("proxy"):
         metrics = json.loads(text).get("quota_metrics") or {}
         return {rate["Label"]: float(rate["Rate"]) for rate in metrics.get("Rms") or ()}
+
+
+_MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+_WHOLE_MAX: Final = 2**64
+
+
+def _whole(value: Any) -> int:
+    """A number of a report; absent, null and empty are 0. Raises one of `_MALFORMED`."""
+    number = int(value or 0)
+    if abs(number) > _WHOLE_MAX:
+        raise ValueError(f"a number of {number.bit_length()} bits")
+    return number
 
 
 class _Reading:
@@ -97,7 +109,7 @@ class _Reading:
     def __enter__(self) -> None: ...
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, (ValueError, TypeError, KeyError, AttributeError)):
+        if isinstance(error, _MALFORMED):
             raise BadReport(f"metrics of {self._source} cannot be read: {error!r}") from error
 
 
@@ -109,14 +121,14 @@ def _nodes(report: Any) -> list[Any]:
 def _node(node: Any, more: dict[str, int]) -> NodeReading:
     metrics = node["quota_metrics"]
     hardware, graphs = metrics.get("Hms") or {}, metrics.get("Fgm") or {}
-    flows = int(graphs.get("NumFlowGraph") or 0) > 0 and graphs.get("MinFlowGraphChannel")
+    flows = _whole(graphs.get("NumFlowGraph")) > 0 and graphs.get("MinFlowGraphChannel")
     effect = metrics.get("Effect") or {}
     return NodeReading(
-        id=int(node["id"]),
-        collections=tuple(int(id_) for id_ in effect.get("CollectionIDs") or ()),
-        memory=int(hardware.get("memory") or 0),
-        memory_used=int(hardware.get("memory_usage") or 0),
-        lag_behind=int(graphs.get("MinFlowGraphTt") or 0) if flows else None,
+        id=_whole(node["id"]),
+        collections=tuple(_whole(id_) for id_ in effect.get("CollectionIDs") or ()),
+        memory=_whole(hardware.get("memory")),
+        memory_used=_whole(hardware.get("memory_usage")),
+        lag_behind=_whole(graphs.get("MinFlowGraphTt")) if flows else None,
         **more,
     )
 
@@ -125,7 +137,7 @@ def _queues(metrics: Any) -> dict[str, int]:
     search, query = metrics.get("SearchQueue") or {}, metrics.get("QueryQueue") or {}
     counts = ("UnsolvedQueue", "ReadyQueue", "ReceiveChan", "ExecuteChan")
     return {
-        "growing": int(metrics.get("GrowingSegmentsSize") or 0),
-        "waiting": sum(int(search.get(name) or 0) for name in counts),
-        "waits_ns": max(int(queue.get("AvgQueueDuration") or 0) for queue in (search, query)),
+        "growing": _whole(metrics.get("GrowingSegmentsSize")),
+        "waiting": sum(_whole(search.get(name)) for name in counts),
+        "waits_ns": max(_whole(queue.get("AvgQueueDuration")) for queue in (search, query)),
     }
