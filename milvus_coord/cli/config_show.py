@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
+from milvus_coord.cli import connection
+from milvus_coord.cli.connection import DONE, Connection, Place
 from milvus_coord.cli.output import rendered
-from milvus_coord.config import Loaded, Origin, Settings
+from milvus_coord.config import ConfigError, Loaded, Origin, Settings, load
 from milvus_coord.config.kinds import Text
 from milvus_coord.config.section import Leaf, leaves, open_sections
 from milvus_coord.model.roles import SECTIONS
@@ -16,6 +20,24 @@ class _Row(NamedTuple):
     key: str
     value: str
     origin: str
+
+
+def run(role: str, place: Place, output: str) -> int:
+    """Print the settings; those stored in etcd go before all others. The exit code.
+
+    Without etcd the others are printed, and the code is that of the failure.
+    """
+
+    async def print_all(connection: Connection) -> int:
+        print(show(connection.loaded, output), end="")
+        return DONE
+
+    code = connection.run(print_all, place, role=role)
+    if code != DONE:
+        with suppress(ConfigError):  # it has been said
+            print(show(load(role, config=place.config, environ=place.environ), output), end="")
+            print("milvus: without what is stored in etcd, which goes before it", file=sys.stderr)
+    return code
 
 
 def show(loaded: Loaded, output: str = "table") -> str:

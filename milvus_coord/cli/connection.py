@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from milvus_coord.app.etcd import etcd_settings, stored_settings, with_advice
-from milvus_coord.config import ConfigError, Settings, load, load_stored
+from milvus_coord.config import ConfigError, Loaded, Settings, load, load_stored
 from milvus_coord.etcd.client.client import EtcdClient
 from milvus_coord.etcd.embedded.datadir import DataDir
 from milvus_coord.etcd.errors import AuthFailed, CertificateError, EtcdError, PermissionDenied
@@ -41,8 +41,13 @@ class Connection:
 
     etcd: EtcdClient
     clock: Clock
-    settings: Settings
+    loaded: Loaded
     meta_root: str
+
+    @property
+    def settings(self) -> Settings:
+        """What is in force."""
+        return self.loaded.settings
 
     def keys(self, role: str) -> Keys:
         """The keys of one role."""
@@ -132,7 +137,7 @@ async def _connected(place: Place, role: str) -> AsyncIterator[Connection]:
             overlay = {}
         if overlay:
             loaded = load_stored(role, config=place.config, environ=environ, overlay=overlay)
-        yield Connection(etcd, clock, loaded.settings, settings.etcd.meta_root)
+        yield Connection(etcd, clock, loaded, settings.etcd.meta_root)
     finally:
         await etcd.close()
 

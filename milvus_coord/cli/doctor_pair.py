@@ -82,19 +82,14 @@ def _standbys(seen: RoleSeen) -> Iterator[Finding]:
 
 
 def _same_address(seen: RoleSeen) -> Iterator[Finding]:
-    by_address: dict[str, list[int]] = {}
-    for one in seen.snapshot.instances:
-        if one.registered:
-            by_address.setdefault(one.address, []).append(one.server_id)
-    for address, ids in by_address.items():
-        if len(ids) > 1:
-            names = " and ".join(map(str, ids))
-            yield warn(
-                seen.role,
-                f"{names} are both at {address}: a restart whose former lease still lives, or "
-                "one address given to two",
-                "if it stays so, give each its own <role>.address",
-            )
+    for address, ids in seen.snapshot.sharing_address.items():
+        names = " and ".join(map(str, ids))
+        yield warn(
+            seen.role,
+            f"{names} are both at {address}: a restart whose former lease still lives, or "
+            "one address given to two",
+            "if it stays so, give each its own <role>.address",
+        )
 
 
 def _instance(seen: RoleSeen, one: Instance, session_ttl_s: float) -> Iterator[Finding]:

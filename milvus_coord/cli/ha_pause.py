@@ -26,7 +26,7 @@ async def pause(connection: Connection, role: str, reason: str, *, for_s: int, o
     if not new:
         text = f"{role} is paused already: {described(found, now_ms)}\n"
     else:
-        end = f"{local_time(found.until_ms)}, or until" if for_s else "until"
+        end = f"until {local_time(found.until_ms)}, or" if for_s else "until"
         text = (
             f"{role} is paused: no early replacement and no switchover {end} "
             f"`milvus resume {role}`\n"

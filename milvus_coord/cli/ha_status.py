@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Final
 
 from milvus_coord.cli.connection import CONNECT_S, Connection
+from milvus_coord.cli.format import local_time
 from milvus_coord.cli.ha_status_show import (
     RoleSeen,
     as_table,
@@ -19,12 +20,15 @@ from milvus_coord.cli.ha_status_show import (
     see,
 )
 from milvus_coord.cli.output import rendered
+from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.ha.pair.role_follower import RoleFollower
+from milvus_coord.runtime.loop import Loop
 from milvus_coord.runtime.race import Interrupted, cancel_and_wait, run_until
 from milvus_coord.runtime.say_once import SayOnce
 from milvus_coord.runtime.taskgroup import TaskGroup
 
 _REDRAW_S: Final = 1.0
+_SILENT_S: Final = 2.5
 _CALM_S: Final = 0.1
 """Changes of one moment are shown together."""
 
@@ -69,6 +73,7 @@ class _Page:
         self._roles, self._all_roles = roles, all_roles
         self._output, self._watch = output, watch
         self._said = SayOnce[object](None)
+        self._answered_s = connection.clock.boottime()
 
     async def see(self) -> list[RoleSeen]:
         """The picture now; asks etcd how long the leases of Go's instances have left."""
@@ -100,8 +105,25 @@ class _Page:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        with suppress(Interrupted):
-            await run_until(stop, self._keep(), name="status.watch")
+        asking = Loop("status.ask", _REDRAW_S, self._ask, on=(EtcdError,), retry_cap_s=_REDRAW_S)
+        async with TaskGroup() as tasks:
+            asked = tasks.create_task(asking.run(self._connection.clock), name="status.ask")
+            with suppress(Interrupted):
+                await run_until(stop, self._keep(), name="status.watch")
+            await cancel_and_wait(asked)
+
+    async def _ask(self) -> None:
+        """A watch says nothing when etcd is gone."""
+        key = self._connection.keys(self._roles[0]).active
+        await self._connection.etcd.get(key, timeout_s=_REDRAW_S)
+        self._answered_s = self._connection.clock.boottime()
+
+    def _trouble(self) -> str:
+        """That etcd is silent; "" while it answers."""
+        silent_s = self._connection.clock.boottime() - self._answered_s
+        if silent_s < _SILENT_S:
+            return ""
+        return f"etcd has not answered for {silent_s:.0f} s: what is shown is older than that"
 
     async def _keep(self) -> None:
         if self._on_screen:
@@ -109,18 +131,24 @@ class _Page:
 
             screen = Screen(self._connection.meta_root)
             with screen.live() as live:
-                await self._follow(lambda seen: screen.draw(live, seen, self._now_ms()))
+                await self._follow(
+                    lambda seen: screen.draw(live, seen, self._now_ms(), self._trouble())
+                )
         else:
             await self._follow(self._show_news)
 
     def _show_news(self, seen: list[RoleSeen]) -> None:
-        if self._said.is_news(essence(seen)):
+        trouble = self._trouble()
+        if self._said.is_news((essence(seen), bool(trouble))):
+            if self._output == "table":
+                print(f"--- {local_time(self._now_ms())}" + (f"  {trouble}" if trouble else ""))
             self.show(seen)
 
     async def _follow(self, show: Callable[[list[RoleSeen]], None]) -> None:
         """Show each change, and the ages at least once a second."""
         while True:
             mark = self._follower.changed.version()
-            show(await self.see())
+            with suppress(EtcdError):  # the leases of Go's instances are asked for
+                show(await self.see())
             await self._follower.change(_REDRAW_S, since=mark)
             await self._connection.clock.sleep(_CALM_S)

@@ -5,26 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from milvus_coord.cli.format import millis, printable
+from milvus_coord.cli.ha_pause import described
 from milvus_coord.cli.ha_status_show import RoleSeen
 from milvus_coord.ha.pair.role_snapshot import Instance, RoleSnapshot
 
 
-def events(before: Sequence[RoleSeen], after: Sequence[RoleSeen]) -> list[str]:
+def events(before: Sequence[RoleSeen], after: Sequence[RoleSeen], now_ms: int) -> list[str]:
     """One sentence a change, beginning with the role; of a role that is new, who leads."""
     known = {one.role: one for one in before}
     nothing = RoleSeen("", RoleSnapshot(""))
     return [
         printable(f"{now.role}  {text}")
         for now in after
-        for text in _of_role(known.get(now.role, nothing), now)
+        for text in _of_role(known.get(now.role, nothing), now, now_ms)
     ]
 
 
-def _of_role(before: RoleSeen, now: RoleSeen) -> Iterator[str]:
+def _of_role(before: RoleSeen, now: RoleSeen, now_ms: int) -> Iterator[str]:
     old, new = before.snapshot, now.snapshot
     if old.epoch != new.epoch:
         yield _leads(new)
-    elif (entry := new.takeover(new.epoch)) != old.takeover(old.epoch) and entry and entry.served:
+    served = (entry := new.takeover(new.epoch)) is not None and entry.served
+    if old.listed and entry is not None and served and entry != old.takeover(new.epoch):
         yield f"{entry.server_id} serves, {millis(sum(entry.phases.values()))} ms"
     former = {one.server_id: one for one in old.instances}
     there = {one.server_id: one for one in new.instances}
@@ -39,7 +41,7 @@ def _of_role(before: RoleSeen, now: RoleSeen) -> Iterator[str]:
                 f"{server_id} is ready" if not was_ready else f"{server_id} is not ready{_why(one)}"
             )
     if old.pause != new.pause:
-        yield f"paused by {new.pause.by}" if new.pause else "resumed"
+        yield f"paused {described(new.pause, now_ms)}" if new.pause else "not paused any more"
 
 
 def _leads(snapshot: RoleSnapshot) -> str:
@@ -47,7 +49,7 @@ def _leads(snapshot: RoleSnapshot) -> str:
     if leader is None:
         return "nobody leads"
     cause = f", {entry.cause.value}" if entry else ""
-    return f"{leader.server_id} ({leader.address}) leads at epoch {snapshot.epoch}{cause}"
+    return f"{leader.server_id} ({leader.address}) leads{cause}, epoch {snapshot.epoch}"
 
 
 def _why(one: Instance) -> str:

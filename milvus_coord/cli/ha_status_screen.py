@@ -37,6 +37,7 @@ class Screen:
     def __init__(self, meta_root: str, console: Console | None = None) -> None:
         self._meta_root, self._console = meta_root, console or Console(highlight=False)
         self._seen: Sequence[RoleSeen] | None = None
+        self._in_trouble = False
         self._events: deque[str] = deque(maxlen=EVENTS_KEPT)
 
     def show(self, seen: Sequence[RoleSeen], now_ms: int) -> None:
@@ -49,15 +50,23 @@ class Screen:
         with Live(console=self._console, auto_refresh=False, transient=False) as live:
             yield live
 
-    def draw(self, live: Live, seen: Sequence[RoleSeen], now_ms: int) -> None:
-        """The picture, a clock, and what has happened of late."""
-        if self._seen is not None:
-            at = clock_time(now_ms)
-            self._events.extend(f"{at}  {text}" for text in events(self._seen, seen))
-        self._seen = seen
+    def draw(self, live: Live, seen: Sequence[RoleSeen], now_ms: int, trouble: str = "") -> None:
+        """The picture, a clock, what has happened of late, and `trouble` above all of it.
+
+        While there is trouble nothing is told of the instances: nobody knows what they do.
+        """
+        at = clock_time(now_ms)
+        if bool(trouble) != self._in_trouble:
+            self._in_trouble = bool(trouble)
+            self._events.append(f"{at}  etcd {'does not answer' if trouble else 'answers again'}")
+        if self._seen is not None and not trouble:
+            self._events.extend(f"{at}  {text}" for text in events(self._seen, seen, now_ms))
+        self._seen = seen if not trouble or self._seen is None else self._seen
         head = Text(f"{clock_time(now_ms)}  {self._meta_root}  Ctrl-C ends", style="dim")
         told = [Text(text, overflow="ellipsis", no_wrap=True) for text in self._events]
-        live.update(Group(head, self._picture(seen, now_ms), *([Text("")] if told else []), *told))
+        above = [head, *([Text(trouble, style="red")] if trouble else [])]
+        below = [*([Text("")] if told else []), *told]
+        live.update(Group(*above, self._picture(seen, now_ms), *below))
         live.refresh()
 
     def _picture(self, seen: Sequence[RoleSeen], now_ms: int) -> RenderableType:

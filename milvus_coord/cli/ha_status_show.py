@@ -169,6 +169,9 @@ def _notes(seen: RoleSeen, now_ms: int) -> list[str]:
     if (request := snapshot.request) is not None:
         target = f"to {request.to}" if request.to else "to any standby"
         notes.append(f"switchover {target} asked for by {request.by}: {request.state.value}")
+    for address, ids in snapshot.sharing_address.items():
+        names = " and ".join(map(str, ids))
+        notes.append(f"{names} are both at {address}: only one of them can lead")
     for one in _in_order(snapshot):
         notes += [f"{one.server_id} {text}" for text in _instance_notes(seen, one)]
     return [*notes, *snapshot.unreadable]

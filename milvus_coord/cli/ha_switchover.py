@@ -139,15 +139,17 @@ class _Asked:
                 await self._follower.changed.wait(since=mark)
 
     async def _settled(self, before: RoleSnapshot) -> None:
-        """Wait a moment until the former active stands by, or is gone."""
+        """Wait a moment until the heir says that it leads, and the former stands by or is gone."""
         former = before.leader
         assert former is not None
         with suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE_S):
                 while True:
                     mark = self._follower.changed.version()
-                    now = self._follower.snapshot(self._role).instance(former.server_id)
-                    if now is None or now.position == "standby":
+                    snapshot = self._follower.snapshot(self._role)
+                    now, leader = snapshot.instance(former.server_id), snapshot.leader
+                    leads = leader is None or leader.position == "active"
+                    if leads and (now is None or now.position == "standby"):
                         return
                     await self._follower.changed.wait(since=mark)
 

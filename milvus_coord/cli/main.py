@@ -97,7 +97,7 @@ def _parser(roles: Sequence[str]) -> argparse.ArgumentParser:
     show.add_argument("role", metavar="ROLE", choices=roles, help=", ".join(roles))
     verbs.add_output(show)
     show.add_argument("--json", dest="output", action="store_const", const="json", help="-o json")
-    _add_config(show)
+    verbs.add_place(show)
 
     verbs.add_to(commands, roles)
     check_mirror.add_to(commands, roles)
@@ -161,15 +161,10 @@ def _run(words: argparse.Namespace) -> int:
 
 
 def _config_show(words: argparse.Namespace) -> int:
-    from milvus_coord.cli.config_show import show
-    from milvus_coord.config import ConfigError, load
+    from milvus_coord.cli.config_show import run
+    from milvus_coord.cli.connection import Place
 
-    try:
-        loaded = load(words.role, config=words.config, environ=os.environ)
-    except ConfigError as error:
-        return _mistake(str(error))
-    print(show(loaded, words.output), end="")
-    return 0
+    return run(words.role, Place(words.config, words.endpoints, words.root_path), words.output)
 
 
 def _mistake(text: str) -> int:

@@ -30,6 +30,8 @@ class HaMetrics:
             "writes that were kept out because our term was over",
             ("by",),
         )
+        for by in RefusedBy:
+            self._refusals.labels(by.value)  # 0 until it happens: an alert needs it to be there
         self._takeovers = metrics.counter(
             "milvus_coord_takeover_count", "times the active key was won, by cause", ("cause",)
         )

@@ -50,9 +50,7 @@ class HaSettings:
         """The configuration key that turns pairs on, as a person writes it."""
         return f"{self.title[0].lower()}{self.title[1:]}.enableActiveStandby"
 
-    def leadership(
-        self, server_id: int, state: TermState, why: str = "", stop_ms: int | None = None
-    ) -> LeadershipRecord:
+    def leadership(self, server_id: int, state: TermState, why: str = "") -> LeadershipRecord:
         """What this process writes into the leadership key about a term of its own."""
         serve_lease_ms = round(self.serve_lease_s * 1000)
-        return LeadershipRecord(server_id, self.address, state, serve_lease_ms, why, stop_ms)
+        return LeadershipRecord(server_id, self.address, state, serve_lease_ms, why)

@@ -205,7 +205,7 @@ async def test_a_pause_with_an_end_hangs_on_a_lease(world: World) -> None:
     lease = await world.client.lease_time_to_live(kv.lease)
     assert 590 < lease.ttl_s <= 600
     leases = await world.etcd.ctl("lease", "list")
-    again = await world.milvus("pause", "rootcoord", "--for", "1h")
+    again = await world.milvus("pause", "rootcoord", "--for", "5m")
     assert " until " in again.out
     assert await world.etcd.ctl("lease", "list") == leases, "the second one's lease is left behind"
     assert (await world.milvus("resume", "rootcoord")).code == 0
@@ -215,6 +215,35 @@ async def test_a_pause_with_an_end_hangs_on_a_lease(world: World) -> None:
     assert kv is not None
     await world.client.lease_revoke(kv.lease)
     assert "paused" not in (await world.milvus("status", "rootcoord")).out
+
+
+async def test_a_later_end_takes_the_place_of_a_pause(world: World) -> None:
+    async def paused(*words: str) -> dict[str, Any]:
+        said = await world.milvus("pause", "rootcoord", *words, "-o", "json")
+        assert said.code == 0, said.err
+        facts: dict[str, Any] = json.loads(said.out)
+        return facts
+
+    short = await paused("--for", "10m")
+    longer = await paused("--for", "1h", "--reason", "disks")
+    assert (longer["changed"], longer["paused"]["reason"]) == (True, "disks")
+    leases = await world.etcd.ctl("lease", "list")
+    assert longer["paused"]["until_ms"] > short["paused"]["until_ms"] + 3_000_000
+    assert (await paused("--for", "10m"))["paused"] == longer["paused"]
+    for_ever = await paused()
+    assert (for_ever["changed"], for_ever["paused"]["until_ms"]) == (True, 0)
+    assert not (await paused("--for", "1h"))["changed"]
+    assert len(leases.split()) - len((await world.etcd.ctl("lease", "list")).split()) == 1
+
+
+async def test_config_show_asks_etcd(world: World) -> None:
+    await world.etcd.ctl("put", "by-dev/meta/config/rootCoord/maxPartitionNum", "77")
+    said = await world.milvus("config", "show", "rootcoord", "-o", "json")
+    setting = json.loads(said.out)["settings"]["rootCoord.maxPartitionNum"]
+    assert (said.code, setting["source"], str(setting["value"])) == (0, "etcd", "77")
+    away = await milvus("config", "show", "rootcoord", "-o", "json", etcd=("127.0.0.1:1",))
+    assert (away.code, "rootCoord.maxPartitionNum" in away.out) == (1, True)
+    assert "without what is stored in etcd" in away.err
 
 
 async def test_a_pause_that_etcd_makes_longer_says_when_it_ends(world: World) -> None:

@@ -69,16 +69,18 @@ async def test_a_lease_that_ends_counts_from_the_last_beat(world: World) -> None
     assert entry.without_service_ms == pytest.approx(without_s * 1000, abs=300)
 
 
-async def test_a_key_that_was_free_before_we_came_tells_no_time(world: World) -> None:
+async def test_a_key_that_was_free_before_we_came_counts_by_the_wall_clock(world: World) -> None:
     first = world.start()
     await world.until(lambda: first.active)
     first.stop.set()
     await world.until(world.tasks[first].done)
+    await world.pass_time(20.0)
     second = world.start()
     await world.until(lambda: second.active)
     await world.until(lambda: world.history()[-1].served)
     entry = world.history()[-1]
-    assert (entry.cause, entry.without_service_ms) == (Cause.STOPPED, None)
+    assert entry.cause is Cause.STOPPED
+    assert entry.without_service_ms == pytest.approx(20_000, abs=1000)
 
 
 async def test_a_term_that_never_serves_is_written_once(world: World) -> None:

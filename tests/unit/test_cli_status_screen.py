@@ -61,22 +61,26 @@ async def test_what_happens_is_told_once(etcd: MemoryEtcd) -> None:
     (now,) = steps[-1]
     paused = replace(now, snapshot=replace(now.snapshot, pause=Pause("ann", NOW_MS)))
     steps += [[paused], [now]]
-    told = [events(one, two) for one, two in pairwise(steps)]
+    told = [events(one, two, NOW_MS) for one, two in pairwise(steps)]
     assert told[:2] == [
         ["rootcoord  8 is not ready: mirror is not synced"],
         ["rootcoord  8 is ready"],
     ]
-    assert told[2][0].startswith("rootcoord  8 (127.0.0.1:53108) leads at epoch ")
-    assert told[2][0].endswith(", silent")
-    assert told[2][1:] == ["rootcoord  7 (127.0.0.1:53107) has gone"]
-    assert told[3:] == [["rootcoord  paused by ann"], ["rootcoord  resumed"]]
-    assert events(steps[0], steps[0]) == []
+    assert told[2][0].startswith("rootcoord  8 (127.0.0.1:53108) leads, silent, epoch ")
+    assert told[2][1:] == [
+        "rootcoord  8 serves, 1.0 ms",
+        "rootcoord  7 (127.0.0.1:53107) has gone",
+    ]
+    (paused_now,), ended = told[3:]
+    assert paused_now.startswith("rootcoord  paused by ann since ")
+    assert ended == ["rootcoord  not paused any more"]
+    assert events(steps[0], steps[0], NOW_MS) == []
 
 
 async def test_a_role_that_appears(etcd: MemoryEtcd) -> None:
     await fake_pair(etcd)
-    told = events([], await seen(etcd))
-    assert told[0].startswith("rootcoord  7 (127.0.0.1:53107) leads at epoch ")
+    told = events([], await seen(etcd), NOW_MS)
+    assert told[0].startswith("rootcoord  7 (127.0.0.1:53107) leads, first, epoch ")
     assert told[1:] == [
         "rootcoord  7 (127.0.0.1:53107) has come",
         "rootcoord  8 (127.0.0.1:53108) has come",
@@ -129,6 +133,28 @@ async def test_watching_keeps_the_last_events(
     last = out.getvalue().rpartition("Ctrl-C ends")[2]
     assert last.count("  rootcoord  8 is ") == EVENTS_KEPT
     assert "reason 0" not in last
+
+
+async def test_an_etcd_that_is_silent_is_named_and_not_the_instances(
+    etcd: MemoryEtcd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, b = await fake_pair(etcd)
+    drawn, out = screen(monkeypatch, no_color=True)
+    with drawn.live() as live:
+        drawn.draw(live, await seen(etcd), NOW_MS)
+        await b.say(ready=False, why=("old",))
+        drawn.draw(live, await seen(etcd), NOW_MS + 3000, "etcd has not answered for 3 s")
+        silent = out.getvalue().rpartition("Ctrl-C ends")[2]
+        await b.say(ready=True, why=())
+        drawn.draw(live, await seen(etcd), NOW_MS + 9000)
+    last = out.getvalue().rpartition("Ctrl-C ends")[2]
+    assert "etcd has not answered for 3 s" in silent
+    assert "8 is not ready\n" not in silent
+    assert "etcd has not answered" not in last
+    assert re.findall("etcd (does not answer|answers again)", last) == [
+        "does not answer",
+        "answers again",
+    ]
 
 
 async def test_names_of_others_move_no_cursor(

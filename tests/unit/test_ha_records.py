@@ -69,7 +69,7 @@ def test_leadership_record_round_trip() -> None:
     assert LeadershipRecord.decode(b"k", record.encode()) == record
     assert record.encode() == (
         b'{"server_id":7,"address":"10.0.0.2:53100","state":"released","serve_lease_ms":1000,"why":"",'
-        b'"stop_ms":null}'
+        b'"stop_ms":null,"at_ms":0}'
     )
 
 

@@ -230,7 +230,7 @@ def _warn_of(version: str, binary: Path) -> None:
     if version in _LOSING:
         log.warn(
             "this etcd may lose acknowledged writes when it is killed under load; for data that "
-            "matters run etcd 3.5.3 or later",
+            "matters run etcd 3.5.28 or later",
             version=version,
             binary=str(binary),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from milvus_coord.etcd.errors import EtcdError, LeaseNotFound
@@ -91,8 +92,11 @@ class HandOver:
         """That we have stopped; but while the leader before us may serve, it is not said."""
         now_s, since_s = self._clock.boottime(), self.refuses_since_s
         state = ended_state(now_s, term.predecessor_stopped_at)
-        stop_ms = None if since_s is None else round((now_s - since_s) * 1000)
-        over = self._settings.leadership(term.server_id, state, why.value, stop_ms)
+        over = replace(
+            self._settings.leadership(term.server_id, state, why.value),
+            stop_ms=None if since_s is None else round((now_s - since_s) * 1000),
+            at_ms=self._clock.wall_ns() // 1_000_000,
+        )
         return put(self._keys.leadership, over.encode())
 
     async def _see_it_taken(self, heir: KeyValue, given_at: int) -> None:

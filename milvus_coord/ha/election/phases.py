@@ -29,8 +29,12 @@ def before_claim(
     written: LeadershipRecord | None,
     end: SeenEnd,
     sent_at: float,
+    wall_s: float,
 ) -> dict[str, float]:
     """The phases without service before the claim that was sent at `sent_at`, in seconds.
+
+    `wall_s` is that moment as Unix time, for an end that nobody saw but the one that ended: its
+    clock and ours are compared then.
 
     "stop" is how long the leader before refused work until it gave the key up, by its own clock;
     "detect" is from then, or from its last good sign, to the claim. Both are absent when nobody
@@ -38,9 +42,12 @@ def before_claim(
     """
     if claim.order is not None:
         return {"detect": sent_at - claim.order.since_s}
-    if cause in (Cause.STOPPED, Cause.SWITCHOVER, Cause.FAILED) and written and end.moved_s:
+    if cause in (Cause.STOPPED, Cause.SWITCHOVER, Cause.FAILED) and written:
         stop = {} if written.stop_ms is None else {"stop": written.stop_ms / 1000}
-        return {**stop, "detect": sent_at - end.moved_s}
+        if end.moved_s:
+            return {**stop, "detect": sent_at - end.moved_s}
+        if written.at_ms:
+            return {**stop, "detect": max(0.0, wall_s - written.at_ms / 1000)}
     if cause is Cause.LEASE_ENDED and end.beat_s:
         return {"detect": sent_at - end.beat_s}
     return {}

@@ -194,7 +194,7 @@ class Standby:
         )
         last_holder = self._pair.snapshot.last_holder
         phases = Phases(self._clock)
-        sent_at = self._clock.boottime()
+        sent_at, sent_wall_s = self._clock.boottime(), self._clock.wall_ns() / 1e9
         writing = self._etcd.txn(claiming, timeout_s=WRITE_S)
         result = await self._context.publisher.etcd_latency.timed(writing)
         found = result.kv(0)
@@ -204,9 +204,8 @@ class Standby:
         took_s = self._clock.boottime() - sent_at
         written = _readable(found, mine.serve_lease_ms) if found is not None else None
         succeeded = succession(claim, written, last_holder, mine.serve_lease_ms)
-        for phase, seconds in before_claim(
-            succeeded.cause, claim, written, self._end, sent_at
-        ).items():
+        before = before_claim(succeeded.cause, claim, written, self._end, sent_at, sent_wall_s)
+        for phase, seconds in before.items():
             phases.book(phase, seconds)
         phases.book("claim", took_s)
         return ElectionResult(

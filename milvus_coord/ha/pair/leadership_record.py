@@ -31,7 +31,7 @@ class LeadershipRecord:
 
     `serve_lease_ms` is the longest time that its leader may go on answering unnoticed; `why` the
     value of a `Cause`, for a term that was released. `stop_ms` is how long its leader had refused
-    work by then, None when that is unknown.
+    work by then, None when that is unknown; `at_ms` is Unix time of then, by its clock.
     """
 
     server_id: int
@@ -40,6 +40,7 @@ class LeadershipRecord:
     serve_lease_ms: int
     why: str = ""
     stop_ms: int | None = None
+    at_ms: int = 0
 
     def encode(self) -> bytes:
         return json_record.encode(self)
@@ -56,6 +57,7 @@ class LeadershipRecord:
                 serve_lease_ms=json_record.whole(fields["serve_lease_ms"], SERVE_LEASE_MS_MAX),
                 why=json_record.text(fields.get("why", "")),
                 stop_ms=json_record.maybe_whole(fields.get("stop_ms")),
+                at_ms=json_record.unix_ms(fields.get("at_ms", 0)),
             )
         except json_record.MALFORMED as error:
             raise json_record.unreadable(key, value, repr(error)) from error

@@ -23,8 +23,12 @@ class RequestRefused(CoordError):
     """What was asked for is not done; the text says why."""
 
 
+_PAUSE_TRIES: Final = 5
+
+
 async def pause(etcd: Etcd, keys: Keys, request: Pause) -> tuple[Pause, bool]:
-    """Pause the pair. The pause in force, and whether it is this one.
+    """Pause the pair. The pause in force, and whether it is this one: it is not when there is one
+    that ends no sooner.
 
     A pause with an end hangs on a lease: etcd ends it, whoever is there. Etcd grants no lease
     below some seconds; then the pause ends with the lease. Raises etcd's errors.
@@ -35,13 +39,30 @@ async def pause(etcd: Etcd, keys: Keys, request: Pause) -> tuple[Pause, bool]:
         lease = granted.id
         request = replace(request, until_ms=request.since_ms + granted.ttl_s * 1000)
     write = put(keys.paused, request.encode(), lease)
-    create = Txn((version_is(keys.paused, 0),), (write,), (get(keys.paused),))
-    result = await etcd.txn(create, timeout_s=WRITE_S)
-    if result.succeeded or (found := result.kv(0)) is None:
-        return request, True
+    as_it_was, replaced_lease = version_is(keys.paused, 0), 0
+    for _ in range(_PAUSE_TRIES):
+        writing = Txn((as_it_was,), (write,), (get(keys.paused),))
+        result = await etcd.txn(writing, timeout_s=WRITE_S)
+        if result.succeeded:
+            if replaced_lease:
+                await cancel(etcd, replaced_lease)
+            return request, True
+        if (found := result.kv(0)) is None:
+            as_it_was, replaced_lease = version_is(keys.paused, 0), 0
+            continue
+        there = _pause_in(found.key, found.value)
+        if not _ends_sooner(there, request):
+            break
+        as_it_was, replaced_lease = mod_revision_is(keys.paused, found.mod_revision), found.lease
+    else:
+        raise RequestRefused("others change the pause at the same moment, try again")
     if lease:
         await cancel(etcd, lease)
-    return _pause_in(found.key, found.value), False
+    return there, False
+
+
+def _ends_sooner(there: Pause, request: Pause) -> bool:
+    return there.until_ms > 0 and (not request.until_ms or there.until_ms < request.until_ms)
 
 
 async def resume(etcd: Etcd, keys: Keys) -> Pause | None:

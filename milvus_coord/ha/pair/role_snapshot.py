@@ -147,6 +147,15 @@ class RoleSnapshot:
         """The history entry of that epoch."""
         return next((entry for entry in self.history if entry.epoch == epoch), None)
 
+    @property
+    def sharing_address(self) -> Mapping[str, list[int]]:
+        """Server ids of those that registered with the same address, by that address."""
+        by_address: dict[str, list[int]] = {}
+        for one in self.instances:
+            if one.registered:
+                by_address.setdefault(one.address, []).append(one.server_id)
+        return {address: ids for address, ids in by_address.items() if len(ids) > 1}
+
     def takeover_before(self, entry: Takeover) -> Takeover | None:
         """The one before it that served, as far as the history goes back."""
         earlier = (one for one in self.history if one.epoch < entry.epoch and one.served)
