@@ -13,6 +13,7 @@ from milvus_coord.cli.output import rendered
 from milvus_coord.config import ConfigError, Loaded, Origin, Settings, load
 from milvus_coord.config.kinds import Text
 from milvus_coord.config.section import Leaf, leaves, open_sections
+from milvus_coord.model.redaction import without_logins
 from milvus_coord.model.roles import SECTIONS
 
 
@@ -125,12 +126,18 @@ def _short(origin: Origin) -> str:
             return "-"
 
 
+def _clean(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_clean(each) for each in value]
+    return without_logins(value) if isinstance(value, str) else value
+
+
 def _facts(loaded: Loaded) -> dict[str, Any]:
     settings = {}
     for leaf in _used(loaded):
         value, origin = leaf.of(loaded.settings), loaded.origins[leaf.key]
         settings[leaf.key] = {
-            "value": leaf.kind.show(value) if leaf.kind.secret else value,
+            "value": leaf.kind.show(value) if leaf.kind.secret else _clean(value),
             "source": origin.source,
             "name": origin.name,
             "line": origin.line,

@@ -12,17 +12,21 @@ from pydantic import GetCoreSchemaHandler, SecretStr
 from pydantic_core import CoreSchema, core_schema
 
 from milvus_coord.config.address import is_wildcard, join_address, split_address
+from milvus_coord.model.redaction import MASK, without_logins
 
 WHOLE: Final = re.compile(r"[+-]?[0-9]{1,18}")
 REAL: Final = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
-MASK: Final = "******"
 _HTTPS: Final = "https://"
 _TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True"})
 _FALSE = frozenset({"0", "f", "F", "false", "FALSE", "False"})
 
 
 def quoted(text: str) -> str:
-    """`text` between double quotes, long ones cut, with escapes for what a terminal would obey."""
+    """`text` between double quotes, long ones cut, with escapes for what a terminal would obey.
+
+    Logins in addresses are masked, before anything is cut.
+    """
+    text = without_logins(text)
     text = text if len(text) <= 80 else f"{text[:77]}..."
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
@@ -44,7 +48,7 @@ class Kind:
 
     def show(self, value: Any) -> str:
         """`value` for people."""
-        return str(value)
+        return without_logins(str(value))
 
     def quote(self, text: str) -> str:
         """`text`, which may be illegal, for an error message."""
@@ -142,7 +146,7 @@ class Text(Kind):
         return text
 
     def show(self, value: str) -> str:
-        return value if value and value.isprintable() else quoted(value)
+        return without_logins(value) if value and value.isprintable() else quoted(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +196,7 @@ class Endpoints(Kind):
         return tuple(self._one(part.strip()) for part in text.split(","))
 
     def show(self, value: Any) -> str:
-        return ",".join(value)
+        return without_logins(",".join(value))
 
     def _one(self, text: str) -> str:
         try:

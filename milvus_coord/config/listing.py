@@ -5,6 +5,7 @@ from __future__ import annotations
 from milvus_coord.config.kinds import Secret
 from milvus_coord.config.section import leaves
 from milvus_coord.config.settings import Settings
+from milvus_coord.model.redaction import without_logins
 
 
 def listing(settings: Settings, prefix: str) -> list[tuple[str, str]]:
@@ -23,4 +24,4 @@ def listing(settings: Settings, prefix: str) -> list[tuple[str, str]]:
 def _plain(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return without_logins(",".join(map(str, value)) if isinstance(value, tuple) else str(value))

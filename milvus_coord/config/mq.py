@@ -10,12 +10,18 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, SecretStr
 
 from milvus_coord.config.fallback import Fallback, ReadWith, anything, no_whole
-from milvus_coord.config.kinds import MASK, Choice, Secret, Text, Whole, Word
+from milvus_coord.config.kinds import Choice, Secret, Text, Whole, Word
 from milvus_coord.config.section import Section, Table
+from milvus_coord.model.redaction import MASK, without_logins
 
 Which = Literal["kafka", "pulsar", "memory"]
 
-_CONFIDENTIAL: Final = re.compile(r"password|secret|\.pem$|\.key$|oauthbearer\.config")
+_CONFIDENTIAL: Final = re.compile(
+    r"passphrase|password|passwd|secret|token|jaas|credential|\.pem$|\.key$"
+    r"|^ssl\.key\.location$|^sasl\.username$|oauthbearer\.config|kinit\.cmd"
+)
+"""What librdkafka 2 calls sensitive, and whatever is named like it."""
+
 _JSON_AUTH: Final = ("oauth2", "basic")
 
 Options = tuple[tuple[str, SecretStr], ...]
@@ -33,7 +39,7 @@ class KafkaOptions(Table):
 
     def show(self, value: Options) -> dict[str, str]:
         return {
-            name: MASK if _CONFIDENTIAL.search(name) else text.get_secret_value()
+            name: MASK if _CONFIDENTIAL.search(name) else without_logins(text.get_secret_value())
             for name, text in value
         }
 

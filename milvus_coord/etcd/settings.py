@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+from milvus_coord.model.redaction import without_logins
+
 TLS_VERSIONS: Final = ("1.0", "1.1", "1.2", "1.3")
 
 
@@ -70,21 +72,22 @@ class Endpoint:
 
         Go 2.2.16 drops TLS silently for `http://`, though it is enabled; that is refused here.
         """
+        shown = without_logins(text)
         scheme, found, rest = text.strip().partition("://")
         if not found:
             scheme, rest = "", text.strip()
         if scheme not in {"", "http", "https"}:
-            raise ValueError(f"etcd endpoint {text!r}: unknown scheme {scheme!r}")
+            raise ValueError(f"etcd endpoint {shown!r}: unknown scheme {without_logins(scheme)!r}")
         if scheme == "http" and tls is not None:
-            raise ValueError(f"etcd endpoint {text!r} says http, but TLS is enabled for etcd")
+            raise ValueError(f"etcd endpoint {shown!r} says http, but TLS is enabled for etcd")
         if scheme == "https" and tls is None:
             tls = EtcdTls(min_version="1.2")
         host, colon, port = rest.rstrip("/").rpartition(":")
         bare = host.removeprefix("[").removesuffix("]")
         if not colon or not bare or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise ValueError(f"etcd endpoint {text!r} is not host:port")
+            raise ValueError(f"etcd endpoint {shown!r} is not host:port")
         if ":" in bare and bare == host:
-            raise ValueError(f"etcd endpoint {text!r}: an IPv6 address needs brackets")
+            raise ValueError(f"etcd endpoint {shown!r}: an IPv6 address needs brackets")
         return cls(bare, int(port), tls)
 
     @property
