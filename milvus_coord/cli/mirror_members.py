@@ -12,9 +12,10 @@ from typing import Any, Final
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.ha.mirror.dump import Digest, Dump
 from milvus_coord.ha.pair.instance_status import InstanceStatus
-from milvus_coord.ha.pair.keys import Keys
+from milvus_coord.ha.pair.keys import Keys, number_after
 from milvus_coord.model.errors import BadValue
 
+_SHOWN: Final = 40
 _ANSWER_S: Final = 60.0
 """Some 7 us of computing a key, 6 s for 800,000; what is busy leading takes longer."""
 
@@ -37,14 +38,15 @@ async def members_of(etcd: Etcd, keys: Keys) -> list[Member]:
     found = await etcd.range(keys.statuses)
     statuses: dict[int, Member] = {}
     for kv in found.kvs:
-        number = kv.key.removeprefix(keys.statuses).decode(errors="replace")
+        number = number_after(keys.statuses, kv.key)
+        name = kv.key.removeprefix(keys.statuses)[:_SHOWN].decode(errors="replace")
         try:
             status = InstanceStatus.decode(kv.key, kv.value)
         except BadValue:
-            member = Member(number, "unknown", "")
+            member = Member(name, "unknown", "")
         else:
-            member = Member(number, status.phase.value, status.management)
-        statuses[int(number) if number.isdecimal() else -1] = member
+            member = Member(name, status.phase.value, status.management)
+        statuses[-1 if number is None else number] = member
     return [statuses[number] for number in sorted(statuses)]
 
 
@@ -53,7 +55,7 @@ async def ask_digest(member: Member) -> Digest:
     _, body = await _get(member, "/mirror")
     try:
         return _digest(json.loads(body))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise NotAsked(f"{member.management} answers {body[:100]!r}: {error!r}") from error
 
 
@@ -72,7 +74,7 @@ async def _get(member: Member, path: str) -> tuple[Mapping[str, str], bytes]:
         raise NotAsked("it does not say in etcd where its management port is")
     try:
         return await asyncio.to_thread(_fetch, member.management, path)
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, UnicodeError, OverflowError, http.client.HTTPException) as error:
         raise NotAsked(
             f"no answer from {member.management}: {str(error) or repr(error)}"
         ) from error

@@ -10,6 +10,7 @@ from milvus_coord.config.fallback import Fallback, above, always, between
 from milvus_coord.config.kinds import Flag, Real, Whole, Word
 from milvus_coord.config.role import Coordinator, Port
 from milvus_coord.config.section import Section
+from milvus_coord.model.channels import CHANNELS_MAX
 
 
 class RootCoord(Coordinator):
@@ -19,7 +20,7 @@ class RootCoord(Coordinator):
 
     port: Port = 53100
     # Go takes 256 where the key is not in the file; here it is the shipped value.
-    dml_channel_num: Annotated[int, Whole(1, 65536)] = 16
+    dml_channel_num: Annotated[int, Whole(1, CHANNELS_MAX)] = 16
     max_database_num: Annotated[int, Whole(0)] = 64
     max_partition_num: Annotated[int, Whole(1)] = 4096
     min_segment_size_to_enable_index: Annotated[int, Whole(0)] = 1024

@@ -12,12 +12,11 @@ from yaml.composer import ComposerError
 
 from milvus_coord.config.errors import ConfigError, Problem
 from milvus_coord.config.origin import Entry, Origin
+from milvus_coord.config.yaml_bounds import FastLoader, TooLarge, check_bounds, read_bounded
 
 FILE_NAME: Final = "milvus.yaml"
 IMAGE_DIR: Final = Path("/milvus/configs")
 _NULL: Final = "tag:yaml.org,2002:null"
-# libyaml is about ten times faster; PyYAML's wheels have it, a build from source may not.
-_Loader: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(slots=True, repr=False)
@@ -61,11 +60,14 @@ def _named(path: Path, source: str) -> Path:
 def read(path: Path) -> YamlFile:
     """Read and flatten `path`. Raises ConfigError, with line and column, when it is not YAML."""
     try:
-        text = path.read_bytes()
+        text = read_bounded(path)
     except OSError as err:
         raise _refused(path, f"cannot be read: {err.strerror}") from None
+    except TooLarge as err:
+        raise _refused(path, str(err)) from None
     try:
-        loader = _Loader(text.decode("utf-8"))
+        check_bounds(text.decode("utf-8"))
+        loader = FastLoader(text.decode("utf-8"))
         try:
             root = loader.get_single_node()
             return _Flattener(path, loader).flatten(root)
@@ -74,6 +76,8 @@ def read(path: Path) -> YamlFile:
     except UnicodeDecodeError as err:
         line = text.count(b"\n", 0, err.start) + 1
         raise _refused(path, "is not UTF-8 text", line) from None
+    except TooLarge as err:
+        raise _refused(path, str(err)) from None
     except yaml.MarkedYAMLError as err:
         raise _broken(path, err) from None
     except yaml.YAMLError as err:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+CHANNELS_MAX: Final = 65536
+"""Of a pool: the most that `rootCoord.dmlChannelNum` may say."""
+
+_DIGITS_MAX: Final = len(str(CHANNELS_MAX))
+
 
 def physical_channel(prefix: str, index: int) -> str:
     """`by-dev-rootcoord-dml_3`; `prefix` is `<cluster>-<rootCoordDml>`."""
@@ -14,6 +21,9 @@ def virtual_channel(physical: str, collection_id: int, index: int) -> str:
 
 
 def channel_index(physical: str) -> int | None:
-    """The number after the last underscore, None when there is none (Go 2.2.16 panics)."""
+    """The number after the last underscore, None when no pool has it (Go 2.2.16 panics)."""
     digits = physical.rpartition("_")[2]
-    return int(digits) if digits.isascii() and digits.isdigit() else None
+    if not (digits.isascii() and digits.isdigit()) or len(digits) > _DIGITS_MAX:
+        return None
+    index = int(digits)
+    return index if index < CHANNELS_MAX else None

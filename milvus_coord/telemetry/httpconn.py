@@ -126,6 +126,7 @@ class Connection:
         loop = asyncio.get_running_loop()
         pipelined = bool(self._http.trailing_data[0])
         self.idle_since = None if pipelined else loop.time()
+        self._head_only = False
         patience_s = self._limits.request_s if pipelined else self._patience_s
         async with asyncio.timeout(patience_s) as deadline:
             while True:

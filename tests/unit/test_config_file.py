@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from milvus_coord.config import ConfigError, Settings, load, yaml_file
+from milvus_coord.config import ConfigError, Settings, load, yaml_bounds, yaml_file
 from milvus_coord.config.section import leaves
 
 ROOT = Path(__file__).parents[2]
@@ -186,7 +186,8 @@ def test_sections_and_values_in_each_others_place(text: str, line: str, tmp_path
 
 def test_without_libyaml(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fast = load("rootcoord", config=GO_FILE, environ={})
-    monkeypatch.setattr(yaml_file, "_Loader", yaml.SafeLoader)
+    monkeypatch.setattr(yaml_file, "FastLoader", yaml.SafeLoader)
+    monkeypatch.setattr(yaml_bounds, "FastLoader", yaml.SafeLoader)
     assert load("rootcoord", config=GO_FILE, environ={}) == fast
     assert "hunter2" not in refused(tmp_path, "etcd: {auth: {password: *hunter2 }}")
 

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import yaml
 
+from milvus_coord.config.yaml_bounds import TooLarge, check_bounds, read_bounded
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.runtime.ports import free_ports, is_free
 
@@ -94,10 +95,14 @@ class DataDir:
 def read_config(path: Path) -> dict[str, Any]:
     """An etcd configuration file as etcd reads it. Raises EtcdNotStarted naming the file."""
     try:
-        config = yaml.safe_load(path.read_bytes())
+        text = read_bounded(path)
+        check_bounds(text)
+        config = yaml.safe_load(text)
     except OSError as error:
         raise EtcdNotStarted(f"etcd configuration {path}: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except TooLarge as error:
+        raise EtcdNotStarted(f"etcd configuration {path} {error}") from error
+    except (yaml.YAMLError, ValueError) as error:  # of a number, of a date
         raise EtcdNotStarted(f"etcd configuration {path} is not YAML: {error}") from error
     if not isinstance(config, dict):
         raise EtcdNotStarted(f"etcd configuration {path} is not a mapping")

@@ -96,11 +96,16 @@ def metric_type(request: str) -> str:
     """The `metric_type` that `request` names. Raises Refused, in Go's words where it has some."""
     try:
         fields = json.loads(request)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Refused(f"ParseMetricType failed: failed to decode the request: {error}") from error
     if not isinstance(fields, dict) or "metric_type" not in fields:
         raise Refused("ParseMetricType failed: metric_type not found in request")
-    return str(fields["metric_type"])
+    return _whole_characters(str(fields["metric_type"]))
+
+
+def _whole_characters(text: str) -> str:
+    """With U+FFFD, as in Go, for each half of a character: JSON can escape one."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _stamp(wall_ns: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Final, Protocol
@@ -22,6 +23,8 @@ from milvus_coord.telemetry.log import log
 
 _CLIENT_REQUEST_ID: Final = "client_request_id"
 _TRACE: Final = "uber-trace-id"
+_TIMEOUT: Final = "grpc-timeout"
+_TIMEOUT_FORM: Final = re.compile(r"[0-9]{1,8}[HMSmun]")
 
 Admission = Callable[[str], None]
 """Called with the path of each known method before its handler; may raise a refusal."""
@@ -146,11 +149,16 @@ def _read_headers(call: Call) -> Mapping[str, str | bytes]:
         metadata = call.metadata = decode_metadata(call.headers)
     except ValueError as error:
         raise GRPCError(Status.INTERNAL, f"malformed binary metadata: {error}") from None
-    try:
-        call.deadline = Deadline.from_headers(call.headers)
-    except (ValueError, OverflowError) as error:
-        raise GRPCError(Status.INTERNAL, f"malformed grpc-timeout: {error}") from None
+    call.deadline = deadline_of(call.headers)
     return metadata
+
+
+def deadline_of(headers: Headers) -> Deadline | None:
+    """The earliest that `grpc-timeout` asks for; gRPC allows 8 digits. Raises GRPCError."""
+    for name, value in headers:
+        if name == _TIMEOUT and not _TIMEOUT_FORM.fullmatch(value):
+            raise GRPCError(Status.INTERNAL, f"malformed {_TIMEOUT}: {value[:20]!r}")
+    return Deadline.from_headers(headers)
 
 
 async def _within_deadline(call: Call) -> None:

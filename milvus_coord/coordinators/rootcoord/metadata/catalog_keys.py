@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from milvus_coord.coordinators.rootcoord.metadata.events import (
@@ -17,6 +18,9 @@ from milvus_coord.model.database import DEFAULT_DATABASE_ID, NO_DATABASE_ID
 from milvus_coord.model.errors import BadValue
 
 ROOM: Final = "root-coord"
+_ID: Final = re.compile(r"0|[1-9][0-9]{0,18}")
+_ID_MAX: Final = 2**63 - 1
+_SHOWN: Final = 200
 DATABASES: Final = f"{ROOM}/database/db-info"
 COLLECTIONS: Final = f"{ROOM}/database/collection-info"
 ALIASES: Final = f"{ROOM}/database/aliases"
@@ -78,25 +82,32 @@ def key_event(key: str) -> Deletion | None:
     try:
         return _key_event(key.split("/")[1:])
     except ValueError as error:
-        raise BadValue(f"{key} is no key that Milvus writes: {error}") from None
+        raise BadValue(f"{key[:_SHOWN]} is no key that Milvus writes: {error}") from None
 
 
 def _key_event(parts: list[str]) -> Deletion | None:
     match parts:
         case ["fields", collection, field]:
-            return FieldDeleted(int(collection), int(field))
+            return FieldDeleted(_id(collection), _id(field))
         case ["partitions", collection, partition]:
-            return PartitionDeleted(int(collection), int(partition))
+            return PartitionDeleted(_id(collection), _id(partition))
         case ["database", "collection-info", database, collection]:
-            return CollectionDeleted(int(database), int(collection))
+            return CollectionDeleted(_id(database), _id(collection))
         case ["database", "aliases", database, *name]:
-            return AliasDeleted(int(database), "/".join(name))
+            return AliasDeleted(_id(database), "/".join(name))
         case ["database", "db-info", database]:
-            return DatabaseDeleted(int(database))
+            return DatabaseDeleted(_id(database))
         case ["collection", collection]:
-            return CollectionDeleted(NO_DATABASE_ID, int(collection))
+            return CollectionDeleted(NO_DATABASE_ID, _id(collection))
         case ["aliases", *name]:
             return AliasDeleted(DEFAULT_DATABASE_ID, "/".join(name), AliasHome.OLD)
         case ["collection-alias", *name]:
             return AliasDeleted(DEFAULT_DATABASE_ID, "/".join(name), AliasHome.OLDEST)
     return None
+
+
+def _id(digits: str) -> int:
+    """Raises ValueError for what `%d` makes of no id."""
+    if not _ID.fullmatch(digits) or (number := int(digits)) > _ID_MAX:
+        raise ValueError(f"{digits[:_SHOWN]!r} is no id")
+    return number

@@ -18,7 +18,7 @@ from milvus_coord.model.timestamps import Timestamp
 TOMBSTONE: Final = b"\xe2\x9b\xbc"
 
 _TS: Final = b"_ts"
-_VERSION: Final = re.compile(rb"(.+)_ts(\d+)", re.DOTALL)
+_VERSION: Final = re.compile(rb"(.+)_ts([0-9]{1,20})", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -85,7 +86,7 @@ def proxy_throughput(text: str) -> dict[str, float]:
     """Rates by label in one proxy's `system_info`. Raises BadReport."""
     with _Reading("proxy"):
         metrics = json.loads(text).get("quota_metrics") or {}
-        return {rate["Label"]: float(rate["Rate"]) for rate in metrics.get("Rms") or ()}
+        return {str(rate["Label"]): _rate(rate["Rate"]) for rate in metrics.get("Rms") or ()}
 
 
 _MALFORMED: Final = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
@@ -97,6 +98,14 @@ def _whole(value: Any) -> int:
     number = int(value or 0)
     if abs(number) > _WHOLE_MAX:
         raise ValueError(f"a number of {number.bit_length()} bits")
+    return number
+
+
+def _rate(value: Any) -> float:
+    """A number that JSON has. Raises one of `_MALFORMED`."""
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"a rate of {number}")
     return number
 
 
