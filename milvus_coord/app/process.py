@@ -191,10 +191,12 @@ class _Process:
 
     async def _manage(self) -> None:
         """Open the management port; as in Go, a process lives without it."""
-        server = ManagementServer(routes(self._report, self._metrics, self._mirror))
-        port = self._loaded.settings.metrics_port
+        ha, port = self._loaded.settings.ha, self._loaded.settings.metrics_port
+        token = ha.management_token.get_secret_value()
+        answers = routes(self._report, self._metrics, self._mirror, token=token)
+        server = ManagementServer(answers)
         try:
-            bound = await server.start("", port)
+            bound = await server.start(ha.management_address, port)
         except OSError as error:
             log.warn("no management port", port=port, error=str(error))
             return

@@ -77,9 +77,10 @@ async def _check(connection: Connection, roles: Sequence[str], output: str) -> i
     from milvus_coord.cli.mirror_members import members_of
     from milvus_coord.cli.mirror_verdict import Judge, among_each_other
 
+    token = connection.settings.ha.management_token.get_secret_value()
     reports = []
     for role in roles:
-        judge = Judge(connection.etcd, ROLES[role].mirrored(connection.meta_root))
+        judge = Judge(connection.etcd, ROLES[role].mirrored(connection.meta_root), token)
         members = await members_of(connection.etcd, connection.keys(role))
         verdicts = tuple([await judge.judge(member) for member in members])
         reports.append(RoleReport(role, verdicts, among_each_other(verdicts)))

@@ -111,6 +111,8 @@ def _judged(verb: Callable[[Connection], Awaitable[int]], place: Place, role: st
         code = _tell(refusals, REFUSED)
     except* (AuthFailed, CertificateError, ConfigError, PermissionDenied, ValueError) as mistakes:
         code = _tell(mistakes, MISTAKE)
+    except* BrokenPipeError as nobody_reads:
+        raise leaves(nobody_reads)[0] from None
     except* (EtcdError, OSError) as failures:
         code = _tell(failures, TROUBLE)
     return code

@@ -13,7 +13,9 @@ from milvus_coord import __version__
 from milvus_coord.cli import check_mirror, verbs
 from milvus_coord.cli.parser import Parser, did_you_mean
 from milvus_coord.model.roles import SECTIONS
+from milvus_coord.runtime.surroundings import settle
 
+NOBODY_READS: Final = 128 + 13
 SHELLS: Final = ("bash", "zsh", "fish")
 COMPLETION: Final = """\
 Print a script for a shell, which asks this command at each Tab. To have it in every session:
@@ -27,7 +29,30 @@ MISTAKE: Final = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse, run, and return the exit code: 0 fine, 1 failed, 2 a mistake to mend."""
+    """Parse, run, and return the exit code: 0 fine, 1 failed, 2 a mistake to mend.
+
+    141 when nobody reads any more what is printed, as a shell says it of others.
+    """
+    for warning in settle():
+        print(f"milvus: {warning}", file=sys.stderr)
+    try:
+        try:
+            code = _main(arguments)
+        except SystemExit as end:  # of the parser, which has printed
+            code = end.code if isinstance(end.code, int) else 1
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = NOBODY_READS
+    except OSError as error:
+        print(f"milvus: cannot print: {error}", file=sys.stderr)
+        code = 1
+    else:
+        return code
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # no second error at exit
+    return code
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     roles = tuple(SECTIONS)
     parser = _parser(roles)
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next

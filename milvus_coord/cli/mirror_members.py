@@ -59,9 +59,9 @@ async def ask_digest(member: Member) -> Digest:
         raise NotAsked(f"{member.management} answers {body[:100]!r}: {error!r}") from error
 
 
-async def ask_dump(member: Member) -> Dump:
-    """Raises NotAsked."""
-    headers, body = await _get(member, "/mirror?dump")
+async def ask_dump(member: Member, token: str = "") -> Dump:
+    """Ask with `ha.managementToken`, which other hosts want. Raises NotAsked."""
+    headers, body = await _get(member, "/mirror?dump", token)
     facts = {name.lower().removeprefix("mirror-"): value for name, value in headers.items()}
     try:
         return Dump(_digest(facts), body)
@@ -69,21 +69,22 @@ async def ask_dump(member: Member) -> Dump:
         raise NotAsked(f"{member.management} answers with headers {headers}") from error
 
 
-async def _get(member: Member, path: str) -> tuple[Mapping[str, str], bytes]:
+async def _get(member: Member, path: str, token: str = "") -> tuple[Mapping[str, str], bytes]:
     if not member.management:
         raise NotAsked("it does not say in etcd where its management port is")
     try:
-        return await asyncio.to_thread(_fetch, member.management, path)
+        return await asyncio.to_thread(_fetch, member.management, path, token)
     except (OSError, UnicodeError, OverflowError, http.client.HTTPException) as error:
         raise NotAsked(
             f"no answer from {member.management}: {str(error) or repr(error)}"
         ) from error
 
 
-def _fetch(address: str, path: str) -> tuple[Mapping[str, str], bytes]:
+def _fetch(address: str, path: str, token: str) -> tuple[Mapping[str, str], bytes]:
     connection = http.client.HTTPConnection(address, timeout=_ANSWER_S)
+    headers = {"Connection": "close", **({"Authorization": f"Bearer {token}"} if token else {})}
     try:
-        connection.request("GET", path, headers={"Connection": "close"})
+        connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         body = response.read()
     finally:

@@ -46,8 +46,8 @@ class Verdict:
 class Judge:
     """Reads etcd once for each revision at which it is asked."""
 
-    def __init__(self, etcd: Etcd, mirrored: Mirrored[Any]) -> None:
-        self._etcd, self._mirrored = etcd, mirrored
+    def __init__(self, etcd: Etcd, mirrored: Mirrored[Any], token: str = "") -> None:
+        self._etcd, self._mirrored, self._token = etcd, mirrored, token
         self._read: dict[int, Dump] = {}
 
     async def judge(self, member: Member) -> Verdict:
@@ -80,7 +80,13 @@ class Judge:
             return Verdict(member, Finding.DIFFERENT, said, why)
         if (said.digest, said.keys, said.wrong) == (true.digest.digest, true.digest.keys, ()):
             return Verdict(member, Finding.EQUAL, said)
-        dump = await ask_dump(member)
+        try:
+            dump = await ask_dump(member, self._token)
+        except NotAsked as error:
+            why = (
+                f"at revision {said.revision} it is different; its lines are not to be had: {error}"
+            )
+            return Verdict(member, Finding.DIFFERENT, said, why)
         true = await self._at(dump.digest.revision)
         in_memory, in_etcd = _only(dump.lines, true.lines), _only(true.lines, dump.lines)
         why = _words(said, dump.digest, true.digest)

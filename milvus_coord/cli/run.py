@@ -17,6 +17,7 @@ from milvus_coord.mq.queue import QueueUnusable
 from milvus_coord.rpc.port import PortTaken
 from milvus_coord.rpc.tls import TlsFileError
 from milvus_coord.runtime.retry import GaveUp
+from milvus_coord.runtime.surroundings import settle_daemon
 from milvus_coord.runtime.taskgroup import leaves
 from milvus_coord.telemetry.log import log
 
@@ -27,6 +28,7 @@ _MISTAKE: Final = 2
 def run(role: str, *, config: Path | None, alias: str, etcd_timeout_s: float | None) -> int:
     """Run `role` until it is stopped; the exit code is 0, 1 after giving up, 2 for a mistake."""
     code = 0
+    settle_daemon()
     try:
         loaded = load(role, config=config, environ=os.environ)
         start = app.Start(role, config, os.environ, etcd_timeout_s)

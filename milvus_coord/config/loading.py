@@ -62,7 +62,7 @@ def load(
     """
     if role not in SECTIONS:
         raise KeyError(role)
-    here = cwd or Path.cwd()
+    here = cwd or _working_folder()
     path = find(config, _directory(environ), here)
     file = FileSource(Settings, read(path) if path else YamlFile())
     environment = EnvironmentSource(Settings, environ)
@@ -129,6 +129,14 @@ def check_start(loaded: Loaded) -> None:
     found = unmet(loaded.settings, loaded.role)
     if problems := _problems(found, loaded.settings, loaded.origins, set()):
         raise ConfigError(problems)
+
+
+def _working_folder() -> Path:
+    try:
+        return Path.cwd()
+    except OSError as error:
+        must = f"start from one that exists: {error.strerror}"
+        raise ConfigError([Problem("the working folder", must)]) from error
 
 
 def _directory(environ: Mapping[str, str]) -> tuple[str, str] | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from milvus_coord.config.etcd import LEVELS
 from milvus_coord.config.fallback import Fallback, always, anything, below, empty, zero
-from milvus_coord.config.kinds import Choice, Flag, Text, Whole
+from milvus_coord.config.kinds import Choice, Flag, Secret, Text, Whole
 from milvus_coord.config.section import Section
 
 
@@ -52,3 +52,5 @@ class Ha(Section):
     early_replacements_per_ten_minutes: Annotated[int, Whole(0, 1_000_000)] = Field(
         default=3, alias="earlyReplacementsPerTenMinutes"
     )
+    management_address: Annotated[str, Text()] = ""
+    management_token: Annotated[SecretStr, Secret()] = SecretStr("")

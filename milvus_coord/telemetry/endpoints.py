@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Mapping, Sequence
+from hmac import compare_digest
+from ipaddress import ip_address
 from typing import Final
 
 from milvus_coord.telemetry import logsetup
 from milvus_coord.telemetry.exposition import CONTENT_TYPE
 from milvus_coord.telemetry.log import log
 from milvus_coord.telemetry.metrics import Metrics
+from milvus_coord.telemetry.sparing import Sparing
 from milvus_coord.telemetry.status import Check, MirrorStatus, ProcessStatus
 from milvus_coord.telemetry.web import (
     JSON,
@@ -29,20 +31,61 @@ _WELL: Final = frozenset({0, 1, 3})
 _ROLE_STATUS: Final = {"active": 200, "standby": 429, "neither": 503}
 
 
-def routes(status: ProcessStatus, metrics: Metrics, mirror: MirrorStatus | None = None) -> Routes:
-    """What the management server of a process serves: Go's paths and ours, nothing at `/`."""
+def routes(
+    status: ProcessStatus,
+    metrics: Metrics,
+    mirror: MirrorStatus | None = None,
+    *,
+    token: str = "",
+) -> Routes:
+    """What the management server of a process serves: Go's paths and ours, nothing at `/`.
+
+    What changes something or shows metadata answers clients on this machine alone, and others that
+    have `token`, when there is one: `Authorization: Bearer <token>`.
+    """
     found: dict[str, Mapping[str, Handler]] = {
         "/healthz": {"GET": _healthz(status)},
         "/livez": {"GET": _checks("livez", status.liveness)},
         "/readyz": {"GET": _checks("readyz", status.readiness)},
         "/role": {"GET": _role(status)},
-        "/metrics": {"GET": _rendered(metrics.render)},
-        "/metrics_default": {"GET": _rendered(metrics.render_runtime)},
-        "/log/level": {"GET": _get_level, "PUT": _put_level},
+        "/metrics": {"GET": _rendered(Sparing(metrics.render))},
+        "/metrics_default": {"GET": _rendered(Sparing(metrics.render_runtime))},
+        "/log/level": {"GET": _get_level, "PUT": _guarded(_put_level, token)},
     }
     if mirror is not None:
-        found["/mirror"] = {"GET": _mirror(mirror)}
+        found["/mirror"] = {"GET": _mirror(mirror, token)}
     return found
+
+
+def _may(request: Request, token: str) -> bool:
+    if _is_loopback(request.peer):
+        return True
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    known = token.encode()
+    return bool(known) and scheme.lower() == "bearer" and compare_digest(given.encode(), known)
+
+
+def _is_loopback(peer: str) -> bool:
+    try:
+        address = ip_address(peer.partition("%")[0])
+    except ValueError:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None)
+    return (mapped or address).is_loopback
+
+
+def _forbidden(token: str) -> Response:
+    lacks = (
+        "the token of ha.managementToken is wanted" if token else "ha.managementToken is not set"
+    )
+    return text(f"only from this machine: {lacks}\n", 403)
+
+
+def _guarded(handler: Handler, token: str) -> Handler:
+    async def answer(request: Request) -> Response:
+        return await handler(request) if _may(request, token) else _forbidden(token)
+
+    return answer
 
 
 def _healthz(status: ProcessStatus) -> Handler:
@@ -94,11 +137,16 @@ def _role(status: ProcessStatus) -> Handler:
     return role
 
 
-def _mirror(mirror: MirrorStatus) -> Handler:
-    """The digest as JSON; with `?dump` the lines, and what the JSON says in headers."""
+def _mirror(mirror: MirrorStatus, token: str) -> Handler:
+    """The digest as JSON; with `?dump` the lines, and what the JSON says in headers.
+
+    The lines show all names and grants, so not everybody gets them.
+    """
 
     async def answer(request: Request) -> Response:
         whole = "dump" in request.query
+        if whole and not _may(request, token):
+            return _forbidden(token)
         found = await (mirror.dump() if whole else mirror.digest())
         if not found.complete:
             return json_line(found.facts, 503)
@@ -114,9 +162,9 @@ def _mirror(mirror: MirrorStatus) -> Handler:
     return answer
 
 
-def _rendered(render: Callable[[], bytes]) -> Handler:
+def _rendered(rendering: Sparing) -> Handler:
     async def answer(_request: Request) -> Response:
-        return Response(await asyncio.to_thread(render), content_type=CONTENT_TYPE)
+        return Response(await rendering.get(), content_type=CONTENT_TYPE)
 
     return answer
 

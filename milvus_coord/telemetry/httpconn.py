@@ -32,7 +32,9 @@ class Limits:
         request_s: from connecting or a request's first byte to its last (408), and for taking in
             an answer.
         idle_s: between two requests of a connection.
-        connections: at once; one more displaces the longest idle one or is answered 503.
+        connections: at once. Many, because one that only waits costs little, and a client that is
+            dropped comes back at once. One more takes the place of that which we have waited for
+            longest, or is answered 503.
         close_s: what closing the server leaves to the requests in flight.
     """
 
@@ -40,7 +42,7 @@ class Limits:
     body_bytes: int = 64 * 1024
     request_s: float = 10.0
     idle_s: float = 120.0
-    connections: int = 64
+    connections: int = 1536
     close_s: float = 2.0
 
 
@@ -52,6 +54,8 @@ class Connection:
     """Serves one client's requests in order until either side has had enough.
 
     `idle_since` is the loop's time since when it waits for a request, None while it has one.
+    `waits_since` is since when we wait for the client: for the rest of its request, or until it
+    takes its answer; None while the answer is being made.
     """
 
     def __init__(
@@ -67,6 +71,9 @@ class Connection:
         self._patience_s = limits.request_s
         self._last = self._head_only = False
         self.idle_since: float | None = asyncio.get_running_loop().time()
+        self.waits_since: float | None = self.idle_since
+        peer = writer.get_extra_info("peername")
+        self._peer = str(peer[0]) if peer else ""
         writer.transport.set_write_buffer_limits(high=0)  # so that drain() means sent
 
     async def run(self) -> None:
@@ -113,7 +120,9 @@ class Connection:
             return await self._give_up(HTTPStatus.REQUEST_TIMEOUT)
         if request is None:
             return False
+        self.waits_since = None
         response = await self._answer(request)
+        self.waits_since = asyncio.get_running_loop().time()
         await self._send(response, close=self._last)
         if self._http.our_state is not h11.DONE:
             return False
@@ -125,7 +134,8 @@ class Connection:
         body = bytearray()
         loop = asyncio.get_running_loop()
         pipelined = bool(self._http.trailing_data[0])
-        self.idle_since = None if pipelined else loop.time()
+        self.waits_since = loop.time()
+        self.idle_since = None if pipelined else self.waits_since
         self._head_only = False
         patience_s = self._limits.request_s if pipelined else self._patience_s
         async with asyncio.timeout(patience_s) as deadline:
@@ -146,7 +156,7 @@ class Connection:
                     if len(body) > self._limits.body_bytes:
                         raise BodyTooLarge
                 elif isinstance(event, h11.EndOfMessage) and head is not None:
-                    return _request(head, bytes(body))
+                    return _request(head, bytes(body), self._peer)
                 else:
                     return None
 
@@ -205,7 +215,7 @@ class Connection:
         return False
 
 
-def _request(head: h11.Request, body: bytes) -> Request:
+def _request(head: h11.Request, body: bytes, peer: str) -> Request:
     target = _AUTHORITY.sub("", head.target.decode("ascii")) or "/"
     path, _, query = target.partition("?")
     return Request(
@@ -214,6 +224,7 @@ def _request(head: h11.Request, body: bytes) -> Request:
         query=parse_qs(query, keep_blank_values=True),
         headers={name.decode("ascii"): value.decode("latin-1") for name, value in head.headers},
         body=body,
+        peer=peer,
     )
 
 

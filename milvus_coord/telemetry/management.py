@@ -5,9 +5,15 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from typing import Final
 
 from milvus_coord.telemetry.httpconn import Connection, Limits
 from milvus_coord.telemetry.web import Routes
+
+_BACKLOG: Final = 1024
+"""Whoever finds it full is let in a second later at the soonest."""
+
+_BEYOND: Final = 2
 
 
 class ManagementServer:
@@ -31,9 +37,12 @@ class ManagementServer:
         Go only logs that and goes on.
         """
         if host:
-            self._server = await asyncio.start_server(self._accept, host, port)
+            self._server = await asyncio.start_server(self._accept, host, port, backlog=_BACKLOG)
         else:
-            self._server = await asyncio.start_server(self._accept, sock=_everywhere(port))
+            everywhere = _everywhere(port)
+            self._server = await asyncio.start_server(
+                self._accept, sock=everywhere, backlog=_BACKLOG
+            )
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 
@@ -59,6 +68,9 @@ class ManagementServer:
         if self._closing:
             writer.transport.abort()
             return
+        if len(self._open) >= _BEYOND * self._limits.connections:
+            writer.transport.abort()  # all are being answered, and as many are told so
+            return
         full = len(self._open) >= self._limits.connections and not self._displace()
         connection = Connection(reader, writer, self._routes, self._limits)
         work = connection.refuse() if full else connection.run()
@@ -70,15 +82,16 @@ class ManagementServer:
         self._open.pop(task).cut()
 
     def _displace(self) -> bool:
-        idle = [
-            (connection.idle_since, task)
+        """Drop the client that we have waited for longest; False when all are being answered."""
+        waiting = [
+            (connection.waits_since, task)
             for task, connection in self._open.items()
-            if connection.idle_since is not None
+            if connection.waits_since is not None
         ]
-        if not idle:
+        if not waiting:
             return False
-        _, task = min(idle, key=lambda each: each[0])
-        self._open[task].idle_since = None
+        _, task = min(waiting, key=lambda each: each[0])
+        self._open[task].idle_since = self._open[task].waits_since = None
         task.cancel()
         return True
 

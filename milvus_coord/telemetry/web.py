@@ -13,13 +13,17 @@ JSON: Final = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request: `path` is decoded, header names are lower-case, a flag in the query is `""`."""
+    """One request: `path` is decoded, header names are lower-case, a flag in the query is `""`.
+
+    `peer` is the client's IP address, "" when it is not known.
+    """
 
     method: str
     path: str
     query: Mapping[str, Sequence[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    peer: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,8 +44,8 @@ async def test_nothing_that_a_pair_says_has_a_secret(
     await role.wait_active()
     paths = ("/metrics", "/role", "/mirror?dump", "/readyz?verbose", "/livez", "/log/level")
     told = [(await role.http(path))[1] for path in paths]
-    for prefix in ("by-dev/meta/ha/", "by-dev/meta/session/"):
-        told.append(await etcd.ctl(f"--user=root:{PLANT}", "get", "--prefix", prefix))
+    prefixes = ("by-dev/meta/ha/", "by-dev/meta/session/")
+    told += [await etcd.ctl(f"--user=root:{PLANT}", "get", "--prefix", each) for each in prefixes]
     for words in (
         ("status",),
         ("doctor",),

@@ -51,7 +51,42 @@ async def ask(
 ) -> Response:
     request = request or Request("GET", path)
     handler = routes(status, metrics or Metrics())[path][request.method]
-    return await handler(request)
+    return await handler(replace(request, peer="127.0.0.1"))
+
+
+@pytest.mark.parametrize(
+    ("peer", "token", "given", "allowed"),
+    [
+        ("127.0.0.1", "", "", True),
+        ("127.8.0.1", "", "", True),
+        ("::1", "", "", True),
+        ("::ffff:127.0.0.1", "", "", True),
+        ("10.0.0.7", "", "", False),
+        ("10.0.0.7", "", "Bearer ", False),
+        ("::ffff:10.0.0.7", "", "", False),
+        ("fe80::1%eth0", "", "", False),
+        ("", "", "", False),
+        ("10.0.0.7", "open", "", False),
+        ("10.0.0.7", "open", "Bearer opem", False),
+        ("10.0.0.7", "open", "Basic open", False),
+        ("10.0.0.7", "open", "Bearer \xff", False),
+        ("10.0.0.7", "open", "bearer open", True),
+    ],
+)
+async def test_who_may_change_something_or_see_metadata(
+    peer: str, token: str, given: str, allowed: bool
+) -> None:
+    known = routes(FakeStatus(), Metrics(), FakeMirror(), token=token)
+    headers = {"authorization": given} if given else {}
+    put = Request("PUT", "/log/level", headers=headers, body=b'{"level":"info"}', peer=peer)
+    dump = Request("GET", "/mirror", {"dump": [""]}, headers, peer=peer)
+    for request in (put, dump):
+        answer = await known[request.path][request.method](request)
+        assert (answer.status == 200) is allowed
+        assert (answer.status == 403) is not allowed
+    for open_to_all in ("/mirror", "/metrics", "/healthz", "/log/level"):
+        answer = await known[open_to_all]["GET"](Request("GET", open_to_all, peer=peer))
+        assert answer.status == 200
 
 
 @pytest.mark.parametrize("code", [0, 1, 3])
@@ -189,7 +224,7 @@ async def test_mirror_is_a_digest_or_all_lines() -> None:
     handler = routes(FakeStatus(), Metrics(), FakeMirror())["/mirror"]["GET"]
     answer = await handler(Request("GET", "/mirror"))
     assert (answer.status, json.loads(answer.body)["digest"]) == (200, "ab")
-    answer = await handler(Request("GET", "/mirror", {"dump": [""]}))
+    answer = await handler(Request("GET", "/mirror", {"dump": [""]}, peer="::1"))
     assert (answer.status, answer.body, answer.content_type) == (200, b"one\ntwo\n", TEXT)
     assert answer.headers["Mirror-Revision"] == "7"
 
@@ -197,7 +232,7 @@ async def test_mirror_is_a_digest_or_all_lines() -> None:
 @pytest.mark.parametrize("query", [{}, {"dump": [""]}])
 async def test_mirror_that_is_being_read_is_unavailable(query: dict[str, list[str]]) -> None:
     handler = routes(FakeStatus(), Metrics(), FakeMirror(complete=False))["/mirror"]["GET"]
-    answer = await handler(Request("GET", "/mirror", query))
+    answer = await handler(Request("GET", "/mirror", query, peer="::1"))
     assert answer.status == 503
     assert json.loads(answer.body) == {"role": "rootcoord", "error": "not read"}
 

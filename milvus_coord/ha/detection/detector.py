@@ -31,6 +31,7 @@ from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.processes import CannotWatch, outlive, outlive_pid
 from milvus_coord.runtime.race import first_of
 from milvus_coord.runtime.say_once import SayOnce
+from milvus_coord.runtime.say_seldom import SaySeldom
 from milvus_coord.runtime.signal import Signal
 from milvus_coord.telemetry.log import log
 
@@ -67,6 +68,7 @@ class Detector:
         self._limits = ReplacementLimits(settings.early_per_minute, settings.early_per_ten_minutes)
         self._changed = Signal()
         self._held_back = SayOnce("")
+        self._asking, self._ended = SaySeldom(clock), SaySeldom(clock)
         self._suspicion = Suspicion(
             beat_s=settings.beat_s,
             serve_lease_s=settings.serve_lease_s,
@@ -170,11 +172,17 @@ class Detector:
                 )
 
     async def _challenge(self, sign: Sign) -> Reply:
-        log.warn("the active is suspected, asking it through etcd", sign=str(sign))
+        if (unsaid := self._asking.due(sign.cause)) is not None:
+            log.warn(
+                "the active is suspected, asking it through etcd", sign=str(sign), unsaid=unsaid
+            )
         self._metrics.suspected(sign.cause)
         reply = await self._challenger.ask(self._active.mod_revision)
         self._metrics.challenged(reply.outcome.value)
-        log.info("the challenge ended", sign=str(sign), outcome=reply.outcome.value)
+        if (unsaid := self._ended.due(reply.outcome)) is not None:
+            log.info(
+                "the challenge ended", sign=str(sign), outcome=reply.outcome.value, unsaid=unsaid
+            )
         return reply
 
     async def _next_look(self, version: int) -> None:
