@@ -192,6 +192,9 @@ class Writer:
     def write_eof(self) -> None: ...
     async def drain(self) -> None: ...
 
+    def get_extra_info(self, _: str) -> tuple[str, int]:
+        return ("127.0.0.1", 1)
+
 
 async def echo(request: Request) -> Response:
     return json_line({"path": request.path, "query": request.query, "headers": request.headers})
