@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any, cast
 
+import pytest
+
 from milvus_coord.config.limits import QuotaAndLimits
 from milvus_coord.coordinators.rootcoord.quota.rules_rates import DenyReason
-from milvus_coord.coordinators.rootcoord.quota.work import SYSTEM_INFO, QuotaCenter
+from milvus_coord.coordinators.rootcoord.quota.work import SYSTEM_INFO, NoQuota, QuotaCenter
 from milvus_coord.coordinators.rootcoord.settings import quota_rules
 from milvus_coord.ha.election.serve_lease import ServeLease
 from milvus_coord.model.errors import CoordError
@@ -45,12 +47,15 @@ class Cluster:
         return self.report
 
     async def set_rates(self, request: Encoded) -> None:
+        if self.away:
+            raise self.trouble
         self.told.append(message_class("milvus.proto.proxy.SetRatesRequest").FromString(request))
 
 
 class Proxies:
     def __init__(self, cluster: Cluster) -> None:
         self._cluster, self.count, self.set_rates = cluster, 1, cluster.set_rates
+        self.ids: tuple[int, ...] = ()
 
     async def metrics(self, request_json: str) -> list[str]:
         return [json.dumps({"quota_metrics": None})]
@@ -109,3 +114,36 @@ async def test_a_cluster_that_cannot_be_seen_keeps_its_rates_and_that_is_said_on
 def test_the_first_turn_comes_after_one_interval() -> None:
     loop = center(Cluster(data_node(10)))[0].loop()
     assert (loop.every_s, loop.first_after_s) == (3.0, 3.0)
+
+
+async def test_without_quotas_each_proxy_is_told_once_that_nothing_is_limited() -> None:
+    """A proxy keeps what it was told last, a denial too: an empty request takes all of it away."""
+    cluster, clock = Cluster("{}"), ManualClock()
+    proxies = Proxies(cluster)
+    none = NoQuota(
+        every_s=3.0,
+        proxies=cast(Any, proxies),
+        serve=ServeLease(clock, 10.0, clock.boottime()),
+        clock=clock,
+    )
+    for ids, told in (((7,), 1), ((7,), 1), ((7, 9), 2), ((9,), 2), ((), 2), ((7, 9), 3)):
+        proxies.ids = ids
+        await none.turn()
+        assert len(cluster.told) == told
+    assert [list(request.rates) for request in cluster.told] == [[], [], []]
+    assert none.loop().first_after_s == 0
+
+
+async def test_a_proxy_that_could_not_be_told_is_told_again() -> None:
+    cluster, clock = Cluster("{}"), ManualClock()
+    proxies = Proxies(cluster)
+    proxies.ids = (7,)
+    serve = ServeLease(clock, 10.0, clock.boottime())
+    none = NoQuota(every_s=3.0, proxies=cast(Any, proxies), serve=serve, clock=clock)
+
+    cluster.away = True
+    with pytest.raises(CoordError):
+        await none.turn()
+    cluster.away = False
+    await none.turn()
+    assert len(cluster.told) == 1

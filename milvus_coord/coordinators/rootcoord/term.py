@@ -23,7 +23,7 @@ from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.coordinators.rootcoord.metadata.time_travel import TimeTravel
 from milvus_coord.coordinators.rootcoord.metrics import RootCoordMetrics
 from milvus_coord.coordinators.rootcoord.outbound import Outbound
-from milvus_coord.coordinators.rootcoord.quota.work import QuotaCenter
+from milvus_coord.coordinators.rootcoord.quota.work import NoQuota, QuotaCenter
 from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.role.metadata.keyed import KeyedStore
@@ -140,6 +140,13 @@ class RootCoordTerm(RoleTerm):
                 serve=self.term.serve,
                 clock=context.clock,
                 show=self.metrics.quota_state,
+            ).loop()
+        else:
+            yield NoQuota(
+                every_s=quota.quota_center_collect_interval_s,
+                proxies=outbound.proxies,
+                serve=self.term.serve,
+                clock=context.clock,
             ).loop()
 
     async def finish(self) -> None:

@@ -116,6 +116,39 @@ class QuotaCenter:
             self._show(reason, reason in denied.values())
 
 
+class NoQuota:
+    """What a term does without quotas: it tells each proxy once that nothing is limited.
+
+    A leader before may have denied something, and a proxy keeps what it was told last: a Go 2.2.16
+    rootcoord without quotas leaves that as it is.
+    """
+
+    def __init__(
+        self, *, every_s: float, proxies: Proxies, serve: ServeLease, clock: Clock
+    ) -> None:
+        self._every_s, self._proxies, self._serve, self._clock = every_s, proxies, serve, clock
+        self._told: frozenset[int] = frozenset()
+
+    def loop(self) -> Loop:
+        """A look for proxies that have not been told, each `every_s`."""
+        return Loop(
+            "rootcoord.quota",
+            self._every_s,
+            self.turn,
+            on=(CoordError,),
+            purpose="tell the proxies that nothing is limited",
+        )
+
+    async def turn(self) -> None:
+        """Tell all when there is a new one. Raises what telling raises."""
+        there = frozenset(self._proxies.ids)
+        if there - self._told:
+            self._serve.require()
+            now = compose(self._clock.wall_ns() // 1_000_000, 0)
+            await self._proxies.set_rates(set_rates((), len(there), now))
+        self._told = there
+
+
 def set_rates(quotas: Iterable[CollectionQuota], proxies: int, now: Timestamp) -> Encoded:
     """A SetRatesRequest for each of `proxies`, which share every rate that has a limit.
 
