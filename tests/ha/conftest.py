@@ -8,6 +8,10 @@ from typing import TypeAlias
 
 import pytest
 
+from milvus_coord.etcd.client.client import EtcdClient
+from milvus_coord.etcd.settings import EtcdSettings
+from milvus_coord.runtime.clock import SystemClock
+from testing.etcd import EtcdMember
 from testing.ours import NEVER_EARLY, OurRole
 
 StartRole: TypeAlias = Callable[..., OurRole]
@@ -39,6 +43,15 @@ async def rootcoord(tmp_path: Path) -> AsyncIterator[StartRole]:
     for role in made:
         role.resume()
         role.kill()
+
+
+@pytest.fixture
+async def client(etcd: EtcdMember) -> AsyncIterator[EtcdClient]:
+    """A client of the etcd that the coordinators use."""
+    made = EtcdClient(EtcdSettings(etcd.endpoints), SystemClock())
+    await made.connect()
+    yield made
+    await made.close()
 
 
 Pair: TypeAlias = tuple[OurRole, OurRole]

@@ -5,19 +5,16 @@ No process ends by it. The pair serves, or says which key it cannot read until t
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 from milvus_coord.etcd.client.client import EtcdClient
-from milvus_coord.etcd.settings import EtcdSettings
 from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.etcd.values import KeyValue
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.snapshot_reducer import read_role
-from milvus_coord.runtime.clock import SystemClock
 from testing.etcd import EtcdMember
 from testing.hammer import Hammer
 from testing.ours import OurRole
@@ -67,14 +64,6 @@ class Junk:
         for key, kv in self._before.items():
             await self._etcd.txn(Txn((), (put(key, kv.value) if kv else delete(key),)))
         self._before.clear()
-
-
-@pytest.fixture
-async def client(etcd: EtcdMember) -> AsyncIterator[EtcdClient]:
-    made = EtcdClient(EtcdSettings(etcd.endpoints), SystemClock())
-    await made.connect()
-    yield made
-    await made.close()
 
 
 async def hand_over(active: OurRole, standby: OurRole) -> None:

@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 import milvus_coord
 from milvus_coord.cli import mirror_members
 from milvus_coord.config import ConfigError, yaml_file
+from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog
+from milvus_coord.coordinators.rootcoord.access.events import GranteePut
 from milvus_coord.coordinators.rootcoord.collections.channels import pool_size
 from milvus_coord.coordinators.rootcoord.metadata import catalog_keys
 from milvus_coord.coordinators.rootcoord.metadata.catalog import Catalog
@@ -107,6 +109,15 @@ def answered(read: Callable[[], object], refusal: type[Exception]) -> None:
         read()
     except refusal as error:
         str(error).encode()
+
+
+@pytest.mark.parametrize("value", [b"7" * 257, b"a/b", b"\xff", b""])
+def test_a_grantee_id_that_can_be_no_part_of_a_key(value: bytes) -> None:
+    """With one of a megabyte the default grants were more than etcd takes: nobody could lead."""
+    key = b"by-dev/meta/root-coord/credential/grantee-privileges/public/Global/*.*"
+    event = AccessCatalog("by-dev/meta").event(key, value)
+    assert isinstance(event, GranteePut)
+    assert event.id == ""
 
 
 @pytest.mark.parametrize("digits", ["9" * 5000, "999999999999", "65536", "", WIDE, "-1"])

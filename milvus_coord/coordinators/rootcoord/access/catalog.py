@@ -27,6 +27,7 @@ from milvus_coord.role.metadata.transactions import Transactions, in_transaction
 
 _ROOM: Final = "root-coord/credential"
 _PASSWORD: Final = "encrypted_password"
+_GRANTEE_ID_MAX: Final = 256
 
 
 class AccessCatalog:
@@ -166,7 +167,8 @@ def _grantee(grantee: Grantee, value: bytes | None) -> AccessEvent:
     except UnicodeDecodeError:
         grantee_id = ""
     # What can be no part of a key holds nothing; the next grant files the grantee anew.
-    return events.GranteePut(grantee, "" if "/" in grantee_id else grantee_id)
+    usable = "/" not in grantee_id and len(grantee_id) <= _GRANTEE_ID_MAX
+    return events.GranteePut(grantee, grantee_id if usable else "")
 
 
 def _deletions(keys: list[bytes]) -> Transactions:
