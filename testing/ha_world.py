@@ -72,6 +72,7 @@ class Role:
         self.trouble: Exception | None = None
         self.obstacles: tuple[str, ...] = ()
         self.troubles: tuple[str, ...] = ()
+        self.lacks: tuple[str, ...] = ()
         self.has_port = True
         self.finish_s = 0.0
         self.mirror: Mirror[Any] | None = None

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from milvus_coord import __version__
 from milvus_coord.config import Settings
 from milvus_coord.ha.settings import HaSettings
+from milvus_coord.mq.reach import unreachable
 from milvus_coord.role.lead import RoleLeader
+from milvus_coord.role.requirements import Requirement, Requirements
 from milvus_coord.role.shape import Coordinator, RoleContext, Shape
 from milvus_coord.rpc.port import ReservedPort
 from milvus_coord.rpc.server.limits import Limits
@@ -49,8 +51,27 @@ def ha_settings(
     )
 
 
+def requirements(context: RoleContext, management_port: int) -> Requirements:
+    """What a role needs to lead besides etcd and its port, as far as all roles need it."""
+
+    async def management() -> str:
+        return "" if management_port else "its port is taken, nobody can look after this process"
+
+    return Requirements(
+        (
+            Requirement("the message queue", lambda: unreachable(context.queue)),
+            Requirement("the management port", management),
+        )
+    )
+
+
 def role_leader(
-    shape: Shape, context: RoleContext, tls: ServerTls | None, pulse: Pulse, opened: AsyncExitStack
+    shape: Shape,
+    context: RoleContext,
+    tls: ServerTls | None,
+    pulse: Pulse,
+    opened: AsyncExitStack,
+    needs: Requirements,
 ) -> RoleLeader:
     """Take hold of the port now, and load the role's code later. Raises PortTaken, OSError."""
     settings = context.settings
@@ -74,4 +95,4 @@ def role_leader(
         return coordinator, Servers(coordinator, wanted, context.clock, pulse)
 
     finish_s = min(role.grpc_graceful_stop_timeout_s, settings.common.graceful_stop_timeout_s)
-    return RoleLeader(make, context.clock, reserved=reserved, finish_s=finish_s)
+    return RoleLeader(make, context.clock, reserved=reserved, finish_s=finish_s, requirements=needs)

@@ -14,7 +14,7 @@ from milvus_coord import __version__
 from milvus_coord.app.advertised import look_at_address
 from milvus_coord.app.certificates import Certificates
 from milvus_coord.app.etcd import reach_etcd, stored_settings, with_advice
-from milvus_coord.app.ha import ha_settings, role_leader
+from milvus_coord.app.ha import ha_settings, requirements, role_leader
 from milvus_coord.app.logs import log_to, reopen
 from milvus_coord.app.memory import HugePages
 from milvus_coord.app.phases import show_phases
@@ -143,7 +143,10 @@ class _Process:
             lifecycle,
             queue,
         )
-        leader = role_leader(self._shape, context, certificates.server, self._pulse, self._opened)
+        needs = requirements(context, self._management_port)
+        leader = role_leader(
+            self._shape, context, certificates.server, self._pulse, self._opened, needs
+        )
         runner = HaRunner(
             etcd,
             self._clock,
@@ -162,12 +165,13 @@ class _Process:
             looking = tasks.create_task(
                 certificates.loop().run(self._clock), name="app.certificates"
             )
+            needing = tasks.create_task(needs.loop().run(self._clock), name="role.requirements")
             memory = tasks.create_task(HugePages().loop().run(self._clock), name="app.memory")
             address = tasks.create_task(
                 look_at_address(overlaid, self._shape.name, self._clock), name="app.address"
             )
             await runner.run(request.stop, request.hurry)
-            await cancel_and_wait(loading, looking, memory, address)
+            await cancel_and_wait(loading, looking, needing, memory, address)
 
     def reload(self) -> None:
         """SIGHUP: open the log file anew, read the certificate again."""

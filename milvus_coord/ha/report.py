@@ -90,7 +90,7 @@ class Report:
         """Why a standby could not take over now."""
         if self.runner is None or self._phase is not Phase.STANDBY:
             return ()
-        return self.runner.publisher.obstacles()
+        return self.runner.publisher.why_not_ready()
 
     def _serve_age_s(self) -> float | None:
         """Seconds since leadership was last proven, None for who does not lead."""

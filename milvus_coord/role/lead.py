@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from milvus_coord.etcd.errors import EtcdError
 from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.mirror.mirror import Mirror
+from milvus_coord.role.requirements import Requirements
 from milvus_coord.rpc.port import PortTaken, ReservedPort
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.failpoints import failpoint
@@ -46,6 +47,7 @@ class RoleLeader:
     Args:
         make: loads the role; called in a thread.
         reserved: the port.
+        requirements: what the role needs besides.
         finish_s: how long a hand-over waits for running requests.
     """
 
@@ -56,12 +58,14 @@ class RoleLeader:
         *,
         reserved: ReservedPort,
         finish_s: float,
+        requirements: Requirements,
     ) -> None:
         self._make, self._clock, self._finish_s = make, clock, finish_s
         self._loaded: asyncio.Future[tuple[Coordinator, Servers]] = (
             asyncio.get_running_loop().create_future()
         )
         self._port = _Port(reserved, clock)
+        self._requirements = requirements
         self._server: TermServer | None = None
         self._term: RoleTerm | None = None
         self._working: asyncio.Task[None] | None = None
@@ -95,8 +99,13 @@ class RoleLeader:
         return tuple(reasons)
 
     @property
+    def lacks(self) -> tuple[str, ...]:
+        return self._requirements.unmet
+
+    @property
     def troubles(self) -> tuple[str, ...]:
-        return self._term.troubles.now if self._term is not None else ()
+        of_term = self._term.troubles.now if self._term is not None else ()
+        return (*of_term, *self._requirements.unmet)
 
     @property
     def has_port(self) -> bool:

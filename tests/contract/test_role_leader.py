@@ -14,6 +14,7 @@ from milvus_coord.pb.milvus.proto.internal import GetTimeTickChannelRequest
 from milvus_coord.pb.milvus.proto.milvus import StringResponse
 from milvus_coord.pb.milvus.proto.rootcoord import RootCoordBase
 from milvus_coord.role.lead import RoleLeader
+from milvus_coord.role.requirements import Requirements
 from milvus_coord.role.rpcs.contract import Contract
 from milvus_coord.role.servers import Servers, ServerSettings
 from milvus_coord.role.shape import Coordinator
@@ -89,7 +90,7 @@ async def activating(
         return coordinator, Servers(coordinator, settings, clock, Pulse(clock))
 
     reserved = ReservedPort.bind("127.0.0.1", 0)
-    leader = RoleLeader(make, clock, reserved=reserved, finish_s=1.0)
+    leader = RoleLeader(make, clock, reserved=reserved, finish_s=1.0, requirements=Requirements(()))
     await leader.load()
     address = f"127.0.0.1:{reserved.address[1]}"
     async with TaskGroup() as tasks:

@@ -55,7 +55,7 @@ class StatusPublisher:
     @property
     def ready(self) -> bool:
         """Whether we would take the active key over at once if it were given to us."""
-        return self._lifecycle.phase is Phase.STANDBY and not self.obstacles()
+        return self._lifecycle.phase is Phase.STANDBY and not self.why_not_ready()
 
     @property
     def behind(self) -> int | None:
@@ -69,8 +69,15 @@ class StatusPublisher:
             return None
         return mirror.lag(self._due_revision)
 
+    def why_not_ready(self) -> tuple[str, ...]:
+        """Why another one should lead, if there is one; empty when we would lead well at once."""
+        reasons = [*self.obstacles(), *self._leader.lacks]
+        if (slow_s := self.etcd_latency.typical_s) > self._settings.serve_lease_s / 2:
+            reasons.append(f"etcd takes {slow_s:.1f} s for a write")
+        return tuple(reasons)
+
     def obstacles(self) -> tuple[str, ...]:
-        """Why we could not lead well at once; empty when we could."""
+        """Why we could not lead at once; empty when we could."""
         reasons = list(self._leader.obstacles)
         if self.rest_s:
             reasons.append(f"resting {self.rest_s:.1f} s after {self.rest_why}")
@@ -130,7 +137,7 @@ class StatusPublisher:
             server_id=session.record.server_id,
             phase=lifecycle.phase,
             ready=self.ready,
-            why=self._leader.troubles if leading else self.obstacles(),
+            why=self._leader.troubles if leading else self.why_not_ready(),
             address=self._settings.address,
             management=self._settings.management,
             version=self._settings.version,

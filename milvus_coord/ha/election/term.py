@@ -52,8 +52,12 @@ class Leader(Protocol):
         """Why a term could not begin at once; empty when it could."""
 
     @property
+    def lacks(self) -> tuple[str, ...]:
+        """What a term would miss; it could begin, but another one should lead if there is one."""
+
+    @property
     def troubles(self) -> tuple[str, ...]:
-        """What the term that runs has not been able to do for a while."""
+        """What the term that runs has not been able to do for a while, or misses."""
 
     @property
     def has_port(self) -> bool:

@@ -1,0 +1,68 @@
+"""Whether a broker of the configured queue can be reached from here, whoever uses it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Final
+
+from milvus_coord.mq.settings import KafkaSettings, PulsarSettings, QueueSettings
+
+_DIAL_S: Final = 2.0
+_PORTS: Final = {"kafka": 9092, "pulsar": 6650, "pulsar+ssl": 6651, "http": 8080, "https": 8443}
+
+
+async def unreachable(settings: QueueSettings | None) -> str:
+    """Why no broker can be reached, "" when one accepts a connection within two seconds.
+
+    A client of the queue would keep connections of its own to all brokers for this.
+    """
+    addresses = broker_addresses(settings)
+    if not addresses:
+        return ""
+    dialled = [asyncio.create_task(_dial(*each), name="mq.dial") for each in addresses]
+    try:
+        for each in asyncio.as_completed(dialled):
+            if not (why := await each):
+                return ""
+    finally:
+        for each in dialled:
+            each.cancel()
+        await asyncio.gather(*dialled, return_exceptions=True)
+    return f"no broker can be reached, {why}"
+
+
+def broker_addresses(settings: QueueSettings | None) -> tuple[tuple[str, int], ...]:
+    """Host and port of each broker that is configured; none of a queue in memory."""
+    match settings:
+        case KafkaSettings():
+            scheme, texts = "kafka", settings.brokers.split(",")
+        case PulsarSettings():
+            scheme, _, rest = settings.url.partition("://")
+            texts = rest.partition("/")[0].split(",")
+        case _:
+            return ()
+    return tuple(_address(text, _PORTS.get(scheme, 6650)) for text in map(str.strip, texts) if text)
+
+
+def _address(text: str, default: int) -> tuple[str, int]:
+    _, _, text = text.rpartition("//")
+    _, _, text = text.rpartition("@")
+    host, colon, port = text.rpartition(":")
+    if not colon or "]" in port or not port.isdecimal() or len(port) > 5:
+        return text.strip("[]"), default
+    return host.strip("[]"), int(port)
+
+
+async def _dial(host: str, port: int) -> str:
+    try:
+        async with asyncio.timeout(_DIAL_S):
+            _, writer = await asyncio.open_connection(host, port)
+    except TimeoutError:
+        return f"{host}:{port} does not answer"
+    except (OSError, ValueError, OverflowError) as error:
+        return f"{host}:{port}: {error}"
+    writer.close()
+    with suppress(OSError):
+        await writer.wait_closed()
+    return ""
