@@ -292,8 +292,12 @@ class ClientConnection(asyncio.Protocol):
 
     def _write(self) -> None:
         self._flushing = False
-        if not self._transport.is_closing() and (data := self._session.data_to_send()):
+        if self._transport.is_closing() or not (data := self._session.data_to_send()):
+            return
+        try:
             self._transport.write(data)
+        except RuntimeError as error:  # who connected was cancelled: uvloop has closed it unsaid
+            self.connection_lost(error)
 
     def _keep_alive_turn(self, limits: KeepAlive) -> None:
         now_s = self._loop.time()
