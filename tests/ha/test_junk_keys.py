@@ -5,6 +5,7 @@ No process ends by it. The pair serves, or says which key it cannot read until t
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,7 @@ from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.etcd.values import KeyValue
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.snapshot_reducer import read_role
+from testing.cli import milvus
 from testing.etcd import EtcdMember
 from testing.hammer import Hammer
 from testing.ours import OurRole
@@ -140,3 +142,42 @@ async def test_a_bound_from_which_nothing_can_be_handed_out_is_told_until_it_is_
     await role.wait_line(r"start failed.*(no bound can be|a bound is 8 bytes)", 20)
     await junk.mend()
     await role.wait_active()
+
+
+VERBS: Final = (
+    ("status",),
+    ("status", "-o", "json"),
+    ("history", "rootcoord"),
+    ("history", "rootcoord", "-o", "yaml"),
+    ("doctor",),
+    ("doctor", "-o", "json"),
+    ("check", "mirror", "rootcoord"),
+    ("pause", "rootcoord", "--reason", "junk"),
+    ("resume", "rootcoord"),
+    ("switchover", "rootcoord", "--dry-run"),
+    ("wait", "rootcoord", "--for", "active", "--timeout", "5"),
+    ("config", "show", "rootcoord"),
+)
+NAMES: Final = (b"9" * 5000, b"\xff", b"7\x1b[31m\n", b"\xd9\xa1", b"x" * 3000, b"y" * 300_000)
+
+
+async def test_the_verbs_over_junk(
+    etcd: EtcdMember, rootcoord: StartRole, client: EtcdClient
+) -> None:
+    """None shows a stack, whatever stands in etcd and however its keys are called."""
+    pair = await started_pair(rootcoord, etcd.endpoints, session_ttl_s=30)
+    junk, values = Junk(client), itertools.cycle(JUNK.values())
+    bounds = (b"by-dev/kv/tso/timestamp", b"by-dev/kv/gid/idTimestamp")
+    prefixes = (KEYS.instances, KEYS.statuses, KEYS.challenges, KEYS.answers, KEYS.history)
+    rooms = (*prefixes, KEYS.ha, ROOT_COORD + b"credential/users/", ROOT_COORD + b"fields/7/")
+    named = [room + name for room in rooms for name in NAMES]
+    for key in (*PASSED_OVER, *bounds, KEYS.server_id, *named):
+        await junk.put(key, next(values))
+    await of_those_who_live(client, junk, next(values))
+    for words in VERBS:
+        said = await milvus(*words, etcd=etcd.endpoints)
+        assert "Traceback" not in said.out + said.err, words
+        assert "\x1b" not in said.out + said.err, words
+    for one in pair:
+        one.check(one.running, "ended by junk")
+        assert not one.lines("Traceback|never retrieved")

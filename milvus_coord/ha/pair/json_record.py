@@ -16,6 +16,8 @@ BYTES_MAX: Final = 64 << 10
 """Of a record; ours have some hundred."""
 
 INT64_MAX: Final = 2**63 - 1
+SHOWN: Final = 200
+"""Bytes of a key or value that a sentence has."""
 
 UNIX_MS_MAX: Final = 253_402_214_400_000
 """The last day of the year 9999."""
@@ -70,7 +72,8 @@ def text(value: Any) -> str:
 
 def unreadable(key: bytes, value: bytes, why: str) -> BadValue:
     """The error of a record that cannot be read."""
-    return BadValue(f"{key.decode(errors='replace')} is not readable: {value[:200]!r} ({why})")
+    name = key[:SHOWN].decode(errors="replace")
+    return BadValue(f"{name} is not readable: {value[:SHOWN]!r} ({why})")
 
 
 def _plain(value: Any) -> Any:

@@ -15,6 +15,7 @@ T = TypeVar("T")
 MILVUS_VERSION: Final = "2.2.16"
 
 _BYTES_MAX: Final = 64 << 10
+_SHOWN: Final = 200
 _SERVER_ID_MAX: Final = 2**63 - 1
 
 _HOST_PORT: Final = re.compile(r"[0-9A-Za-z._:%\[\]-]{1,255}:[0-9]{1,5}")
@@ -74,16 +75,18 @@ class SessionRecord:
                 process=ProcessIdentity.from_fields(fields.get("Process")),
             )
         except (ValueError, TypeError, RecursionError) as error:
-            name = key.decode(errors="replace")
-            raise BadValue(f"{name} holds no session: {value[:200]!r} ({error})") from error
+            name = key[:_SHOWN].decode(errors="replace")
+            raise BadValue(f"{name} holds no session: {value[:_SHOWN]!r} ({error})") from error
 
     @classmethod
     def decode_callable(cls, key: bytes, value: bytes) -> SessionRecord:
         """As `decode`, of a process to be called: its address must be `host:port`, too."""
         record = cls.decode(key, value)
         if not _HOST_PORT.fullmatch(record.address):
-            name = key.decode(errors="replace")
-            raise BadValue(f"{name} holds no session: Address {record.address!r} is not host:port")
+            name = key[:_SHOWN].decode(errors="replace")
+            raise BadValue(
+                f"{name} holds no session: Address {record.address[:_SHOWN]!r} is not host:port"
+            )
         return record
 
     @classmethod

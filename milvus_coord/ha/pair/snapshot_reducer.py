@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from milvus_coord.etcd.protocol import Etcd
 from milvus_coord.etcd.values import Batch, EventKind, KeyValue, Listing
+from milvus_coord.ha.pair import json_record
 from milvus_coord.ha.pair.challenge_record import Challenge
 from milvus_coord.ha.pair.instance_status import InstanceStatus
 from milvus_coord.ha.pair.keys import Keys, number_after
@@ -212,7 +213,7 @@ class SnapshotReducer:
 
 
 def _shown(key: bytes) -> str:
-    return key.decode(errors="backslashreplace")
+    return key[: json_record.SHOWN].decode(errors="backslashreplace")
 
 
 async def read_role(etcd: Etcd, keys: Keys) -> RoleSnapshot:
