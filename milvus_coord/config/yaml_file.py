@@ -24,11 +24,14 @@ class YamlFile:
     """What a file holds, in its order: dotted keys with their text, and those that are mappings.
 
     Texts are as written (`1.3` stays "1.3"), lists are joined with ",", nulls are left out.
+    `repeated` has a sentence for each key that a mapping holds twice: YAML forbids it, the last one
+    wins.
     """
 
     path: Path | None = None
     values: list[tuple[str, Entry]] = field(default_factory=list)
     sections: list[tuple[str, Origin]] = field(default_factory=list)
+    repeated: list[str] = field(default_factory=list)
 
 
 def find(config: Path | None, environ_dir: tuple[str, str] | None, cwd: Path) -> Path | None:
@@ -102,6 +105,7 @@ class _Flattener:
         if id(node) in self._open:
             raise _refused(self._path, "a section contains itself", node.start_mark.line + 1)
         self._open.add(id(node))
+        self._note_repeated(node, prefix)
         self._loader.flatten_mapping(node)  # resolves `<<`
         for key, value in node.value:
             line = key.start_mark.line + 1
@@ -109,6 +113,18 @@ class _Flattener:
                 raise _refused(self._path, "a key must be a plain name", line)
             self._value(f"{prefix}{key.value}", value, Origin("file", str(self._path), line))
         self._open.discard(id(node))
+
+    def _note_repeated(self, node: yaml.MappingNode, prefix: str) -> None:
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                line = key.start_mark.line + 1
+                if (before := lines.get(key.value)) is not None:
+                    self._file.repeated.append(
+                        f"file {self._path}: {prefix}{key.value} stands on line {before} and on "
+                        f"line {line}; what the last one says is used"
+                    )
+                lines[key.value] = line
 
     def _value(self, name: str, node: yaml.Node, origin: Origin) -> None:
         if isinstance(node, yaml.MappingNode):

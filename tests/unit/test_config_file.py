@@ -250,3 +250,64 @@ def keys_of(text: str) -> list[str]:
         stack.append((indent, bare.partition(":")[0]))
         names.append(".".join(name for _, name in stack))
     return names
+
+
+def warned(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "milvus.yaml"
+    path.write_text(text)
+    loaded = load("rootcoord", config=path, environ={})
+    return [line.replace(str(path), "F") for line in loaded.warnings]
+
+
+def test_a_key_that_stands_twice_is_told_with_both_lines(tmp_path: Path) -> None:
+    text = "etcd:\n  endpoints: a:1\n  rootPath: x\n  endpoints: b:2\nlog: {level: warn}\nlog: {}\n"
+    assert warned(tmp_path, text) == [
+        "file F: log stands on line 5 and on line 6; what the last one says is used",
+        "file F: etcd.endpoints stands on line 2 and on line 4; what the last one says is used",
+    ]
+
+
+def test_merged_keys_are_no_repetition(tmp_path: Path) -> None:
+    text = "x: &x {level: warn}\nlog:\n  <<: *x\n  level: debug\n"
+    assert warned(tmp_path, text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "warning"),
+    [
+        (
+            "rootCoord: {prot: 12}",
+            "file F line 1: rootCoord.prot is unknown and has no effect, "
+            "did you mean rootCoord.port?",
+        ),
+        (
+            "rootcoord: {enableActiveStandyb: true}",
+            "file F line 1: rootcoord.enableActiveStandyb is unknown and has no effect, "
+            "did you mean rootCoord.enableActiveStandby?",
+        ),
+        (
+            "ha: {serveLeese: 12}",
+            "file F line 1: ha.serveLeese is unknown and has no effect, "
+            "did you mean ha.serveLease?",
+        ),
+        ("etcd: {zzzzqqqq: 1}", "file F line 1: etcd.zzzzqqqq is unknown and has no effect"),
+        (
+            "rootCord: {port: 12}",
+            "file F line 1: rootCord.port is unknown, did you mean rootCoord.port?",
+        ),
+    ],
+)
+def test_a_key_that_nobody_reads_is_told(text: str, warning: str, tmp_path: Path) -> None:
+    assert warned(tmp_path, text) == [warning]
+
+
+@pytest.mark.parametrize(
+    "text", ["queryNode: {x: 1}", "minio: {prot: 1}", "extra: 1", "proxy: {x: 1}"]
+)
+def test_what_others_read_is_passed_over(text: str, tmp_path: Path) -> None:
+    assert warned(tmp_path, text) == []
+
+
+def test_milvus_own_file_has_nothing_unknown() -> None:
+    loaded = load("rootcoord", config=GO_FILE, environ={})
+    assert not [line for line in loaded.warnings if "unknown" in line or "stands on" in line]
