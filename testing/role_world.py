@@ -62,6 +62,11 @@ class Faults:
         """Who comes from now on does not hang; who hangs already does."""
         del self._hangs[step]
 
+    def hangs(self, step: str) -> bool:
+        """Whether who comes to `step` now has to wait."""
+        hang = self._hangs.get(step)
+        return hang is not None and not hang.is_set()
+
     async def step(self, step: str, detail: str = "") -> None:
         self.story.append(f"{step} {detail}".strip())
         hang = self._hangs.get(step)

@@ -175,7 +175,7 @@ async def test_a_new_term_takes_up_everything_with_each_channel_counted_once() -
     async with world.term(adopt=False) as term:
         assert +term.ticks.used == term.state.channels_in_use()
         assert len(list(term.state.unfinished())) == 41
-        term.ddl.resume_unfinished()
+        await term.ddl.resume_unfinished()
         await let(world, 10)
         names = {dropped_name(payload) for _, payload in world.effects.sent}
         assert names >= {"", "c0", "c39"}, "the half-created one is taken back without a name"
@@ -207,6 +207,44 @@ async def test_many_dropped_collections_are_adopted_few_at_a_time() -> None:
         world.effects.gc_finished = True
         await world.quiet(term)
         assert len(world.faults.tried("release")) == 100
+        assert term.consistent() == []
+
+
+@pytest.mark.parametrize("trouble", ["fails", "hangs", "no garbage collected"])
+async def test_drops_that_wait_are_no_tasks(trouble: str) -> None:
+    world = World()
+    world.effects.gc_finished = False
+    hang = world.faults.hang("release") if trouble == "hangs" else None
+    async with world.term() as term:
+        if trouble == "fails":
+            world.faults.fail("release", times=400)
+        before = len(asyncio.all_tasks())
+        for i in range(200):
+            await term.ddl.create_collection(wanted(f"c{i}", shards=1))
+            await term.ddl.drop_collection("", f"c{i}")
+        await world.turns()
+        assert len(asyncio.all_tasks()) - before < 40
+        assert len(term.ddl.cleanup.running) == 200
+        if hang is not None:
+            hang.set()
+        world.effects.gc_finished = True
+        await world.quiet(term)
+        assert term.consistent() == []
+        assert len(asyncio.all_tasks()) <= before, "nothing to do, nobody there"
+
+
+async def test_what_a_term_resumes_does_not_touch_its_own_statements() -> None:
+    world = World()
+    async with world.term(adopt=False) as term:
+        watched = world.faults.hang("watch")
+        creating = asyncio.create_task(term.ddl.create_collection(wanted("a")))
+        await world.until(lambda: bool(world.faults.tried("watch")), step_s=0.0)
+        assert len(list(term.state.unfinished())) == 1
+        await term.ddl.resume_unfinished()
+        assert not term.ddl.cleanup.running
+        watched.set()
+        await creating
+        assert term.collection("a").available
         assert term.consistent() == []
 
 

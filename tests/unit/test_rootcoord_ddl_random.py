@@ -45,8 +45,6 @@ class Trouble:
         return bool(self._one_in) and self._random.randrange(self._one_in) == 0
 
     def _step(self, step: str) -> Exception | None:
-        if step == "ticked":  # to wait for ticks cannot fail
-            return None
         return Broken(f"{step} is broken") if self._strikes() else None
 
     def _write(self, txn: Txn) -> tuple[EtcdError, bool] | None:

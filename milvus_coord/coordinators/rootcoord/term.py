@@ -95,7 +95,6 @@ class RootCoordTerm(RoleTerm):
             limits=settings.ddl_limits(context.settings),
             clock=context.clock,
         )
-        ddl.resume_unfinished()
         limits = settings.access_limits(context.settings)
         parts = rpcs.Parts(
             timestamps=allocators.timestamps,
@@ -114,6 +113,7 @@ class RootCoordTerm(RoleTerm):
     def work(self) -> Tasks:
         return {
             "rootcoord.ticks": self.outbound.ticks.run(),
+            "rootcoord.unfinished": self.ddl.resume_unfinished(),
             "rootcoord.channels": self.outbound.prepare(self.ddl.channels.pool),
         }
 

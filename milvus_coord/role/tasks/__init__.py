@@ -1,1 +1,1 @@
-"""Loops, jobs, task tables and executors as data."""
+"""Loops, jobs, backlogs, task tables and executors as data."""

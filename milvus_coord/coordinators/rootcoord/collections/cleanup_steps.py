@@ -1,17 +1,20 @@
-"""The single steps of cleaning up: each is repeated until it succeeds."""
+"""The single steps of cleaning up, each tried once at a time."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from milvus_coord.coordinators.rootcoord.collections import queue_messages as messages
 from milvus_coord.coordinators.rootcoord.collections.channels import DmlChannels
 from milvus_coord.coordinators.rootcoord.collections.effects import ALL_PARTITIONS, DdlEffects
 from milvus_coord.coordinators.rootcoord.collections.locks import DdlLocks
-from milvus_coord.coordinators.rootcoord.collections.rules_cleanup import Plan, Step
+from milvus_coord.coordinators.rootcoord.collections.rules_cleanup import (
+    Plan,
+    Step,
+    plan_for,
+)
 from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.coordinators.rootcoord.ticks.work import Ticks
 from milvus_coord.model.collection import Collection, CollectionState, Partition
@@ -19,13 +22,11 @@ from milvus_coord.model.errors import CoordError, FencedOff
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.runtime.failpoints import failpoint
-from milvus_coord.runtime.retry import Retry
 from milvus_coord.telemetry.log import log
 
-T = TypeVar("T")
-
-AT_ONCE_MAX: Final = 16
-"""The most jobs that call the same part at a time: thousands may be resumed at once."""
+_TICKS_FIRST_S: Final = 0.1
+_TICKS_CAP_S: Final = 5.0
+"""Pauses between looks whether ticks have passed a message; they come each 0.2 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +43,29 @@ class CleanupTimes:
 class Target:
     """A collection that is being deleted or, with `partition`, one of its partitions.
 
-    `began_s` is when its cleanup began. `tombstones_at` is None for a fresh timestamp.
-    `announced_at` is the timestamp of the drop message, None before it.
+    `at` is the step of `plan` that is next, `tries` how often it was tried. `began_s` is when the
+    cleanup began. `tombstones_at` is None for a fresh timestamp. `announced_at` is the timestamp of
+    the drop message, None before it.
     """
 
     collection: Collection
+    plan: Plan
     began_s: float
     tombstones_at: Timestamp | None = None
     partition: Partition | None = None
     announced_at: Timestamp | None = None
+    at: int = 0
+    tries: int = 0
+
+    @property
+    def step(self) -> Step | None:
+        """What is to be done next; None when all is done."""
+        return self.plan.steps[self.at] if self.at < len(self.plan.steps) else None
+
+    @property
+    def id(self) -> int:
+        """Of the partition or the collection: ids of both come from one allocator."""
+        return self.partition.id if self.partition is not None else self.collection.id
 
     @property
     def creating(self) -> bool:
@@ -66,7 +81,10 @@ class Target:
 
 
 class CleanupSteps:
-    """Does the steps of plans. Every method raises FencedOff and nothing else."""
+    """Tries the steps of plans. A step returns the seconds after which it is to be done again.
+
+    None when it is done. Every step may raise CoordError, and then is tried again.
+    """
 
     def __init__(
         self,
@@ -81,8 +99,8 @@ class CleanupSteps:
     ) -> None:
         self._store, self._locks, self._channels = store, locks, channels
         self._effects, self._ticks, self._clock, self._times = effects, ticks, clock, times
-        self._at_once: dict[str, asyncio.Semaphore] = {}
-        self._do: dict[Step, Callable[[Target], Awaitable[None]]] = {
+        self._do: dict[Step, Callable[[Target], Awaitable[float | None]]] = {
+            Step.SETTLE: self._settle,
             Step.RELEASE: self._release,
             Step.DROP_INDEX: self._drop_index,
             Step.ANNOUNCE: self._announce,
@@ -91,75 +109,63 @@ class CleanupSteps:
             Step.WRITE_TOMBSTONES: self._write_tombstones,
         }
 
-    async def run(self, plan: Plan, target: Target) -> None:
-        """Do the steps in order.
+    async def attempt(self, step: Step, target: Target) -> float | None:
+        """Try a step once."""
+        return await self._do[step](target)
 
-        Those of a partition end when its collection is dropped meanwhile: that takes all with it.
+    def in_vain(self, target: Target) -> bool:
+        """Whether nothing is left to do for a partition, since its collection is dropped: that
+        takes all with it.
         """
-        partition, collection = target.partition, target.collection
-        for step in plan.steps:
-            if partition is not None and self._dropping(partition) is None:
-                return
-            await self._do[step](target)
-        if not plan.done:
-            return
-        if partition is not None:
-            log.info(plan.done, partition=partition.name, id=partition.id)
-        else:
-            log.info(plan.done, collection=collection.name, id=collection.id)
+        if target.partition is None or target.step is Step.SETTLE:
+            return False
+        return self._dropping(target.partition) is None
 
-    async def settle(self, object_id: int) -> None:
-        """Return when the metadata shows what became of all writes that were sent before."""
-        await self._retry_until_done(f"learn the state of {object_id}", "etcd", self._store.settle)
+    async def _settle(self, target: Target) -> None:
+        """Go on when the metadata shows what became of all writes that were sent before."""
+        await self._store.settle()
+        if target.partition is None:
+            found = self._store.state.collection(target.collection.id)
+            target.collection, target.plan = found or target.collection, plan_for(found)
+            target.at = -1  # the step that is done
+            target.tombstones_at = target.collection.created_at if target.creating else None
+        target.began_s = self._clock.boottime()
 
     async def _release(self, target: Target) -> None:
-        id_ = target.collection.id
-        await self._retry_until_done(
-            f"release collection {id_}", "querycoord", lambda: self._effects.release(id_)
-        )
+        await self._effects.release(target.collection.id)
 
     async def _drop_index(self, target: Target) -> None:
-        id_ = target.collection.id
         partition_ids = (target.partition.id,) if target.partition else ()
-        await self._retry_until_done(
-            f"drop the index of collection {id_}",
-            "indexcoord",
-            lambda: self._effects.drop_index(id_, partition_ids),
-        )
+        await self._effects.drop_index(target.collection.id, partition_ids)
 
     async def _announce(self, target: Target) -> None:
         collection, partition = target.collection, target.partition
         channels, source = collection.physical_channels, self._effects.server_id
         name = "" if target.creating else collection.name
+        async with self._ticks.stamp(channels) as ts:
+            if partition is not None:
+                payload = messages.drop_partition(partition, ts, source)
+            else:
+                payload = messages.drop_collection(collection.id, name, ts, source)
+            await self._effects.send(channels, payload)
+        target.announced_at = ts
 
-        async def attempt() -> Timestamp:
-            async with self._ticks.stamp(channels) as ts:
-                if partition is not None:
-                    payload = messages.drop_partition(partition, ts, source)
-                else:
-                    payload = messages.drop_collection(collection.id, name, ts, source)
-                await self._effects.send(channels, payload)
-            return ts
-
-        verb = "take back" if target.creating else "announce the drop of"
-        target.announced_at = await self._retry_until_done(
-            f"{verb} {target.title}", "queue", attempt
-        )
-
-    async def _release_channels(self, target: Target) -> None:
-        channels = target.collection.physical_channels
-        if target.announced_at is not None:
-            for channel in channels:
-                await self._ticks.reached(channel, target.announced_at)
+    async def _release_channels(self, target: Target) -> float | None:
+        channels, ts = target.collection.physical_channels, target.announced_at
+        if ts is not None and any(self._ticks.produced(channel) < ts for channel in channels):
+            return min(_TICKS_CAP_S, _TICKS_FIRST_S * 2.0 ** min(target.tries, 10))
         self._channels.release(channels)
+        return None
 
-    async def _await_gc(self, target: Target) -> None:
-        first_s = target.began_s + self._times.gc_first_s
-        await self._clock.sleep(first_s - self._clock.boottime())
-        while not await self._is_collected(target):
-            await self._clock.sleep(self._times.gc_every_s)
+    async def _await_gc(self, target: Target) -> float | None:
+        left_s = target.began_s + self._times.gc_first_s - self._clock.boottime()
+        if left_s > 0:
+            return left_s
+        if not await self._is_collected(target):
+            return self._times.gc_every_s
         if target.partition is None:
             await failpoint("ddl_cleanup_half")
+        return None
 
     async def _is_collected(self, target: Target) -> bool:
         id_ = target.collection.id
@@ -173,14 +179,11 @@ class CleanupSteps:
             return False
 
     async def _write_tombstones(self, target: Target) -> None:
-        async def attempt() -> None:
-            if target.partition is not None:
-                await self._delete_partition(target.partition, target.tombstones_at)
-                return
-            while not await self._delete_collection(target.collection.id, target.tombstones_at):
-                pass  # another alias has come to light, which was not locked
-
-        await self._retry_until_done(f"delete {target.title}", "etcd", attempt)
+        if target.partition is not None:
+            await self._delete_partition(target.partition, target.tombstones_at)
+            return
+        while not await self._delete_collection(target.collection.id, target.tombstones_at):
+            pass  # another alias has come to light, which was not locked
 
     async def _delete_collection(self, collection_id: int, ts: Timestamp | None) -> bool:
         """Tombstones for the collection and its aliases; False when some were not locked."""
@@ -230,32 +233,3 @@ class CleanupSteps:
             if found.id == partition.id and not found.available:
                 return found
         return None
-
-    async def _retry_until_done(
-        self, purpose: str, whom: str, attempt: Callable[[], Awaitable[T]]
-    ) -> T:
-        """Return what `attempt` returns at last; a growing pause between tries.
-
-        `purpose` is what could not be done, for the log line; `whom` is the part that is asked.
-        """
-        times = self._times
-        retry = Retry(
-            self._clock,
-            purpose,
-            on=(CoordError,),
-            first_s=times.retry_first_s,
-            cap_s=times.retry_cap_s,
-        )
-        at_once = self._at_once.setdefault(whom, asyncio.Semaphore(AT_ONCE_MAX))
-
-        async def attempt_once() -> T:
-            async with at_once:
-                try:
-                    return await attempt()
-                except CoordError:
-                    raise
-                except Exception as error:  # one broken object must not end the term, and the next
-                    log.error("cleaning up broke", what=purpose, error=error)
-                    raise CoordError(f"{type(error).__name__}: {error}") from error
-
-        return await retry.run(attempt_once)

@@ -84,9 +84,9 @@ class Ddl:
         self._aliases = AliasStatements(context)
         self._databases = DatabaseStatements(context)
 
-    def resume_unfinished(self) -> None:
-        """Finish or roll back, in the background, what earlier terms left unfinished."""
-        self.cleanup.resume_unfinished()
+    async def resume_unfinished(self) -> None:
+        """Return when all that earlier terms left is in the backlog of the cleanup."""
+        await self.cleanup.resume_unfinished()
 
     async def create_collection(self, wanted: NewCollection) -> None:
         name = f"create collection {wanted.collection_name}"

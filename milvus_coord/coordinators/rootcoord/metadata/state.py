@@ -153,17 +153,22 @@ class MetaState:
 
     def unfinished(self) -> Iterator[Collection]:
         """What is being created or dropped, also of databases that are gone; by id."""
-        for collection_id in self._names.unfinished():
+        for collection_id in sorted(self._names.unfinished()):
             collection = self.collection(collection_id)
             if collection is not None:
                 yield collection
 
-    def dropping_partitions(self) -> Iterator[Partition]:
-        """Partitions that are being dropped, of Created collections; by id."""
-        for collection_id in sorted(self._dropping):
-            collection = self.collection(collection_id)
+    def unfinished_ids(self) -> tuple[list[int], list[int]]:
+        """Collections in any state but Created; those with partitions that are being dropped."""
+        return self._names.unfinished(), list(self._dropping)
+
+    def dropping_partitions(self, collection_id: int | None = None) -> Iterator[Partition]:
+        """Partitions that are being dropped, of one or all Created collections; by id."""
+        ids = sorted(self._dropping) if collection_id is None else (collection_id,)
+        for each in ids:
+            collection = self.collection(each)
             if collection is not None and collection.available:
-                yield from self._entries[collection_id].dropping
+                yield from self._entries[each].dropping
 
     def channels_in_use(self) -> Counter[str]:
         """Physical channel -> how many collections, in any state, use it."""

@@ -44,8 +44,8 @@ class NameIndex:
         return self._created[database_id]
 
     def unfinished(self) -> list[int]:
-        """Collections in any state but Created, by id."""
-        return sorted(self._unfinished)
+        """Collections in any state but Created, in no order."""
+        return list(self._unfinished)
 
     def channels(self) -> Counter[str]:
         """Physical channel -> how many collections, in any state, use it."""
