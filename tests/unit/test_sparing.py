@@ -37,7 +37,7 @@ async def test_a_thousand_scrapers_get_one_render() -> None:
 
 
 @pytest.mark.parametrize("cost_s", [0.0004, 0.02, 1.0])
-async def test_tight_scrapers_cost_no_more_than_a_fiftieth_of_a_processor(cost_s: float) -> None:
+async def test_tight_scrapers_cost_no_more_than_their_share_of_a_processor(cost_s: float) -> None:
     renders = Renders(cost_s)
     sparing = Sparing(renders.render, renders.clock(), renders.clock())
     for _ in itertools.takewhile(lambda _: renders.now_s < 100 * REST * cost_s, itertools.count()):
@@ -47,6 +47,27 @@ async def test_tight_scrapers_cost_no_more_than_a_fiftieth_of_a_processor(cost_s
     assert renders.made * cost_s / renders.now_s <= 1 / REST
 
 
+async def test_both_pages_together_cost_a_fiftieth_of_a_processor() -> None:
+    renders = Renders(0.02)
+    pages = [Sparing(renders.render, renders.clock(), renders.clock()) for _ in range(2)]
+    while renders.now_s < 400:
+        for page in pages:
+            await page.get()
+        renders.now_s += 0.01
+    assert renders.made * 0.02 / renders.now_s <= 0.02
+
+
+async def test_renders_that_fail_cost_no_more_than_others() -> None:
+    renders = Renders(0.02)
+    renders.trouble = RuntimeError("no luck")
+    sparing = Sparing(renders.render, renders.clock(), renders.clock())
+    while renders.now_s < 20:
+        with pytest.raises(RuntimeError, match="no luck"):
+            await sparing.get()
+        renders.now_s += 0.01
+    assert renders.made <= 10
+
+
 async def test_a_render_that_fails_is_told_to_all_who_wait_and_tried_again() -> None:
     renders = Renders(0.01)
     renders.trouble = RuntimeError("no luck")
@@ -54,6 +75,7 @@ async def test_a_render_that_fails_is_told_to_all_who_wait_and_tried_again() -> 
     got = await asyncio.gather(*(sparing.get() for _ in range(3)), return_exceptions=True)
     assert [type(one) for one in got] == [RuntimeError] * 3
     renders.trouble = None
+    renders.now_s += REST * 0.01
     assert await sparing.get() == b"2"
 
 
