@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ from milvus_coord.telemetry.web import Request, Response, Routes, text
 _READ_BYTES: Final = 8192
 _LINGER_BYTES: Final = 1 << 20
 _LINGER_S: Final = 1.0
+_SPREAD: Final = 0.5
+"""Of the patience with a request: a thousand that came at once do not run out at once."""
+
 _AUTHORITY: Final = re.compile(r"^https?://[^/?]*", re.IGNORECASE)
 
 
@@ -29,8 +33,8 @@ class Limits:
     Args:
         header_bytes: request line and headers; more is answered 431.
         body_bytes: request body; more is answered 413.
-        request_s: from connecting or a request's first byte to its last (408), and for taking in
-            an answer.
+        request_s: from connecting or a request's first byte to its last (408), a random half of it
+            or more; and for taking in an answer.
         idle_s: between two requests of a connection.
         connections: at once. Many, because one that only waits costs little, and a client that is
             dropped comes back at once. One more takes the place of that which we have waited for
@@ -48,6 +52,11 @@ class Limits:
 
 class BodyTooLarge(Exception):
     """A request's body is beyond its limit."""
+
+
+def patience_s(limits: Limits) -> float:
+    """How long one client may take for a request: another time for each."""
+    return limits.request_s * random.uniform(1 - _SPREAD, 1)
 
 
 class Connection:
@@ -68,7 +77,8 @@ class Connection:
         self._reader, self._writer = reader, writer
         self._routes, self._limits = routes, limits
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.header_bytes)
-        self._patience_s = limits.request_s
+        self._request_s = patience_s(limits)
+        self._patience_s = self._request_s
         self._last = self._head_only = False
         self.idle_since: float | None = asyncio.get_running_loop().time()
         self.waits_since: float | None = self.idle_since
@@ -137,7 +147,7 @@ class Connection:
         self.waits_since = loop.time()
         self.idle_since = None if pipelined else self.waits_since
         self._head_only = False
-        patience_s = self._limits.request_s if pipelined else self._patience_s
+        patience_s = self._request_s if pipelined else self._patience_s
         async with asyncio.timeout(patience_s) as deadline:
             while True:
                 event = self._http.next_event()
@@ -146,7 +156,7 @@ class Connection:
                     data = await self._reader.read(_READ_BYTES)
                     if self.idle_since is not None:
                         self.idle_since = None
-                        deadline.reschedule(loop.time() + self._limits.request_s)
+                        deadline.reschedule(loop.time() + self._request_s)
                     self._http.receive_data(data)
                 elif isinstance(event, h11.Request):
                     head = event
