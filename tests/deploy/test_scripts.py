@@ -15,7 +15,9 @@ ROOT: Final = Path(__file__).parents[2]
 LIB: Final = ROOT / "scripts" / "lib"
 SHELL: Final = [
     path
-    for path in sorted([*(ROOT / "scripts").rglob("*"), ROOT / ".ci" / "run"])
+    for path in sorted(
+        [*(ROOT / "scripts").rglob("*"), *(ROOT / "deploy").rglob("*"), ROOT / ".ci" / "run"]
+    )
     if path.suffix == ".sh" or (path.is_file() and b"env bash" in path.read_bytes()[:30])
 ]
 
@@ -156,7 +158,8 @@ def test_locks_fit_the_project() -> None:
 def test_a_misfit_of_a_lock_is_named(
     tmp_path: Path, file: str, old: str, new: str, said: str
 ) -> None:
-    for name in ("pyproject.toml", "requirements/dev.lock", "requirements/runtime.lock"):
+    locks = sorted(path.relative_to(ROOT) for path in (ROOT / "requirements").glob("*.lock"))
+    for name in ("pyproject.toml", *map(str, locks)):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         text = (ROOT / name).read_text()
         if name == file:
