@@ -54,14 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _main(arguments: Sequence[str] | None) -> int:
     roles = tuple(SECTIONS)
-    parser = _parser(roles)
+    known = parser(roles)
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
         import argcomplete
 
-        argcomplete.autocomplete(parser, always_complete_options="long")
-    words = parser.parse_args(arguments)
+        argcomplete.autocomplete(known, always_complete_options="long")
+    words = known.parse_args(arguments)
     if words.command is None:
-        parser.print_help(sys.stderr)
+        known.print_help(sys.stderr)
         return 0
     if words.command == "completion":
         from milvus_coord.cli.completion import script
@@ -86,13 +86,14 @@ def _main(arguments: Sequence[str] | None) -> int:
     return _config_show(words)
 
 
-def _parser(roles: Sequence[str]) -> argparse.ArgumentParser:
-    parser = Parser(
+def parser(roles: Sequence[str]) -> argparse.ArgumentParser:
+    """The command line of `milvus`."""
+    made = Parser(
         prog="milvus",
         description="The coordinators of Milvus 2.2 in active-standby pairs on etcd.",
     )
-    parser.add_argument("--version", action="version", version=f"milvus-coord {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    made.add_argument("--version", action="version", version=f"milvus-coord {__version__}")
+    commands = made.add_subparsers(dest="command", metavar="COMMAND")
 
     run = commands.add_parser(
         "run",
@@ -141,7 +142,7 @@ def _parser(roles: Sequence[str]) -> argparse.ArgumentParser:
 
     demo = commands.add_parser("demo", help="a pair of rootcoords, a kill and a takeover")
     demo.add_argument("--once", action="store_true", help="end by itself")
-    return parser
+    return made
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
