@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -13,8 +14,10 @@ from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.model.errors import NotServing
 from milvus_coord.model.schema import Field
 from milvus_coord.model.states import Phase
+from milvus_coord.runtime.race import cancel_and_wait
+from milvus_coord.runtime.taskgroup import TaskGroup
 from testing.ddl_rpcs import DdlBench, collection
-from testing.imports import ImportBench
+from testing.imports import ImportBench, job
 
 PENDING, STARTED, PERSISTED, COMPLETED = 0, 2, 5, 6
 
@@ -36,6 +39,32 @@ class Bench(DdlBench):
 async def bench() -> Bench:
     below = ImportBench()
     return Bench(await below.begin_term(), below)
+
+
+async def test_nothing_is_said_before_the_tasks_of_earlier_terms_are_read() -> None:
+    below = ImportBench()
+    task_id = await (await below.begin_term()).submit(job())
+    bench = Bench(await below.begin_term(recover=False), below)
+    asking = [
+        asyncio.create_task(bench.call("GetImportState", task=task_id)),
+        asyncio.create_task(bench.call("ListImportTasks", limit=9)),
+    ]
+    async with TaskGroup() as tasks:
+        loops = [
+            tasks.create_task(each.run(below.clock), name=each.name)
+            for each in bench.imports.loops()
+        ]
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert not any(each.done() for each in asking)
+        assert not below.datacoord.orders
+        await bench.imports.recover()
+        state, listed = await asyncio.gather(*asking)
+        assert (state.id, [each.id for each in listed.tasks]) == (task_id, [task_id])
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert len(below.datacoord.orders) == 1
+        await cancel_and_wait(*loops)
 
 
 def _pairs(reply: Any) -> list[tuple[str, str]]:

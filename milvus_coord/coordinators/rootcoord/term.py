@@ -75,7 +75,6 @@ class RootCoordTerm(RoleTerm):
         return {
             "rootcoord.timestamps": self.allocators.start_timestamps(),
             "rootcoord.ids": self.allocators.start_ids(),
-            "rootcoord.imports": self.imports.recover(),
             "rootcoord.sessions": self.outbound.proxies.ready(),
         }
 
@@ -113,6 +112,7 @@ class RootCoordTerm(RoleTerm):
     def work(self) -> Tasks:
         return {
             "rootcoord.ticks": self.outbound.ticks.run(),
+            "rootcoord.imports": self.imports.recover(),
             "rootcoord.unfinished": self.ddl.resume_unfinished(),
             "rootcoord.channels": self.outbound.prepare(self.ddl.channels.pool),
         }

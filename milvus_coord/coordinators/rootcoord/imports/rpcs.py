@@ -63,12 +63,12 @@ class ImportRpcs(StateRpcs[MetaState]):
             options=options,
             database_name=request.db_name,
         )
-        return milvus.ImportResponse(status=ok(), tasks=[await self._tasks.submit(job)])
+        return milvus.ImportResponse(status=ok(), tasks=[await (await self._known()).submit(job)])
 
     @answers()
     async def get_import_state(self, request: UpbRequest) -> milvus.GetImportStateResponse:
         self.state()
-        task = self._tasks.task(request.task)
+        task = (await self._known()).task(request.task)
         if task is None:
             raise NotFound("import task id doesn't exist")
         return _shown(task)
@@ -84,7 +84,7 @@ class ImportRpcs(StateRpcs[MetaState]):
                 return milvus.ListImportTasksResponse(
                     status=fail(ErrorCode.IllegalCollectionName, text)
                 )
-        found = self._tasks.tasks(collection_id, request.limit)
+        found = (await self._known()).tasks(collection_id, request.limit)
         return milvus.ListImportTasksResponse(status=ok(), tasks=[_shown(task) for task in found])
 
     @answers()
@@ -100,10 +100,15 @@ class ImportRpcs(StateRpcs[MetaState]):
             infos=pairs_of(request.infos),
         )
         try:
-            await self._tasks.report(report)
+            await (await self._known()).report(report)
         except Refused as error:
             return fail(ErrorCode.UpdateImportTaskFailure, str(error))
         return ok()
+
+    async def _known(self) -> Imports:
+        """The tasks, once those of earlier terms are read."""
+        await self._tasks.recovered.wait()
+        return self._tasks
 
 
 def _shown(task: ImportTask) -> milvus.GetImportStateResponse:

@@ -30,7 +30,9 @@ _NS: Final = 1_000_000_000
 
 
 class Imports:
-    """One term's imports. `recover` first, then start its `loops`.
+    """One term's imports. Start `recover` and `loops`; only when it is `recovered`, all is known.
+
+    Tens of thousands of tasks may wait: the term serves while they are read.
 
     A datanode is busy from when it takes a task until that task has completed or failed: this is
     read off the tasks, where Go 2.2.16 keeps a list of its own.
@@ -49,6 +51,7 @@ class Imports:
         self._store, self._datacoord, self._ids = store, datacoord, ids
         self._serve, self._clock, self._settings = serve, clock, settings
         self._send_now, self._flip_now = asyncio.Event(), asyncio.Event()
+        self.recovered = asyncio.Event()
         self._being_added = 0
         self._offers: dict[int, asyncio.Event] = {}
         self._outcomes: dict[int, int | CallError] = {}
@@ -64,10 +67,14 @@ class Imports:
         settings = self._settings
 
         def loop(name: str, every_s: float, turn: Turn, wake: asyncio.Event | None = None) -> Loop:
+            async def turn_of_known_tasks() -> str | None:
+                await self.recovered.wait()
+                return await turn()
+
             return Loop(
                 f"rootcoord.imports.{name}",
                 every_s,
-                turn,
+                turn_of_known_tasks,
                 wake=wake,
                 on=(EtcdError, NotServing, BadValue),
                 purpose=f"{name} import tasks",
@@ -186,6 +193,7 @@ class Imports:
         for task in self._store:
             if task.working:
                 await self._store.change(task.id, rules.recovered)
+        self.recovered.set()
         self._send_now.set()
 
     async def _offer(self, task: ImportTask) -> bool:
