@@ -268,6 +268,25 @@ def test_swap_in_milvus_own_chart() -> None:
         assert ours[kept] == theirs[kept]
 
 
+def test_the_swap_leaves_alone_what_kustomize_would_refuse() -> None:
+    twice = (
+        "---\n# Source: milvus/charts/pulsar/templates/bookkeeper-configmap.yaml\n"
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: bookie\n"
+        'data:\n  httpNumThreads: "8"\n  httpNumThreads: "8"\n'
+    )
+    done = run(str(SWAP / "post-render"), stdin=twice + "---\n" + MILVUS_CHART.read_text())
+    assert done.returncode == 0, done.stderr
+    assert twice in done.stdout
+    assert "image: milvus-coord:0.1.0" in done.stdout
+
+
+def test_a_swap_without_a_rootcoord_is_refused() -> None:
+    other = MILVUS_CHART.read_text().partition("\n---\n")[2]
+    done = run(str(SWAP / "post-render"), stdin=other)
+    assert done.returncode == 1
+    assert "no Deployment of a rootcoord" in done.stderr
+
+
 def test_the_image_is_that_of_this_version() -> None:
     (version,) = re.findall(r'(?m)^version = "(.+)"', (ROOT / "pyproject.toml").read_text())
     assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == version
