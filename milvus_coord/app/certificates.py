@@ -19,11 +19,11 @@ _Stamp = tuple[tuple[int, int, int], ...] | None
 class Certificates:
     """`server` is for our port, `client` for calling the other of the pair, whose port is as ours.
 
-    Both are None without `common.security.tlsMode`. Raises TlsFileError.
+    Both are None without `ha.tls.mode`. Raises TlsFileError.
     """
 
     def __init__(self, settings: Settings) -> None:
-        mode, files = settings.common.security.tls_mode, settings.tls
+        mode, files = settings.ha.tls.mode, settings.ha.tls
         self._files = (files.server_pem_path, files.server_key_path)
         self._sides: tuple[ServerTls, ClientTls] | None = None
         self._read = self._stamp()

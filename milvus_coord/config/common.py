@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from milvus_coord.config.fallback import Fallback, always, below
-from milvus_coord.config.kinds import Text, Whole, Word
+from milvus_coord.config.kinds import Whole, Word
 from milvus_coord.config.section import Section
 
 ChannelName = Literal["root_coord_time_tick", "root_coord_statistics", "root_coord_dml"]
@@ -32,18 +32,11 @@ class ChanNamePrefix(Section):
     root_coord_dml: Name = "rootcoord-dml"
 
 
-class Security(Section):
-    """`common.security.*`; tlsMode 0 is plain text, 1 checks the server, 2 checks both sides."""
-
-    tls_mode: Annotated[int, Whole(0, 2)] = 0
-
-
 class Common(Section):
     """`common.*`."""
 
     session: Session = Session()
     chan_name_prefix: ChanNamePrefix = ChanNamePrefix()
-    security: Security = Security()
     graceful_stop_timeout_s: Annotated[int, Whole(0, unit="s"), Fallback(below(0), always("0"))] = (
         Field(default=1800, alias="gracefulStopTimeout")
     )
@@ -71,11 +64,3 @@ class MsgChannel(Section):
     """`msgChannel.*`, the spelling before Milvus 2.1."""
 
     chan_name_prefix: OlderChanNamePrefix = OlderChanNamePrefix()
-
-
-class Tls(Section):
-    """`tls.*`: PEM files, read when `common.security.tlsMode` is above 0."""
-
-    server_pem_path: Annotated[str, Text()] = "configs/cert/server.pem"
-    server_key_path: Annotated[str, Text()] = "configs/cert/server.key"
-    ca_pem_path: Annotated[str, Text()] = "configs/cert/ca.pem"

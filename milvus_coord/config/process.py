@@ -34,6 +34,18 @@ class Log(Section):
     file: LogFile = LogFile()
 
 
+class HaTls(Section):
+    """`ha.tls.*`: TLS between coordinators; mode 0 is plain, 1 checks the server, 2 both sides.
+
+    Milvus' own `common.security.tlsMode` and `tls.*` are of the proxy's port alone (Go 2.2.16).
+    """
+
+    mode: Annotated[int, Whole(0, 2)] = 0
+    server_pem_path: Annotated[str, Text()] = "configs/cert/server.pem"
+    server_key_path: Annotated[str, Text()] = "configs/cert/server.key"
+    ca_pem_path: Annotated[str, Text()] = "configs/cert/ca.pem"
+
+
 class Ha(Section):
     """`ha.*`: keys of this project; Milvus has none of them and ignores them."""
 
@@ -52,5 +64,6 @@ class Ha(Section):
     early_replacements_per_ten_minutes: Annotated[int, Whole(0, 1_000_000)] = Field(
         default=3, alias="earlyReplacementsPerTenMinutes"
     )
+    tls: HaTls = HaTls()
     management_address: Annotated[str, Text()] = ""
     management_token: Annotated[SecretStr, Secret()] = SecretStr("")

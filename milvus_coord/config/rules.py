@@ -92,13 +92,13 @@ def _etcd_security(settings: Settings, cwd: Path) -> Iterator[Clash]:
 
 
 def _server_certificates(settings: Settings, cwd: Path) -> Iterator[Clash]:
-    mode, tls = settings.common.security.tls_mode, settings.tls
+    mode, tls = settings.ha.tls.mode, settings.ha.tls
     files = {"serverPemPath": tls.server_pem_path, "serverKeyPath": tls.server_key_path}
     if mode == 2:
         files["caPemPath"] = tls.ca_pem_path
     if mode > 0:
         for name, path in files.items():
-            yield from _file(f"tls.{name}", path, cwd, "common.security.tlsMode")
+            yield from _file(f"ha.tls.{name}", path, cwd, "ha.tls.mode")
 
 
 def _kafka_login(settings: Settings) -> Iterator[Clash]:

@@ -9,7 +9,7 @@ from pydantic import Field
 from pydantic.alias_generators import to_camel
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from milvus_coord.config.common import Common, MsgChannel, Tls
+from milvus_coord.config.common import Common, MsgChannel
 from milvus_coord.config.datacoord import DataCoord
 from milvus_coord.config.etcd import Etcd
 from milvus_coord.config.fallback import Fallback, no_whole
@@ -45,7 +45,6 @@ class Settings(BaseSettings):
     etcd: Annotated[Etcd, _NOT_FROM_ETCD] = Etcd()
     common: Common = Common()
     msg_channel: MsgChannel = MsgChannel()
-    tls: Tls = Tls()
     grpc: Grpc = Grpc()
     root_coord: RootCoord = RootCoord()
     data_coord: DataCoord = DataCoord()

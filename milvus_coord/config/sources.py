@@ -34,7 +34,17 @@ _OWN: Final = frozenset({"rootCoord", "ha", "etcd", "log", "mq"})
 """Sections of which every key of Milvus 2.2's own milvus.yaml is read here."""
 
 _SECTIONS: Final = frozenset(
-    {"metastore", "mysql", "localstorage", "minio", "rocksmq", "querynode", "indexnode", "datanode"}
+    {
+        "metastore",
+        "mysql",
+        "localstorage",
+        "minio",
+        "rocksmq",
+        "querynode",
+        "indexnode",
+        "datanode",
+        "tls",
+    }
 )
 """Milvus' other sections, in lower case."""
 

@@ -92,7 +92,7 @@ class ClientTls(_Tls):
     A certificate that was trusted before a `reload` is trusted afterwards, too.
 
     Args:
-        cert_file: PEM, our certificate and the chain up to the authority (`tls.serverPemPath`).
+        cert_file: PEM, our certificate and the chain up to the authority (`ha.tls.serverPemPath`).
         key_file: PEM, its private key, not encrypted (`tls.serverKeyPath`).
         ca_file: PEM, authorities (`tls.caPemPath`), where there is such a file.
 

@@ -27,11 +27,13 @@ class Renewable:
         self.ca = str(self.authority.ca_file)
         self.files = self.authority.issue("server")
         sections = {
-            "common": {"security": {"tlsMode": str(mode)}},
-            "tls": {
-                "serverPemPath": str(self.files.cert_file),
-                "serverKeyPath": str(self.files.key_file),
-                "caPemPath": self.ca,
+            "ha": {
+                "tls": {
+                    "mode": str(mode),
+                    "serverPemPath": str(self.files.cert_file),
+                    "serverKeyPath": str(self.files.key_file),
+                    "caPemPath": self.ca,
+                }
             },
         }
         self.certificates = Certificates(Settings(**sections))  # type: ignore[arg-type]

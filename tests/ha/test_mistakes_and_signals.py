@@ -260,10 +260,10 @@ async def test_sighup_reads_a_renewed_certificate(
     role: OurRole = rootcoord(
         etcd.endpoints,
         env={
-            "COMMON_SECURITY_TLSMODE": "1",
-            "TLS_SERVERPEMPATH": str(server.cert_file),
-            "TLS_SERVERKEYPATH": str(server.key_file),
-            "TLS_CAPEMPATH": str(authority.ca_file),
+            "HA_TLS_MODE": "1",
+            "HA_TLS_SERVERPEMPATH": str(server.cert_file),
+            "HA_TLS_SERVERKEYPATH": str(server.key_file),
+            "HA_TLS_CAPEMPATH": str(authority.ca_file),
         },
     )
     role.start()

@@ -175,10 +175,10 @@ async def test_tls_as_the_configuration_says(
     role: OurRole = rootcoord(
         etcd.endpoints,
         env={
-            "COMMON_SECURITY_TLSMODE": str(mode),
-            "TLS_SERVERPEMPATH": str(server.cert_file),
-            "TLS_SERVERKEYPATH": str(server.key_file),
-            "TLS_CAPEMPATH": str(authority.ca_file),
+            "HA_TLS_MODE": str(mode),
+            "HA_TLS_SERVERPEMPATH": str(server.cert_file),
+            "HA_TLS_SERVERKEYPATH": str(server.key_file),
+            "HA_TLS_CAPEMPATH": str(authority.ca_file),
         },
     )
     role.start()

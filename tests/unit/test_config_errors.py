@@ -45,9 +45,9 @@ def refused(environ: dict[str, str], *, overlay: dict[str, str] | None = None) -
             "must be a whole number of s from 2 to",
         ),
         (
-            "COMMON_SECURITY_TLS_MODE",
+            "HA_TLS_MODE",
             "3",
-            "common.security.tlsMode",
+            "ha.tls.mode",
             "must be a whole number from 0",
         ),
         (
@@ -206,32 +206,32 @@ def test_etcd_login_needs_user_and_password() -> None:
 
 @pytest.mark.parametrize(("mode", "missing"), [("1", ["Pem", "Key"]), ("2", ["Pem", "Key", "ca"])])
 def test_server_tls_needs_its_files(mode: str, missing: list[str], tmp_path: Path) -> None:
-    lines = refused({"COMMON_SECURITY_TLS_MODE": mode})
+    lines = refused({"HA_TLS_MODE": mode})
     assert len(lines) == len(missing)
     assert lines[0] == (
-        "tls.serverPemPath = configs/cert/server.pem (built-in default): must be a readable file "
-        f"(No such file or directory); common.security.tlsMode = {mode} "
-        "(environment variable COMMON_SECURITY_TLS_MODE)"
+        "ha.tls.serverPemPath = configs/cert/server.pem (built-in default): "
+        f"must be a readable file (No such file or directory); ha.tls.mode = {mode} "
+        "(environment variable HA_TLS_MODE)"
     )
     folder = tmp_path / "configs" / "cert"
     folder.mkdir(parents=True)
     for name in ("server.pem", "server.key", "ca.pem"):
         (folder / name).touch()
-    environ = {"COMMON_SECURITY_TLS_MODE": mode}
-    assert load("rootcoord", environ=environ, cwd=tmp_path).settings.common.security.tls_mode > 0
+    environ = {"HA_TLS_MODE": mode}
+    assert load("rootcoord", environ=environ, cwd=tmp_path).settings.ha.tls.mode > 0
 
 
 def test_a_directory_is_no_certificate(tmp_path: Path) -> None:
     lines = refused(
         {
-            "COMMON_SECURITY_TLS_MODE": "1",
-            "TLS_SERVER_PEM_PATH": str(tmp_path),
-            "TLS_SERVER_KEY_PATH": "",
+            "HA_TLS_MODE": "1",
+            "HA_TLS_SERVER_PEM_PATH": str(tmp_path),
+            "HA_TLS_SERVER_KEY_PATH": "",
         }
     )
     assert "must be a readable file (Is a directory)" in lines[0]
     assert lines[1].startswith(
-        'tls.serverKeyPath = "" (environment variable TLS_SERVER_KEY_PATH): '
+        'ha.tls.serverKeyPath = "" (environment variable HA_TLS_SERVER_KEY_PATH): '
     )
 
 
