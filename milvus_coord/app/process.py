@@ -12,12 +12,12 @@ from typing import Final
 
 from milvus_coord import __version__
 from milvus_coord.app.advertised import look_at_address
+from milvus_coord.app.callers import check_tls
 from milvus_coord.app.certificates import Certificates
 from milvus_coord.app.etcd import reach_etcd, stored_settings, with_advice
 from milvus_coord.app.ha import ha_settings, requirements, role_leader
 from milvus_coord.app.logs import log_to, reopen
 from milvus_coord.app.memory import HugePages
-from milvus_coord.app.peers import check_tls
 from milvus_coord.app.phases import show_phases
 from milvus_coord.app.queue import queue_settings
 from milvus_coord.app.rights import check_rights
@@ -127,9 +127,9 @@ class _Process:
         etcd = await run_until(request.stop, reach, name="app.connect")
         overlaid = await run_until(request.stop, self._overlaid(etcd), name="app.overlay")
         check_start(overlaid)
-        peers = Retry(self._clock, "look who is registered", on=(EtcdError,))
-        looking_at = peers.run(lambda: check_tls(etcd, overlaid.settings))
-        await run_until(request.stop, looking_at, name="app.peers")
+        registered = Retry(self._clock, "look who is registered", on=(EtcdError,))
+        looking_at = registered.run(lambda: check_tls(etcd, overlaid.settings))
+        await run_until(request.stop, looking_at, name="app.callers")
         settings = overlaid.settings
         queue = queue_settings(settings)
         if queue is not None:
