@@ -94,7 +94,8 @@ class Place:
 def run(verb: Callable[[Connection], Awaitable[int]], place: Place, *, role: str) -> int:
     """Connect, run `verb`, and return its exit code; what goes wrong is said on standard error.
 
-    Nothing is logged: what an operator must know is in what the verb prints.
+    Nothing is logged: what an operator must know is in what the verb prints. Raises
+    BrokenPipeError when nobody reads that.
     """
     log.floor = FATAL + 1
     try:
@@ -104,17 +105,19 @@ def run(verb: Callable[[Connection], Awaitable[int]], place: Place, *, role: str
 
 
 def _judged(verb: Callable[[Connection], Awaitable[int]], place: Place, role: str) -> int:
-    code = TROUBLE
+    code, read = TROUBLE, True
     try:
         code = asyncio.run(_run(verb, place, role))
     except* RequestRefused as refusals:
         code = _tell(refusals, REFUSED)
     except* (AuthFailed, CertificateError, ConfigError, PermissionDenied, ValueError) as mistakes:
         code = _tell(mistakes, MISTAKE)
-    except* BrokenPipeError as nobody_reads:
-        raise leaves(nobody_reads)[0] from None
+    except* BrokenPipeError:
+        read = False
     except* (EtcdError, OSError) as failures:
         code = _tell(failures, TROUBLE)
+    if not read:  # raised in a handler it would come as a group
+        raise BrokenPipeError
     return code
 
 

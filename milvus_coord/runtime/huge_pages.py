@@ -28,7 +28,11 @@ def collapse() -> int:
     madvise = ctypes.CDLL(None).madvise
     madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     moved = 0
-    for region in psutil.Process().memory_maps(grouped=False):
+    try:
+        regions = psutil.Process().memory_maps(grouped=False)
+    except (AttributeError, OSError, ValueError, psutil.Error):  # a system that tells less
+        return 0
+    for region in regions:
         if region.path in ("[anon]", "[heap]") and region.perms.startswith("rw-p"):
             start, end = (int(each, 16) for each in region.addr.split("-"))
             first, last = -(-start // _HUGE) * _HUGE, end // _HUGE * _HUGE

@@ -148,6 +148,7 @@ SCRIPT: Final[list[Request]] = [
     privilege("r", "Collection", "never", operation=1),
     privilege("r", "Collection", "c", "*", operation=1),
     privilege("r", "Collection", "d", "Search", operation=1, db_name="default"),
+    privilege("r", "Collection", "*", "Search", operation=1, db_name="other"),  # ours wants it
     ("DropRole", {"role_name": "r"}),
     mapping("ann", "s-t", 1),
     mapping("ann", "s-t", 1),

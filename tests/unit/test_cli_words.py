@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from milvus_coord.cli import connection
 from milvus_coord.cli.format import age, millis, printable, span
 from milvus_coord.cli.table import table
 
@@ -44,3 +47,20 @@ def test_heads_are_cleaned_too() -> None:
 
 def test_control_characters_do_not_get_through() -> None:
     assert printable("a\x1b[2J\nb") == "a\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}b"
+
+
+def test_a_verb_whose_output_nobody_reads_raises_that_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fails(*_: object) -> int:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(_raise(BrokenPipeError()))
+        return 0
+
+    monkeypatch.setattr(connection, "_run", fails)
+    with pytest.raises(BrokenPipeError):
+        connection.run(lambda _: fails(), connection.Place(), role="rootcoord")
+
+
+async def _raise(error: Exception) -> None:
+    raise error

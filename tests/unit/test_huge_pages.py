@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psutil
 import pytest
 
 from milvus_coord.app.memory import GROWN_BYTES, HugePages
@@ -37,6 +38,17 @@ def test_what_is_nearly_empty_takes_no_more_memory() -> None:
     collapse()
 
     assert resident_bytes() - before < GROWN_BYTES
+
+
+@pytest.mark.parametrize("error", [psutil.AccessDenied(), OSError(38, "no smaps"), ValueError()])
+def test_where_memory_cannot_be_seen_nothing_is_moved(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(psutil.Process, "memory_maps", fails)
+    assert collapse() == 0
 
 
 async def test_memory_is_moved_when_it_rests_and_again_when_it_has_grown() -> None:

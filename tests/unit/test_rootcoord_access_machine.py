@@ -88,7 +88,7 @@ class AccessMachine(RuleBasedStateMachine):
 
     @rule(name=ROLES)
     def drop_role(self, name: str) -> None:
-        holds = any(policy[:2] == (name, DEFAULT_DATABASE) for policy in self.policies)
+        holds = any(policy[0] == name for policy in self.policies)
         allowed = name in self.roles and not holds
         assert self.ask("DropRole", role_name=name) == (0 if allowed else 36)
         if allowed:

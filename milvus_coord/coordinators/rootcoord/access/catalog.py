@@ -91,9 +91,12 @@ class AccessCatalog:
         mappings = (self._key("user-role-mapping", name, role) for role in roles)
         return _deletions([*mappings, self._key("users", name)])
 
-    def create_role(self, name: str) -> Transactions:
-        """The role is there."""
-        return [(put(self._key("roles", name), b""),)]
+    def create_role(self, name: str, leftovers: Iterable[tuple[str, str]] = ()) -> Transactions:
+        """The role is there; `leftovers`, grantee id and privilege, are revoked before it is."""
+        held = [
+            self._key("grantee-id", grantee_id, privilege) for grantee_id, privilege in leftovers
+        ]
+        return [*(_deletions(held) if held else ()), (put(self._key("roles", name), b""),)]
 
     def drop_role(self, name: str, users: Iterable[str]) -> Transactions:
         """The role is not there, and none of `users` has it."""

@@ -175,7 +175,10 @@ class Access:
 
     @statement("CreateRole")
     async def create_role(self, name: str) -> None:
-        """Add a role."""
+        """Add a role, with no privileges: what an earlier one of this name left is revoked first.
+
+        Go 2.2.16 lets the new one have it.
+        """
         if is_blank(name):
             raise Refused("the role name in the role info is empty")
         async with self._changing():
@@ -186,20 +189,26 @@ class Access:
             if self.state.has_role(name):
                 raise Refused(f"the key[{self._catalog.role_path(name)}] has existed")
             check_new_name("role", name)
-            await self._write(self._catalog.create_role(name), lambda access: access.has_role(name))
+            left = [
+                (self.state.grantee_id(g.grantee), g.privilege) for g in self.state.grants_of(name)
+            ]
+            await self._write(
+                self._catalog.create_role(name, left),
+                lambda access: access.has_role(name) and not access.grants_of(name),
+            )
             log.info("role created", role=name)
 
     @statement("DropRole")
     async def drop_role(self, name: str) -> None:
         """Take a role away, also from its users.
 
-        As in Go, privileges in the database `default` must be revoked first. Those in others stay,
-        and a new role of this name will have them.
+        Its privileges must be revoked first, in all databases; Go 2.2.16 looks at `default` alone,
+        and a new role of that name has those in others.
         """
         async with self._changing("fail to execute task when dropping the role", role=name):
             if not self.state.has_role(name):
                 raise Refused(privileges.NO_ROLE)
-            if any(g.grantee.db_name == DEFAULT_DATABASE for g in self.state.grants_of(name)):
+            if self.state.grants_of(name):
                 raise Refused(
                     "fail to drop the role that it has privileges."
                     " Use REVOKE API to revoke privileges"
