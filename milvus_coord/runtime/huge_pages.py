@@ -44,5 +44,8 @@ def collapse() -> int:
 
 
 def resident_bytes() -> int:
-    """How much memory this process holds."""
-    return psutil.Process().memory_info().rss
+    """How much memory this process holds; 0 where that is not to be had, for want of files too."""
+    try:
+        return psutil.Process().memory_info().rss
+    except (OSError, psutil.Error):
+        return 0

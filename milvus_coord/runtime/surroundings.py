@@ -41,6 +41,8 @@ def settle_daemon() -> None:
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     for number in (*_HARMLESS, signal.SIGHUP):  # which reloads once there is something to reload
+        if signal.getsignal(number) is not signal.SIG_DFL:
+            continue  # a debugger's, say
         with suppress(OSError, ValueError):
             signal.signal(number, signal.SIG_IGN)
 
