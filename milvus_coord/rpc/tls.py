@@ -93,8 +93,8 @@ class ClientTls(_Tls):
 
     Args:
         cert_file: PEM, our certificate and the chain up to the authority (`ha.tls.serverPemPath`).
-        key_file: PEM, its private key, not encrypted (`tls.serverKeyPath`).
-        ca_file: PEM, authorities (`tls.caPemPath`), where there is such a file.
+        key_file: PEM, its private key, not encrypted (`ha.tls.serverKeyPath`).
+        ca_file: PEM, authorities (`ha.tls.caPemPath`), where there is such a file.
 
     Raises TlsFileError.
     """
