@@ -15,6 +15,7 @@ from milvus_coord.config.origin import Entry, Origin
 from milvus_coord.config.section import Leaf, SourceName, leaves, open_sections
 from milvus_coord.config.settings import METRICS_PORT
 from milvus_coord.config.yaml_file import YamlFile
+from milvus_coord.model.redaction import without_logins
 
 _DROPPED = str.maketrans("", "", "/_.")
 _SEPARATORS = re.compile("[/_.]+")
@@ -185,8 +186,8 @@ class EnvironmentSource(TextSource):
             return
         if leaf.key.lower().endswith("port") and _SERVICE_LINK.match(entry.text):
             self.warnings.append(
-                f"{entry.origin} is ignored for {leaf.key}: {entry.text} is the address of "
-                f"a service, injected by the container platform"
+                f"{entry.origin} is ignored for {leaf.key}: {without_logins(entry.text)} is the "
+                f"address of a service, injected by the container platform"
             )
             return
         earlier = self.found.get(leaf.key)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from milvus_coord.model.redaction import without_logins
 from milvus_coord.telemetry.logvalues import (
     error_text,
     escape,
@@ -34,7 +35,7 @@ class Entry(NamedTuple):
 
 
 def encode_text(entry: Entry) -> str:
-    """`[time] [LEVEL] [caller] [message] [key=value]...`, without the line end.
+    """`[time] [LEVEL] [caller] [message] [key=value]...`, without the line end and without logins.
 
     An exception among the fields prints its text; at ERROR and above its traceback follows as
     `[stack="..."]`. A field `error` of None prints `[]`, an empty message nothing, as Go does.
@@ -50,11 +51,13 @@ def encode_text(entry: Entry) -> str:
     stack = _stack(entry)
     if stack:
         parts.append(f"stack={quote(stack)}")
-    return "[" + "] [".join(parts) + "]"
+    return without_logins("[" + "] [".join(parts) + "]")
 
 
 def encode_json(entry: Entry) -> str:
-    """One JSON object, without the line end: level, time, caller, message, fields, stack.
+    """One JSON object, without the line end and without logins.
+
+    Its keys are level, time, caller, message, the fields, stack.
 
     A field named like one of the first four repeats its key, as Go does; parsers take the last.
     """
@@ -72,7 +75,7 @@ def encode_json(entry: Entry) -> str:
     if stack:
         pairs.append(("stack", stack))
     body = ",".join([f"{to_json(key)}:{to_json(value)}" for key, value in pairs])
-    return "{" + escape(body, quotes=False) + "}"
+    return without_logins("{" + escape(body, quotes=False) + "}")
 
 
 def _stack(entry: Entry) -> str:

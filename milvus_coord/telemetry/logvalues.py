@@ -11,8 +11,6 @@ from decimal import Decimal
 from enum import Enum
 from typing import Final
 
-from milvus_coord.model.redaction import without_logins
-
 to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _DEPTH_MAX: Final = 8
 _NEEDS_QUOTES: Final = re.compile(r'[\x00-\x20\\"\[\]=]')
@@ -26,7 +24,6 @@ _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t", '"': '\\"', "\\": "\\\\"
 
 def quote(text: str) -> str:
     r"""`text` escaped, and double-quoted when a space, any of `\ " [ ] =` or a control asks."""
-    text = without_logins(text)
     if not _SPECIAL.search(text):
         return text
     if _NEEDS_QUOTES.search(text):
@@ -148,7 +145,7 @@ def _key(key: object) -> str:
 
 
 def _word(value: str) -> str:
-    return without_logins(str(value.value) if isinstance(value, Enum) else value)
+    return str(value.value) if isinstance(value, Enum) else value
 
 
 def _scalar(value: object) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from milvus_coord.config.listing import listing
 from milvus_coord.config.section import leaves
 from milvus_coord.etcd.settings import Endpoint
 from milvus_coord.model.redaction import MASK, without_logins
+from milvus_coord.telemetry.logformat import Entry, encode_json, encode_text
 
 PLANT = "hunter2PLANT"
 URLS = (
@@ -99,3 +102,21 @@ def test_an_endpoint_that_is_refused_shows_no_login(url: str) -> None:
 )
 def test_logins_alone_are_masked(text: str, clean: str) -> None:
     assert without_logins(text) == clean
+
+
+@pytest.mark.parametrize("encode", [encode_text, encode_json])
+@pytest.mark.parametrize("url", URLS[:2])
+def test_no_log_line_shows_a_login(encode: Callable[[Entry], str], url: str) -> None:
+    """Wherever it stands: in the message, a field, an error, its traceback, nested or in bytes."""
+    try:
+        raise OSError(f"cannot reach {url}")
+    except OSError as error:
+        fields = {"a": url, "error": error, "list": [url], "map": {"x": url}, "raw": url.encode()}
+        line = encode(Entry(datetime.now(UTC), "ERROR", "a/b.py:1", f"at {url}", fields))
+    assert PLANT not in line
+    assert line.count(MASK) >= 6
+
+
+def test_no_variable_of_a_service_shows_a_login() -> None:
+    environ = {"ROOT_COORD_PORT": f"tcp://u:{PLANT}@10.0.0.1:80"}
+    assert PLANT not in said(environ=environ)
