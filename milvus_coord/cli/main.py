@@ -36,10 +36,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for warning in settle():
         print(f"milvus: {warning}", file=sys.stderr)
     try:
-        try:
-            code = _main(arguments)
-        except SystemExit as end:  # of the parser, which has printed
-            code = end.code if isinstance(end.code, int) else 1
+        code = _main(arguments)
+    except SystemExit as end:  # of the parser, which has printed
+        code = end.code if isinstance(end.code, int) else 0
+    except BrokenPipeError:
+        code = NOBODY_READS
+    return _printed(code)
+
+
+def _printed(code: int) -> int:
+    """`code` once all is printed, else why not: no second error may come at the end of Python."""
+    try:
         sys.stdout.flush()
     except BrokenPipeError:
         code = NOBODY_READS
@@ -48,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = 1
     else:
         return code
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # no second error at exit
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return code
 
 
