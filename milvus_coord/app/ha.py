@@ -51,11 +51,14 @@ def ha_settings(
     )
 
 
-def requirements(context: RoleContext, management_port: int) -> Requirements:
-    """What a role needs to lead besides etcd and its port, as far as all roles need it."""
+def requirements(context: RoleContext, no_management: str) -> Requirements:
+    """What a role needs to lead besides etcd and its port, as far as all roles need it.
+
+    `no_management` is why there is no management port, "" when there is one.
+    """
 
     async def management() -> str:
-        return "" if management_port else "its port is taken, nobody can look after this process"
+        return no_management
 
     return Requirements(
         (

@@ -113,7 +113,7 @@ class _Process:
         self._metrics = Metrics()
         self._report = Report(start.role, clock, pulse)
         self._mirror = MirrorReport(start.role)
-        self._management_port = 0
+        self._management_port, self._no_management = 0, ""
         self._certificates: Certificates | None = None
 
     async def run(self, request: signals.StopRequest) -> None:
@@ -147,7 +147,7 @@ class _Process:
             lifecycle,
             queue,
         )
-        needs = requirements(context, self._management_port)
+        needs = requirements(context, self._no_management)
         leader = role_leader(
             self._shape, context, certificates.server, self._pulse, self._opened, needs
         )
@@ -205,7 +205,8 @@ class _Process:
         server = ManagementServer(answers)
         try:
             bound = await server.start(ha.management_address, port)
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError for an address that is none
+            self._no_management = str(error)
             log.warn("no management port", port=port, error=str(error))
             return
         self._opened.push_async_callback(server.close)
