@@ -19,11 +19,11 @@ from milvus_coord.model.errors import BadValue, CoordError
 CHANGED_MEANWHILE: Final = "somebody else changed it meanwhile; ask again"
 
 
+_PAUSE_TRIES: Final = 5
+
+
 class RequestRefused(CoordError):
     """What was asked for is not done; the text says why."""
-
-
-_PAUSE_TRIES: Final = 5
 
 
 async def pause(etcd: Etcd, keys: Keys, request: Pause) -> tuple[Pause, bool]:
@@ -31,7 +31,8 @@ async def pause(etcd: Etcd, keys: Keys, request: Pause) -> tuple[Pause, bool]:
     that ends no sooner.
 
     A pause with an end hangs on a lease: etcd ends it, whoever is there. Etcd grants no lease
-    below some seconds; then the pause ends with the lease. Raises etcd's errors.
+    below some seconds; then the pause ends with the lease. Raises RequestRefused when others change
+    it again and again, and etcd's errors.
     """
     lease = 0
     if request.until_ms:
@@ -50,14 +51,16 @@ async def pause(etcd: Etcd, keys: Keys, request: Pause) -> tuple[Pause, bool]:
         if (found := result.kv(0)) is None:
             as_it_was, replaced_lease = version_is(keys.paused, 0), 0
             continue
-        there = _pause_in(found.key, found.value)
-        if not _ends_sooner(there, request):
+        there: Pause | None = _pause_in(found.key, found.value)
+        if there is not None and not _ends_sooner(there, request):
             break
         as_it_was, replaced_lease = mod_revision_is(keys.paused, found.mod_revision), found.lease
     else:
-        raise RequestRefused("others change the pause at the same moment, try again")
+        there = None
     if lease:
         await cancel(etcd, lease)
+    if there is None:
+        raise RequestRefused("others change the pause at the same moment, try again")
     return there, False
 
 
