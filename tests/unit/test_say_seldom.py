@@ -18,6 +18,11 @@ def test_a_starved_machine_fills_no_log() -> None:
     assert sum(told) + len(told) >= 212 - 6
 
 
-def test_a_change_is_said_at_once() -> None:
-    saying = SaySeldom(ManualClock(0.0))
-    assert [saying.due(what) for what in "aabba"] == [0, None, 1, None, 1]
+def test_things_in_turns_are_a_line_a_minute_each() -> None:
+    clock = ManualClock(0.0)
+    saying = SaySeldom(clock)
+    assert [saying.due(what) for what in "aabba"] == [0, None, 0, None, None]
+    clock.advance(59.0)
+    assert saying.due("a") is None
+    clock.advance(1.0)
+    assert [saying.due(what) for what in "abc"] == [3, 1, 0]

@@ -13,6 +13,7 @@ from milvus_coord.ha.pair.challenge_record import Challenge
 from milvus_coord.ha.pair.keys import Keys
 from milvus_coord.ha.pair.pair_state import PairState
 from milvus_coord.runtime.clock import Clock
+from milvus_coord.runtime.say_seldom import SaySeldom
 from milvus_coord.telemetry.log import log
 
 _ANSWER_S: Final = 1.0
@@ -24,6 +25,7 @@ class Answerer:
 
     def __init__(self, keys: Keys, pair: PairState, clock: Clock) -> None:
         self._keys, self._pair, self._clock = keys, pair, clock
+        self._answers = SaySeldom(clock)
 
     async def run(self, term: Term, lease: int, told: Callable[[], None]) -> None:
         """Answer until cancelled; `told` is called for each. Raises FencedOff."""
@@ -45,7 +47,14 @@ class Answerer:
         try:
             await term.fence.commit(reply, timeout_s=_ANSWER_S)
         except EtcdError as error:
-            log.warn("a challenge could not be answered", by=server_id, error=str(error))
+            if (unsaid := self._answers.due(type(error).__name__)) is not None:
+                log.warn(
+                    "a challenge could not be answered",
+                    by=server_id,
+                    error=str(error),
+                    unsaid=unsaid,
+                )
             return False
-        log.info("answered a challenge", by=server_id)
+        if (unsaid := self._answers.due("answered")) is not None:
+            log.info("answered a challenge", by=server_id, unsaid=unsaid)
         return True
