@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +10,7 @@ from milvus_coord.cli.doctor_finding import Finding, bad, warn
 from milvus_coord.cli.format import printable
 from milvus_coord.cli.ha_status_show import RoleSeen
 from milvus_coord.config.address import split_address
-from milvus_coord.runtime.addresses import resolve
+from milvus_coord.runtime.dial import dial
 from milvus_coord.runtime.taskgroup import TaskGroup
 
 _DIAL_S: Final = 2.0
@@ -42,12 +40,7 @@ async def _dial(address: str) -> Dialled:
     except ValueError:
         return Dialled("it is not host:port")
     try:
-        async with asyncio.timeout(_DIAL_S):
-            found = await resolve(host)
-            _, writer = await asyncio.open_connection(found[0], port)
-            writer.close()
-            with suppress(OSError):
-                await writer.wait_closed()
+        await dial(host, port or 0, within_s=_DIAL_S)
     except TimeoutError:
         return Dialled(f"no answer within {_DIAL_S:g} s")
     except ConnectionRefusedError:

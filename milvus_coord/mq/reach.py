@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import Final
 
+from milvus_coord.config.address import split_address
 from milvus_coord.mq.settings import KafkaSettings, PulsarSettings, QueueSettings
+from milvus_coord.runtime.dial import dial
+from milvus_coord.runtime.race import cancel_and_wait
 
 _DIAL_S: Final = 2.0
 _PORTS: Final = {"kafka": 9092, "pulsar": 6650, "pulsar+ssl": 6651, "http": 8080, "https": 8443}
@@ -20,15 +22,13 @@ async def unreachable(settings: QueueSettings | None) -> str:
     addresses = broker_addresses(settings)
     if not addresses:
         return ""
-    dialled = [asyncio.create_task(_dial(*each), name="mq.dial") for each in addresses]
+    dialled = [asyncio.create_task(_why_not(*each), name="mq.dial") for each in addresses]
     try:
         for each in asyncio.as_completed(dialled):
             if not (why := await each):
                 return ""
     finally:
-        for each in dialled:
-            each.cancel()
-        await asyncio.gather(*dialled, return_exceptions=True)
+        await cancel_and_wait(*dialled)
     return f"no broker can be reached, {why}"
 
 
@@ -46,23 +46,18 @@ def broker_addresses(settings: QueueSettings | None) -> tuple[tuple[str, int], .
 
 
 def _address(text: str, default: int) -> tuple[str, int]:
-    _, _, text = text.rpartition("//")
-    _, _, text = text.rpartition("@")
-    host, colon, port = text.rpartition(":")
-    if not colon or "]" in port or not port.isdecimal() or len(port) > 5:
-        return text.strip("[]"), default
-    return host.strip("[]"), int(port)
-
-
-async def _dial(host: str, port: int) -> str:
     try:
-        async with asyncio.timeout(_DIAL_S):
-            _, writer = await asyncio.open_connection(host, port)
+        host, port = split_address(text.rpartition("//")[2].rpartition("@")[2])
+    except ValueError:
+        return text, default  # which the resolver refuses, by its name
+    return host, port or default
+
+
+async def _why_not(host: str, port: int) -> str:
+    try:
+        await dial(host, port, within_s=_DIAL_S)
     except TimeoutError:
         return f"{host}:{port} does not answer"
-    except (OSError, ValueError, OverflowError) as error:
+    except OSError as error:
         return f"{host}:{port}: {error}"
-    writer.close()
-    with suppress(OSError):
-        await writer.wait_closed()
     return ""
