@@ -156,6 +156,7 @@ class RoleLeader:
 
     async def abandon(self) -> None:
         server, self._server = self._server, None
+        self._term = None  # what it could not do is no trouble of the next one
         if server is not None:
             await server.rpc.abort()
         if self._loaded.done():
