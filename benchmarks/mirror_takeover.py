@@ -12,15 +12,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-import tempfile
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from benchmarks.mirror_scale import IMAGES, ROOMS, fill
-from benchmarks.report import Series, table
+from benchmarks.report import table
+from benchmarks.takeovers import HEAD, rows, takeovers
 from milvus_coord.app.roles import ROLES
 from milvus_coord.cli.main import main as milvus
 from milvus_coord.ha.mirror.image import Mirrored
@@ -37,18 +35,10 @@ from milvus_coord.role.term import RoleTerm
 from milvus_coord.rpc.server.dispatcher import Service
 from milvus_coord.runtime.taskgroup import TaskGroup
 from testing.etcd import EtcdMember
-from testing.ours import ACTIVE, NEVER_EARLY, OurRole
+from testing.ours import NEVER_EARLY, OurRole
 
 ROLE: Final = "tinycoord"
 LOADED_S: Final = 60.0
-SETTLED_S: Final = 6.0
-"""Until all memory lies in huge pages; etcd sends the first events up to 100 ms late."""
-
-_LOOK_S: Final = 0.002
-_FAULTS: Final[dict[str, Callable[[OurRole], None]]] = {
-    "hand-over": OurRole.terminate,
-    "kill -9": OurRole.kill,
-}
 
 
 class BareTerm(RoleTerm):
@@ -80,33 +70,6 @@ def build(context: RoleContext) -> Coordinator:
     )
 
 
-async def _takeovers(keys: int, rounds: int) -> dict[str, Series]:
-    """Of each fault, milliseconds."""
-    with tempfile.TemporaryDirectory(prefix="milvus-coord-") as folder:
-        etcd = EtcdMember("mirror-takeover", Path(folder))
-        pair: list[OurRole] = []
-        try:
-            await etcd.start()
-            await fill(etcd.client_endpoint, keys)
-            pair += [_member(etcd, Path(folder) / str(number)) for number in range(2)]
-            pair[0].start()
-            await pair[0].wait_active(LOADED_S)
-            took: dict[str, list[float]] = {fault: [] for fault in _FAULTS}
-            for _ in range(rounds):
-                for fault, strike in _FAULTS.items():
-                    pair[1].start()
-                    await pair[1].wait_standby(LOADED_S)
-                    await asyncio.sleep(SETTLED_S)
-                    took[fault].append(await _until_active(pair[1], partial(strike, pair[0])))
-                    await pair[0].wait_exit(LOADED_S)
-                    pair.reverse()
-        finally:
-            for member in pair:
-                member.kill()
-            etcd.kill()
-    return {f"{fault}, {keys:,} keys": Series(fault, tuple(ms)) for fault, ms in took.items()}
-
-
 def _member(etcd: EtcdMember, folder: Path) -> OurRole:
     return OurRole(
         ROLE,
@@ -118,22 +81,18 @@ def _member(etcd: EtcdMember, folder: Path) -> OurRole:
     )
 
 
-async def _until_active(heir: OurRole, strike: Callable[[], None]) -> float:
-    began_s = time.perf_counter()
-    strike()
-    while await heir.standing() != ACTIVE:  # noqa: ASYNC110 - another process cannot set an event
-        await asyncio.sleep(_LOOK_S)
-    return (time.perf_counter() - began_s) * 1000
-
-
 async def compare(keys: int, rounds: int) -> str:
     """The table."""
-    rows = [["takeover", "rounds", "p50 ms", "p99 ms", "max ms"]]
+    lines = [HEAD]
     for count in (0, keys):
-        for name, took in (await _takeovers(count, rounds)).items():
-            figures = (took.median, took.percentile(99), took.largest)
-            rows.append([name, str(len(took.values)), *(f"{each:.1f}" for each in figures)])
-    return table(rows)
+        found = await takeovers(
+            lambda endpoint, count=count: fill(endpoint, count),  # type: ignore[misc]
+            _member,
+            rounds,
+            loaded_s=LOADED_S,
+        )
+        lines += rows(found, f"{count:,} keys")
+    return table(lines)
 
 
 def main() -> None:
