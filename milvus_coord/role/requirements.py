@@ -21,10 +21,10 @@ class Requirement:
 
 
 class Requirements:
-    """Whether all of them are met, as of the last look. What is not met keeps nobody from leading:
+    """Whether all of them are met, as of the last look.
 
-    a standby that lacks something is asked for no switchover and given no key, but it takes over
-    when there is no better one.
+    What is not met keeps nobody from leading: a standby that lacks something is given no key by a
+    switchover or a hand-over, but it takes over when there is no better one.
     """
 
     def __init__(self, required: Sequence[Requirement]) -> None:

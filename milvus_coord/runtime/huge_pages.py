@@ -13,7 +13,7 @@ import psutil
 
 _HUGE: Final = 2 << 20
 _MADV_COLLAPSE: Final = 25
-"""Since Linux 6.1; other kernels refuse it. Huge pages must not be enabled for it."""
+"""Since Linux 6.1; other kernels refuse it. Huge pages need not be enabled for it."""
 
 _FILLED: Final = 0.9
 """What is nearly empty, as the stack of a thread is, would take memory that nobody uses."""

@@ -16,7 +16,7 @@ _HARMLESS: Final = (
     *(signal.SIGIO, signal.SIGPWR, signal.SIGXCPU, signal.SIGXFSZ, signal.SIGPIPE),
     *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
 )
-"""Their default is to kill; Go's runtime drops them, and real-time signals too."""
+"""Their default is to kill; Go's runtime drops them, of the real-time ones those from 35 up."""
 
 _FILES_MAX: Final = 1 << 20
 

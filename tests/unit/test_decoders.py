@@ -28,30 +28,20 @@ from milvus_coord.etcd.txn import Txn, put
 from milvus_coord.etcd.values import KeyValue, Listing
 from milvus_coord.ha.election.server_id import BadCounter, allocate
 from milvus_coord.ha.mirror.records import line
-from milvus_coord.ha.pair.challenge_record import Challenge
-from milvus_coord.ha.pair.instance_status import InstanceStatus
 from milvus_coord.ha.pair.keys import Keys, number_after
 from milvus_coord.ha.pair.leadership_record import LeadershipRecord, TermState
-from milvus_coord.ha.pair.operator_records import Pause, SwitchoverRequest
 from milvus_coord.ha.pair.session_record import SessionRecord
 from milvus_coord.ha.pair.snapshot_reducer import SnapshotReducer
-from milvus_coord.ha.pair.takeover import Cause, Takeover
 from milvus_coord.model.errors import BadValue
-from milvus_coord.model.states import Phase
 from milvus_coord.runtime.clock import ManualClock
+from tests.unit.test_ha_json_records import SAMPLES
 
 Decode = Callable[[bytes], object]
 
 KEY: Final = b"by-dev/meta/ha/rootcoord/some-key"
 KEYS: Final = Keys("by-dev/meta", "rootcoord")
 RECORDS: Final[dict[type[Any], Any]] = {
-    Challenge: Challenge("n", 7),
-    Pause: Pause("ann", 7, "upgrade"),
-    SwitchoverRequest: SwitchoverRequest("n", 7, 2, "ann"),
-    Takeover: Takeover(7, 1, "h:1", 2, "h:2", Cause.SILENT, 3, {"claim": 1.5}, True),
-    InstanceStatus: InstanceStatus(
-        1, Phase.STANDBY, False, ("odd",), "h:1", "h:2", "0.1", 0, 1, None, 2, None, 3, 4
-    ),
+    **SAMPLES,
     LeadershipRecord: LeadershipRecord(7, "h:1", TermState.HELD, 1000),
     SessionRecord: SessionRecord(7, "rootcoord", "h:1", fenced=True),
 }

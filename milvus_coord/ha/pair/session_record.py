@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from milvus_coord.ha.pair.json_record import BYTES_MAX, INT64_MAX, SHOWN
 from milvus_coord.model.errors import BadValue
 from milvus_coord.runtime.processes import ProcessIdentity
 
@@ -14,9 +15,6 @@ T = TypeVar("T")
 
 MILVUS_VERSION: Final = "2.2.16"
 
-_BYTES_MAX: Final = 64 << 10
-_SHOWN: Final = 200
-_SERVER_ID_MAX: Final = 2**63 - 1
 
 _HOST_PORT: Final = re.compile(r"[0-9A-Za-z._:%\[\]-]{1,255}:[0-9]{1,5}")
 _SEMVER: Final = re.compile(
@@ -62,7 +60,7 @@ class SessionRecord:
     def decode(cls, key: bytes, value: bytes) -> SessionRecord:
         """Read what Go or we wrote under `key`. Raises BadValue that names key and value."""
         try:
-            if len(value) > _BYTES_MAX:
+            if len(value) > BYTES_MAX:
                 raise ValueError(f"{len(value)} bytes")
             fields = json.loads(value)
             return cls(
@@ -75,17 +73,17 @@ class SessionRecord:
                 process=ProcessIdentity.from_fields(fields.get("Process")),
             )
         except (ValueError, TypeError, RecursionError) as error:
-            name = key[:_SHOWN].decode(errors="replace")
-            raise BadValue(f"{name} holds no session: {value[:_SHOWN]!r} ({error})") from error
+            name = key[:SHOWN].decode(errors="replace")
+            raise BadValue(f"{name} holds no session: {value[:SHOWN]!r} ({error})") from error
 
     @classmethod
     def decode_callable(cls, key: bytes, value: bytes) -> SessionRecord:
         """As `decode`, of a process to be called: its address must be `host:port`, too."""
         record = cls.decode(key, value)
         if not _HOST_PORT.fullmatch(record.address):
-            name = key[:_SHOWN].decode(errors="replace")
+            name = key[:SHOWN].decode(errors="replace")
             raise BadValue(
-                f"{name} holds no session: Address {record.address[:_SHOWN]!r} is not host:port"
+                f"{name} holds no session: Address {record.address[:SHOWN]!r} is not host:port"
             )
         return record
 
@@ -111,7 +109,7 @@ def _typed(fields: Any, name: str, kind: type[T], default: T) -> T:
 
 
 def _server_id(number: int) -> int:
-    if not 0 <= number <= _SERVER_ID_MAX:
+    if not 0 <= number <= INT64_MAX:
         raise ValueError(f"ServerID {number} is no int64 from 0 up")
     return number
 
