@@ -14,6 +14,12 @@ from milvus_coord.config.section import Section
 LEVELS = ("debug", "info", "warn", "error", "panic", "fatal")
 
 
+class Metastore(Section):
+    """`metastore.*`: where the metadata is; Go 2.2.16's RootCoord refuses all but etcd, too."""
+
+    type: Annotated[str, Choice(("etcd",))] = "etcd"
+
+
 class EtcdSsl(Section):
     """`etcd.ssl.*`: mutual TLS; all three files are needed when enabled."""
 

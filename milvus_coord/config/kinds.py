@@ -171,7 +171,7 @@ class Choice(Kind):
 
     @property
     def allowed(self) -> str:
-        return "one of " + ", ".join(self.words)
+        return f"one of {', '.join(self.words)}" if len(self.words) > 1 else self.words[0]
 
     def parse(self, text: str) -> str:
         word = text.lower()

@@ -10,17 +10,12 @@ from typing import Final
 
 from milvus_coord.config.errors import ConfigError, Problem
 from milvus_coord.config.etcd import join_path
+from milvus_coord.config.names import squash
 from milvus_coord.config.origin import DEFAULT, Origin
 from milvus_coord.config.rules import Clash, clashes, unmet
 from milvus_coord.config.section import leaves, open_sections
 from milvus_coord.config.settings import Settings
-from milvus_coord.config.sources import (
-    EnvironmentSource,
-    FileSource,
-    OverlaySource,
-    TextSource,
-    squash,
-)
+from milvus_coord.config.sources import EnvironmentSource, FileSource, OverlaySource, TextSource
 from milvus_coord.config.validation import validated
 from milvus_coord.config.yaml_file import YamlFile, find, read
 from milvus_coord.model.roles import SECTIONS

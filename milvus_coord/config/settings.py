@@ -11,7 +11,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from milvus_coord.config.common import Common, MsgChannel
 from milvus_coord.config.datacoord import DataCoord
-from milvus_coord.config.etcd import Etcd
+from milvus_coord.config.etcd import Etcd, Metastore
 from milvus_coord.config.fallback import Fallback, no_whole
 from milvus_coord.config.indexcoord import IndexCoord
 from milvus_coord.config.kinds import Whole
@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     )
 
     etcd: Annotated[Etcd, _NOT_FROM_ETCD] = Etcd()
+    metastore: Metastore = Metastore()
     common: Common = Common()
     msg_channel: MsgChannel = MsgChannel()
     grpc: Grpc = Grpc()

@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any
 
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from milvus_coord.config.errors import Problem
+from milvus_coord.config.names import spelled_twice, squash, unknown
 from milvus_coord.config.origin import Entry, Origin
 from milvus_coord.config.section import Leaf, SourceName, leaves, open_sections
 from milvus_coord.config.settings import METRICS_PORT
 from milvus_coord.config.yaml_file import YamlFile
 from milvus_coord.model.redaction import without_logins
 
-_DROPPED = str.maketrans("", "", "/_.")
 _SEPARATORS = re.compile("[/_.]+")
 _OF_A_SERVICE = re.compile(r"_(SERVICE_HOST|SERVICE_PORT|PORT)(_.*)?$")
 _SERVICE_LINK = re.compile(r"(?:tcp|udp|sctp)://")
-
-
-def squash(name: str) -> str:
-    """The form under which a key is looked up: lower case, no leading "milvus.", no `/`, `_`, `.`.
-
-    So ROOT_COORD_PORT, rootcoord.port and rootCoord/port are one key (Go 2.2.16 does the same).
-    """
-    return name.lower().removeprefix("milvus.").translate(_DROPPED)
-
-
-_OWN: Final = frozenset({"rootCoord", "ha", "etcd", "log", "mq"})
-"""Sections of which every key of Milvus 2.2's own milvus.yaml is read here."""
-
-_SECTIONS: Final = frozenset(
-    {
-        "metastore",
-        "mysql",
-        "localstorage",
-        "minio",
-        "rocksmq",
-        "querynode",
-        "indexnode",
-        "datanode",
-        "tls",
-    }
-)
-"""Milvus' other sections, in lower case."""
-
-_CLOSE: Final = 0.8
 
 
 class TextSource(PydanticBaseSettingsSource):
@@ -143,29 +113,12 @@ class FileSource(TextSource):
                 must = "must be a section of keys, not one value"
                 self.misplaced.append(Problem(str(entry.origin), must, section))
         self.warnings += file.repeated
-        for name, entry in file.values:
-            self._note_unknown(name, entry)
+        self.warnings += spelled_twice(file.values)
+        self.warnings += unknown(file.values)
         for name, origin in file.sections:
             if (value := self._leaves.get(squash(name))) is not None:
                 must = f"must be {value.kind.allowed}, not a section"
                 self.misplaced.append(Problem(str(origin), must, value.key))
-
-    def _note_unknown(self, name: str, entry: Entry) -> None:
-        """Say so of a key in a section of which all keys are known, or of a misspelt section."""
-        section, dot, rest = name.partition(".")
-        known = {squash(leaf.aliases[0]): leaf.aliases[0] for leaf in self._leaves.values()}
-        if squash(section) not in {*known, *_SECTIONS}:
-            if close := difflib.get_close_matches(section, known.values(), n=1, cutoff=_CLOSE):
-                meant = f"{close[0]}{dot}{rest}"
-                self.warnings.append(f"{entry.origin}: {name} is unknown, did you mean {meant}?")
-            return
-        own = known.get(squash(section))
-        if own not in _OWN or squash(name) in self._leaves:
-            return
-        keys = [leaf.key for leaf in self._leaves.values() if leaf.aliases[0] == own]
-        close = difflib.get_close_matches(name, keys, n=1)
-        meant = f", did you mean {close[0]}?" if close else ""
-        self.warnings.append(f"{entry.origin}: {name} is unknown and has no effect{meant}")
 
 
 class EnvironmentSource(TextSource):

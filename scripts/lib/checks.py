@@ -46,6 +46,7 @@ STATIC = {
     "mypy": [*PYTHON, "mypy"],
     "generated code": ["scripts/gen-protos", "--check"],
     "architecture": ["scripts/draw-architecture", "--check"],
+    "configuration": ["scripts/draw-configuration", "--check"],
     "old and unused": [sys.executable, "scripts/lib/counts.py", "--check"],
     "locks": [sys.executable, "scripts/lib/check_locks.py"],
 }

@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from milvus_coord.config import ConfigError, Settings, load, yaml_bounds, yaml_file
+from milvus_coord.config.names import UNKNOWN_MAX, squash
+from milvus_coord.config.others import OF_EACH_ROLE, READERS
 from milvus_coord.config.section import leaves
 
 ROOT = Path(__file__).parents[2]
@@ -267,6 +269,20 @@ def test_a_key_that_stands_twice_is_told_with_both_lines(tmp_path: Path) -> None
     ]
 
 
+def test_a_key_in_two_spellings_is_told_with_both_lines(tmp_path: Path) -> None:
+    assert warned(tmp_path, "rootCoord: {port: 12}\nrootcoord:\n  port: 13\n") == [
+        "file F line 1: rootCoord.port is the same key as rootcoord.port on line 3; "
+        "what the last one says is used"
+    ]
+
+
+def test_thousands_of_unknown_keys_hold_nobody_up(tmp_path: Path) -> None:
+    text = "rootCoord:\n" + "".join(f"  portt{number}: 1\n" for number in range(20_000))
+    told = warned(tmp_path, text)
+    assert len(told) == UNKNOWN_MAX + 1
+    assert told[-1] == f"{20_000 - UNKNOWN_MAX} more keys are unknown and have no effect"
+
+
 def test_merged_keys_are_no_repetition(tmp_path: Path) -> None:
     text = "x: &x {level: warn}\nlog:\n  <<: *x\n  level: debug\n"
     assert warned(tmp_path, text) == []
@@ -290,6 +306,27 @@ def test_merged_keys_are_no_repetition(tmp_path: Path) -> None:
             "file F line 1: ha.serveLeese is unknown and has no effect, "
             "did you mean ha.serveLease?",
         ),
+        (
+            "common: {gracefulTme: 1}",
+            "file F line 1: common.gracefulTme is unknown and has no effect, "
+            "did you mean common.gracefulTime?",
+        ),
+        (
+            "quotaAndLimits: {dml: {enable: true}}",
+            "file F line 1: quotaAndLimits.dml.enable is unknown and has no effect, "
+            "did you mean quotaAndLimits.dml.enabled?",
+        ),
+        (
+            "kafka: {brokers: b}",
+            "file F line 1: kafka.brokers is unknown and has no effect, "
+            "did you mean kafka.brokerList?",
+        ),
+        (
+            "dataCoord: {segments: {maxSize: 1}}",
+            "file F line 1: dataCoord.segments.maxSize is unknown and has no effect, "
+            "did you mean dataCoord.segment.maxSize?",
+        ),
+        ("minoi: {port: 1}", "file F line 1: minoi.port is unknown, did you mean minio.port?"),
         ("etcd: {zzzzqqqq: 1}", "file F line 1: etcd.zzzzqqqq is unknown and has no effect"),
         (
             "rootCord: {port: 12}",
@@ -302,10 +339,29 @@ def test_a_key_that_nobody_reads_is_told(text: str, warning: str, tmp_path: Path
 
 
 @pytest.mark.parametrize(
-    "text", ["queryNode: {x: 1}", "minio: {prot: 1}", "extra: 1", "proxy: {x: 1}"]
+    "text",
+    [
+        *("queryNode: {x: 1}", "minio: {prot: 1}", "extra: 1", "proxy: {x: 1}"),
+        *("kafka: {consumer: {x.y: 1}}", "rootCoord: {grpc: {clientMaxSendSize: 1}}"),
+    ],
 )
 def test_what_others_read_is_passed_over(text: str, tmp_path: Path) -> None:
     assert warned(tmp_path, text) == []
+
+
+def test_every_key_of_milvus_is_known_and_has_one_reader() -> None:
+    known = {squash(leaf.key) for leaf in leaves(Settings)}
+    others = {squash(key) for key in READERS}
+    assert not known & others
+    of_roles = {squash(f"proxy.{key}") for key in OF_EACH_ROLE} | {"kafkaconsumerclientid"}
+    found = {squash(name) for name, _ in yaml_file.read(GO_FILE).values}
+    assert found <= known | others | of_roles | {"kafkaproducerclientid"}
+
+
+def test_another_metadata_store_is_refused_as_by_go(tmp_path: Path) -> None:
+    (tmp_path / "milvus.yaml").write_text("metastore: {type: mysql}")
+    with pytest.raises(ConfigError, match=r'metastore\.type = "mysql" .* must be etcd$'):
+        load("rootcoord", config=tmp_path, environ={})
 
 
 def test_milvus_own_file_has_nothing_unknown() -> None:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from milvus_coord.config import Loaded, Settings, load
+from milvus_coord.config.names import squash
 from milvus_coord.config.section import Leaf, leaves
-from milvus_coord.config.sources import squash
 
 LEAVES = {leaf.key: leaf for leaf in leaves(Settings)}
 LETTERS = "etcdkvlogmrpsuh_./ -TRUE0159:é"
