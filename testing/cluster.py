@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -65,7 +65,14 @@ class Troupe:
             etcd_endpoints=self.around.etcd_endpoints,
             folder=self._new_folder(role),
             session_ttl_s=self.around.session_ttl_s,
-            env={"KAFKA_BROKER_LIST": self.around.kafka, **NEVER_EARLY},
+            env={
+                "KAFKA_BROKER_LIST": self.around.kafka,
+                **{
+                    key.replace(".", "_").upper(): value
+                    for key, value in self.around.settings(role).items()
+                },
+                **NEVER_EARLY,
+            },
         )
         self._made.append(made)
         return made
@@ -148,11 +155,13 @@ async def cluster(
     pair: tuple[Kind, Kind],
     roles: Sequence[str] = EVERYTHING,
     authorization: bool = False,
+    settings: Callable[[str], Mapping[str, str]] = lambda _: {},
     prepare: Callable[[EtcdMember], Awaitable[None]] | None = None,
 ) -> AsyncIterator[Cluster]:
     """A fresh cluster with etcd and broker of its own, all healthy; all killed at the end.
 
-    `prepare` gets the etcd before the first role starts. Raises ImportError without librdkafka.
+    `settings` gives more of milvus.yaml for a role; `prepare` gets the etcd before the first one
+    starts. Raises ImportError without librdkafka.
     """
     etcd = EtcdMember("solo", folder / "etcd")
     broker = KafkaBroker(folder / "kafka")
@@ -168,6 +177,7 @@ async def cluster(
             folder / "storage",
             session_ttl_s=SESSION_TTL_S,
             authorization=authorization,
+            settings=settings,
         )
         troupe = Troupe(milvus, around, folder)
         made = Cluster(etcd, troupe, pair, roles)

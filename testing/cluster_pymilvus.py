@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -97,10 +97,19 @@ class Pymilvus(Daemon):
                 await asyncio.sleep(POLL_S)
         self._link = came.result()
 
-    async def login(self, user: str = "", password: str = "", database: str = "default") -> User:
-        """A connection of this user to this database. Raises PymilvusError."""
+    async def login(
+        self,
+        user: str = "",
+        password: str = "",
+        database: str = "default",
+        tls: Mapping[str, object] | None = None,
+    ) -> User:
+        """A connection of this user to this database. Raises PymilvusError.
+
+        `tls` is what pymilvus takes: `secure`, `server_name` and the paths of certificates.
+        """
         made = User(self._link, next(self._names))
-        await made.connect(self._address, user, password, database)
+        await made.connect(self._address, user, password, database, dict(tls or {}))
         return made
 
     async def refusal(self, user: str, password: str) -> str:

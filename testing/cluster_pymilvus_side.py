@@ -36,10 +36,12 @@ def collection(using: str, name: str) -> Any:
 
 
 @offered
-def connect(using: str, address: str, user: str, password: str, database: str) -> None:
+def connect(
+    using: str, address: str, user: str, password: str, database: str, tls: dict[str, Any]
+) -> None:
     """With a wrong password it takes minutes: pymilvus tries 75 times."""
     pymilvus.connections.connect(
-        using, address=address, user=user, password=password, db_name=database
+        using, address=address, user=user, password=password, db_name=database, **tls
     )
 
 

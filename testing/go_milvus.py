@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -90,6 +91,7 @@ class Surroundings:
         root_path: `etcd.rootPath`; clusters on one etcd need different ones.
         session_ttl_s: `common.session.ttl`.
         authorization: whether proxies ask for user and password, and look at privileges.
+        settings: more of milvus.yaml, `{"tls.caPemPath": ...}`, of a role.
     """
 
     etcd_endpoints: tuple[str, ...]
@@ -98,6 +100,7 @@ class Surroundings:
     root_path: str = "by-dev"
     session_ttl_s: int = 5
     authorization: bool = False
+    settings: Callable[[str], Mapping[str, str]] = lambda _: {}
 
 
 class GoRole(RoleDaemon):
@@ -139,6 +142,8 @@ class GoRole(RoleDaemon):
         )
         configs = folder / "configs"
         configs.mkdir(exist_ok=True)
+        for key, value in around.settings(role).items():
+            settings = _merged(settings, _nested(key, value))
         text = yaml.safe_dump(_merged(settings, changes or {}))
         (configs / "milvus.yaml").write_text(text)
 
@@ -264,6 +269,12 @@ def _cluster_settings(template: dict[str, Any], around: Surroundings) -> dict[st
             "log": {"stdout": True, "level": "info", "file": {"rootPath": ""}},
         },
     )
+
+
+def _nested(key: str, value: str) -> dict[str, Any]:
+    """`{"a": {"b": value}}` of `a.b`."""
+    head, dot, rest = key.partition(".")
+    return {head: _nested(rest, value) if dot else value}
 
 
 def _merged(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
