@@ -12,7 +12,7 @@ from typing import Final
 
 from milvus_coord import __version__
 from milvus_coord.app.advertised import look_at_address
-from milvus_coord.app.callers import check_tls
+from milvus_coord.app.callers import Callers
 from milvus_coord.app.certificates import Certificates
 from milvus_coord.app.etcd import reach_etcd, stored_settings, with_advice
 from milvus_coord.app.ha import ha_settings, requirements, role_leader
@@ -47,6 +47,9 @@ from milvus_coord.telemetry.metrics import Metrics
 
 PROGRESS_S: Final = 1.5
 """How old the main loop's pulse may be while the session lease is still renewed."""
+
+FINAL: Final = (AuthFailed, PermissionDenied)
+"""What of etcd a person must mend, so that it is not tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,9 +130,9 @@ class _Process:
         etcd = await run_until(request.stop, reach, name="app.connect")
         overlaid = await run_until(request.stop, self._overlaid(etcd), name="app.overlay")
         check_start(overlaid)
-        registered = Retry(self._clock, "look who is registered", on=(EtcdError,))
-        looking_at = registered.run(lambda: check_tls(etcd, overlaid.settings))
-        await run_until(request.stop, looking_at, name="app.callers")
+        callers = Callers(etcd, overlaid.settings)
+        registered = Retry(self._clock, "look who is registered", on=(EtcdError,), but=FINAL)
+        await run_until(request.stop, registered.run(callers.check), name="app.callers")
         settings = overlaid.settings
         queue = queue_settings(settings)
         if queue is not None:
@@ -166,16 +169,13 @@ class _Process:
         log_to(settings, self._shape.name, server_id=server_id)
         async with TaskGroup() as tasks:
             loading = tasks.create_task(self._load(leader, lifecycle), name="app.load_role")
-            looking = tasks.create_task(
-                certificates.loop().run(self._clock), name="app.certificates"
-            )
-            needing = tasks.create_task(needs.loop().run(self._clock), name="role.requirements")
-            memory = tasks.create_task(HugePages().loop().run(self._clock), name="app.memory")
             address = tasks.create_task(
                 look_at_address(overlaid, self._shape.name, self._clock), name="app.address"
             )
+            loops = (certificates.loop(), needs.loop(), HugePages().loop(), callers.loop())
+            looking = [tasks.create_task(one.run(self._clock), name=one.name) for one in loops]
             await runner.run(request.stop, request.hurry)
-            await cancel_and_wait(loading, looking, needing, memory, address)
+            await cancel_and_wait(loading, address, *looking)
 
     def reload(self) -> None:
         """SIGHUP: open the log file anew, read the certificate again."""
@@ -218,9 +218,9 @@ class _Process:
 
         Raises ConfigError, AuthFailed and PermissionDenied.
         """
-        settings, final = self._loaded.settings, (AuthFailed, PermissionDenied)
-        rights = Retry(self._clock, "look at our rights in etcd", on=(EtcdError,), but=final)
-        retry = Retry(self._clock, "read the settings in etcd", on=(EtcdError,), but=final)
+        settings = self._loaded.settings
+        rights = Retry(self._clock, "look at our rights in etcd", on=(EtcdError,), but=FINAL)
+        retry = Retry(self._clock, "read the settings in etcd", on=(EtcdError,), but=FINAL)
         try:
             await rights.run(lambda: check_rights(etcd, self._shape, settings))
             overlay = await retry.run(lambda: stored_settings(etcd, settings))

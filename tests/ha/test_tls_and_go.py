@@ -40,11 +40,15 @@ async def test_tls_of_ours_is_refused_where_go_is_registered(
     refused = rootcoord(etcd.endpoints, env=env)
     refused.start()
     assert await refused.wait_exit() == 2
-    (line,) = refused.lines("ha.tls.mode = 1")
+    (refusal,) = refused.lines("ha.tls.mode = 1")
     assert (
-        "Go processes of this cluster cannot call us over TLS: datacoord at 10.0.0.2:13333" in line
+        "Go processes of this cluster cannot call us over TLS: datacoord at 10.0.0.2:13333"
+        in refusal
     )
     await etcd.ctl("del", "by-dev/meta/session/datacoord")
     alone = rootcoord(etcd.endpoints, env=env)
     alone.start()
     await alone.wait_active()
+    await etcd.ctl("put", "by-dev/meta/session/datacoord", GO)
+    line = await alone.wait_line("Go processes cannot call us over TLS")
+    assert "datacoord at 10.0.0.2:13333" in line
