@@ -50,5 +50,5 @@ async def test_tls_of_ours_is_refused_where_go_is_registered(
     alone.start()
     await alone.wait_active()
     await etcd.ctl("put", "by-dev/meta/session/datacoord", GO)
-    line = await alone.wait_line("Go processes cannot call us over TLS")
+    line = await alone.wait_line("Go processes cannot call us over TLS", 30)
     assert "datacoord at 10.0.0.2:13333" in line
