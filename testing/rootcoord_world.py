@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog
+from milvus_coord.coordinators.rootcoord.access.object_grants import ObjectGrants
 from milvus_coord.coordinators.rootcoord.collections.cleanup_steps import CleanupTimes
 from milvus_coord.coordinators.rootcoord.collections.context import NewCollection
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
@@ -99,6 +101,10 @@ class FakeOutside:
         self.altered: list[Pairs] = []
         self.watched: list[Collection] = []
         self.gc_finished = True
+        self.policies: list[tuple[int, str]] = []
+
+    def refresh_policy_later(self, op_type: int, op_key: str) -> None:
+        self.policies.append((int(op_type), op_key))
 
     async def send(self, channel: str, payload: bytes) -> bytes:
         await self._faults.step("send", channel)
@@ -184,7 +190,7 @@ class World(RoleWorld[MetaImage]):
         self.deadlines, self.times = deadlines or Deadlines(), times or CleanupTimes()
         self.effects = FakeOutside(self.faults)
         self.ids, self.timestamps = Numbers(1000), FakeTimestamps(5000)
-        self.catalog = Catalog(META_ROOT)
+        self.catalog, self.access_catalog = Catalog(META_ROOT), AccessCatalog(META_ROOT)
 
     @asynccontextmanager
     async def term(self, *, adopt: bool = True) -> AsyncIterator[Term]:
@@ -224,6 +230,7 @@ class World(RoleWorld[MetaImage]):
             ids=self.ids,
             ticks=cast(Any, ticks),
             effects=effects,
+            grants=ObjectGrants(metadata, self.access_catalog, others),
             limits=self.limits,
             clock=self.clock,
             cleanup_times=self.times,

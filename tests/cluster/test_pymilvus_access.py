@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from testing.cluster import Cluster, pair_under_test
 from testing.cluster_pymilvus import Pymilvus, PymilvusError, User
 from testing.cluster_rows import FIELDS, INDEX, ids, rows
 
@@ -114,6 +115,32 @@ async def test_a_grant_opens_a_collection_and_a_revocation_closes_it(
     await root.delete_user("kim")
     for name in ("open", "shut", "made_by_kim"):
         await root.drop_collection(name)
+
+
+async def test_what_is_made_anew_has_no_grants_of_what_had_its_name(
+    root: User, pymilvus: Pymilvus, milvus: Cluster
+) -> None:
+    if pair_under_test() != ("ours", "ours"):
+        pytest.skip("Go's rootcoord keeps them")
+    await root.create_collection("again", FIELDS)
+    await root.create_user("leo", "password")
+    await root.create_role("writer")
+    await root.add_user_to_role("writer", "leo")
+    leo = await pymilvus.login("leo", "password")
+    await root.grant("writer", "Collection", "again", "Insert")
+    await until(lambda: allowed(leo.insert("again", rows([1]))))
+
+    await root.drop_collection("again")
+    await root.create_collection("again", FIELDS)
+    await until(lambda: denied(leo.insert("again", rows([2]))))
+    assert await root.list_grants("writer") == []
+    await milvus.take_over("SIGKILL")
+    await until(lambda: denied(leo.insert("again", rows([3]))))
+    assert (await root.describe("again"))["name"] == "again"
+
+    await root.drop_collection("again")
+    await root.drop_role("writer")
+    await root.delete_user("leo")
 
 
 async def denied(attempt: Awaitable[object]) -> bool:

@@ -10,6 +10,7 @@ from typing import Final
 from milvus_coord.coordinators.rootcoord import rpcs, settings
 from milvus_coord.coordinators.rootcoord.access.catalog import AccessCatalog
 from milvus_coord.coordinators.rootcoord.access.defaults import write_defaults
+from milvus_coord.coordinators.rootcoord.access.object_grants import ObjectGrants
 from milvus_coord.coordinators.rootcoord.access.work import Access
 from milvus_coord.coordinators.rootcoord.allocators.work import Allocators
 from milvus_coord.coordinators.rootcoord.collections.ddl import Ddl
@@ -91,6 +92,7 @@ class RootCoordTerm(RoleTerm):
             ids=allocators.ids,
             ticks=outbound.ticks,
             effects=outbound.effects,
+            grants=ObjectGrants(self.store, self.access_catalog, outbound.proxies),
             limits=settings.ddl_limits(context.settings),
             clock=context.clock,
         )

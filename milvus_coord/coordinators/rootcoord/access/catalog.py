@@ -93,10 +93,7 @@ class AccessCatalog:
 
     def create_role(self, name: str, leftovers: Iterable[tuple[str, str]] = ()) -> Transactions:
         """The role is there; `leftovers`, grantee id and privilege, are revoked before it is."""
-        held = [
-            self._key("grantee-id", grantee_id, privilege) for grantee_id, privilege in leftovers
-        ]
-        return [*(_deletions(held) if held else ()), (put(self._key("roles", name), b""),)]
+        return [*self.revoke_all(leftovers), (put(self._key("roles", name), b""),)]
 
     def drop_role(self, name: str, users: Iterable[str]) -> Transactions:
         """The role is not there, and none of `users` has it."""
@@ -123,6 +120,10 @@ class AccessCatalog:
     def revoke(self, grantee_id: str, privilege: str) -> Transactions:
         """The privilege is not held under the id; as in Go the grantee keeps its place."""
         return [(delete(self._key("grantee-id", grantee_id, privilege)),)]
+
+    def revoke_all(self, held: Iterable[tuple[str, str]]) -> Transactions:
+        """None of these privileges is held, each under its grantee's id."""
+        return _deletions([self._key("grantee-id", id_, privilege) for id_, privilege in held])
 
     def _key(self, *names: str) -> bytes:
         return self.prefix + "/".join(names).encode()

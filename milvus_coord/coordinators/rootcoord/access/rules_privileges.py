@@ -17,6 +17,7 @@ from milvus_coord.model.errors import Refused
 
 GLOBAL: Final = "Global"
 COLLECTION: Final = "Collection"
+USER: Final = "User"
 
 PRIVILEGES: Final[Mapping[str, tuple[str, ...]]] = {
     COLLECTION: (
@@ -59,7 +60,7 @@ PRIVILEGES: Final[Mapping[str, tuple[str, ...]]] = {
         "DropDatabase",
         "ListDatabases",
     ),
-    "User": ("UpdateUser", "SelectUser"),
+    USER: ("UpdateUser", "SelectUser"),
 }
 """Object type to the privileges that it has; all of `milvus.proto.common.ObjectPrivilege`."""
 

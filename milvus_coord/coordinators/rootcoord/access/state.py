@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from itertools import chain, starmap
 from typing import TypeVar
 
@@ -161,6 +161,12 @@ class AccessState:
     def grants(self) -> tuple[Grant, ...]:
         """The grants to all roles, also to roles that are not there."""
         return tuple(self._grants(g for grantees in self._grantees.values() for g in grantees))
+
+    def grants_on(self, wanted: Callable[[Grantee], bool]) -> tuple[Grant, ...]:
+        """The grants to those grantees of any role that are wanted."""
+        return tuple(
+            self._grants(g for grantees in self._grantees.values() for g in grantees if wanted(g))
+        )
 
     def _grants(self, grantees: Iterable[Grantee]) -> Iterator[Grant]:
         for grantee in sorted(grantees, key=lambda grantee: grantee.path):

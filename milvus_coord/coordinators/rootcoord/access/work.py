@@ -157,18 +157,29 @@ class Access:
 
     @statement("DeleteCredential")
     async def delete_user(self, name: str) -> None:
-        """Take a user and his roles away, if he is there."""
+        """Take a user and his roles away, if he is there, and the privileges on him."""
         failed = "fail to execute task when deleting the user"
         if is_blank(name):
             raise Refused(failed)
         async with self._passwords.hold(name), self._changing(failed, username=name):
             try:
                 if self.state.has_user(name) or self.state.roles_of(name):
+                    ended = self.state.grants_on(
+                        lambda grantee: (
+                            grantee.object_type == privileges.USER and grantee.object_name == name
+                        )
+                    )
+                    held = [(self.state.grantee_id(g.grantee), g.privilege) for g in ended]
                     await self._write(
-                        self._catalog.drop_user(name, self.state.roles_of(name)),
+                        [
+                            *self._catalog.revoke_all(held),
+                            *self._catalog.drop_user(name, self.state.roles_of(name)),
+                        ],
                         lambda access: not access.has_user(name) and not access.roles_of(name),
                     )
                     log.info("user deleted", username=name)
+                    for grant in ended:
+                        self._tell(PolicyOp.REVOKE, grant.policy)
             finally:
                 self._proxies.invalidate_credential_later(name)
             self._tell(PolicyOp.DELETE_USER, name)

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from milvus_coord.coordinators.rootcoord.collections.context import DdlContext
 from milvus_coord.coordinators.rootcoord.collections.locks import named
+from milvus_coord.coordinators.rootcoord.metadata.store import Store
 from milvus_coord.model.collection import Collection
 from milvus_coord.model.database import Alias, Database
-from milvus_coord.model.errors import Refused
+from milvus_coord.model.errors import CollectionNotFound, Refused
 from milvus_coord.model.timestamps import Timestamp
 from milvus_coord.telemetry.log import log
+
+
+async def drop_stale_alias(store: Store, database: Database, name: str) -> None:
+    """Drop the alias of this name if its collection is gone: users would find that one by it.
+
+    The name must be locked. Go 2.2.16 keeps it until all of that collection is deleted, and
+    describes nothing under the name meanwhile.
+    """
+    alias = store.current.alias(database.id, name)
+    if alias is None:
+        return
+    with suppress(CollectionNotFound):
+        store.current.by_id(alias.collection_id)
+        return
+    await store.write(
+        store.catalog.drop_alias(database.id, name, await store.now()),
+        applied=lambda state: state.alias(database.id, name) is None,
+    )
+    log.info("alias of a dropped collection dropped", db=database.name, alias=name)
 
 
 class AliasStatements:
@@ -77,10 +99,11 @@ class AliasStatements:
             if alias is None:
                 return
             # Go deletes every alias that begins like this one, and notices only when restarted.
-            await self._store.write(
-                self._store.catalog.drop_alias(database.id, name, ts),
-                applied=lambda state: state.alias(database.id, name) is None,
-            )
+            tombstone = self._store.catalog.drop_alias(database.id, name, ts)
+            with self._context.grants.ending_on(alone[0], (name,), tombstone) as transactions:
+                await self._store.write(
+                    transactions, applied=lambda state: state.alias(database.id, name) is None
+                )
         log.info("alias dropped", db=alone[0], alias=name)
 
     def _target(self, database: Database, name: str) -> Collection:

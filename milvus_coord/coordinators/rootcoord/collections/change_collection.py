@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from milvus_coord.coordinators.rootcoord.collections.aliases import drop_stale_alias
 from milvus_coord.coordinators.rootcoord.collections.context import DdlContext
 from milvus_coord.coordinators.rootcoord.collections.locks import named
 from milvus_coord.model.collection import Collection, CollectionState
@@ -45,11 +46,14 @@ class CollectionStatements:
         await self._context.effects.invalidate_id(database.name, collection.id, ts, dropped=True)
         await failpoint("ddl_drop_half")
         dropping = replace(collection, state=CollectionState.DROPPING)
+        names = (collection.name, *self._store.current.aliases_of(collection_id))
+        hidden = self._store.catalog.put_collection(dropping, ts)
         try:
-            await self._store.write(
-                self._store.catalog.put_collection(dropping, ts),
-                applied=lambda state: state.collection(collection_id) == dropping,
-            )
+            with self._context.grants.ending_on(database.name, names, hidden) as transactions:
+                await self._store.write(
+                    transactions,
+                    applied=lambda state: state.collection(collection_id) == dropping,
+                )
         except FencedOff:
             raise
         except Exception:
@@ -101,6 +105,7 @@ class CollectionStatements:
             if database is None:
                 raise Refused(f"target database:{target[0]} not found")
             self._check_names(source, target, database)
+            await drop_stale_alias(self._store, database, new)
             collection_id = (await self._store.find(*source)).id
             async with self._context.locks.collection(collection_id):
                 collection = await self._store.find(*source)

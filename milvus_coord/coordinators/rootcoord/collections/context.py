@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from milvus_coord.allocator.sources import Ids
+from milvus_coord.coordinators.rootcoord.access.object_grants import ObjectGrants
 from milvus_coord.coordinators.rootcoord.collections.channels import DmlChannels
 from milvus_coord.coordinators.rootcoord.collections.cleanup import Cleanup
 from milvus_coord.coordinators.rootcoord.collections.effects import DdlEffects
@@ -48,4 +49,5 @@ class DdlContext:
     cleanup: Cleanup
     limits: DdlLimits
     pending: PendingCreates
+    grants: ObjectGrants
     clock: Clock

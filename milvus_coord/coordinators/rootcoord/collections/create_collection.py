@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from milvus_coord.coordinators.rootcoord.collections import queue_messages as messages
+from milvus_coord.coordinators.rootcoord.collections.aliases import drop_stale_alias
 from milvus_coord.coordinators.rootcoord.collections.context import DdlContext, NewCollection
 from milvus_coord.coordinators.rootcoord.collections.locks import named
 from milvus_coord.coordinators.rootcoord.collections.rules_schema import (
@@ -50,6 +51,7 @@ class CreateCollection:
             self._check_shards(wanted)
             with self._counted(database.id, wanted.collection_name):
                 draft, partitions = self._draft(wanted, database)
+                await drop_stale_alias(self._context.store, database, draft.name)
                 # Go 2.2.16 looks for the name after it has sent the message and taken channels.
                 if not self._exists(draft, partitions):
                     await self._make(database, draft, partitions)
@@ -103,11 +105,7 @@ class CreateCollection:
         try:
             found = state.resolve(database.name if database else "", draft.name)
         except CollectionNotFound:
-            # An alias of a collection that is gone hides one of the same name, which may exist.
-            found_hidden = state.by_name(draft.db_id, draft.name)
-            if found_hidden is None:
-                return False
-            found = found_hidden
+            return False
         there = tuple(each for each in state.partitions(found.id) if each.available)
         if not same_definition(found, there, draft, partitions):
             raise Refused(

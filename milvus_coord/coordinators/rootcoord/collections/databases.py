@@ -40,10 +40,11 @@ class DatabaseStatements:
             database = self._empty(name)
             if database is None:
                 return
-            await self._store.write(
-                self._store.catalog.drop_database(database.id, await self._store.now()),
-                applied=lambda state: state.database_of(database.id) is None,
-            )
+            tombstone = self._store.catalog.drop_database(database.id, await self._store.now())
+            with self._context.grants.ending_in(name, tombstone) as transactions:
+                await self._store.write(
+                    transactions, applied=lambda state: state.database_of(database.id) is None
+                )
         log.info("database dropped", db=name, id=database.id)
 
     def _empty(self, name: str) -> Database | None:

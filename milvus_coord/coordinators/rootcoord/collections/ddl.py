@@ -6,6 +6,7 @@ import asyncio
 from typing import Final
 
 from milvus_coord.allocator.sources import Ids
+from milvus_coord.coordinators.rootcoord.access.object_grants import ObjectGrants
 from milvus_coord.coordinators.rootcoord.collections.aliases import AliasStatements
 from milvus_coord.coordinators.rootcoord.collections.change_collection import CollectionStatements
 from milvus_coord.coordinators.rootcoord.collections.channels import DmlChannels
@@ -47,6 +48,7 @@ class Ddl:
         ids: Ids,
         ticks: Ticks,
         effects: DdlEffects,
+        grants: ObjectGrants,
         limits: DdlLimits,
         clock: Clock,
         cleanup_times: CleanupTimes | None = None,
@@ -73,6 +75,7 @@ class Ddl:
             ticks=ticks,
             ids=ids,
             effects=effects,
+            grants=grants,
             cleanup=self.cleanup,
             limits=limits,
             pending=PendingCreates(limits),
