@@ -140,14 +140,16 @@ def _role(status: ProcessStatus) -> Handler:
 def _mirror(mirror: MirrorStatus, token: str) -> Handler:
     """The digest as JSON; with `?dump` the lines, and what the JSON says in headers.
 
-    The lines show all names and grants, so not everybody gets them.
+    The lines show all names and grants, so not everybody gets them; nor may everybody have a
+    digest made at any time.
     """
 
     async def answer(request: Request) -> Response:
         whole = "dump" in request.query
-        if whole and not _may(request, token):
+        may = _may(request, token)
+        if whole and not may:
             return _forbidden(token)
-        found = await (mirror.dump() if whole else mirror.digest())
+        found = await (mirror.dump() if whole else mirror.digest(fresh=may))
         if not found.complete:
             return json_line(found.facts, 503)
         if not whole:

@@ -70,8 +70,8 @@ class MirrorAnswer:
 class MirrorStatus(Protocol):
     """Asked at each request; takes its time, and leaves the event loop to others meanwhile."""
 
-    async def digest(self) -> MirrorAnswer:
-        """What all of it comes to."""
+    async def digest(self, *, fresh: bool) -> MirrorAnswer:
+        """What all of it comes to, now or, unless it is to be `fresh`, a while ago."""
 
     async def dump(self) -> MirrorAnswer:
         """All of it."""

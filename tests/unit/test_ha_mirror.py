@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +15,7 @@ from milvus_coord.etcd.errors import Compacted, PermissionDenied, Unavailable
 from milvus_coord.etcd.txn import Txn, delete, put
 from milvus_coord.ha.election.fence import ConditionFailed
 from milvus_coord.ha.mirror.changes import Changed
-from milvus_coord.ha.mirror.dump import MirrorDump, NotSynced, from_etcd
+from milvus_coord.ha.mirror.dump import REST, MirrorDump, NotSynced, from_etcd
 from milvus_coord.ha.mirror.image import SLICE_KEYS, Mirrored
 from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.ha.pair.keys import Keys
@@ -383,6 +384,21 @@ async def test_a_digest_is_of_one_moment_and_leaves_the_loop_free(world: World) 
         mirror.synced = False
         with pytest.raises(NotSynced):
             await MirrorDump(mirror).digest()
+
+
+async def test_tight_askers_cost_no_more_than_their_share_of_a_digest(world: World) -> None:
+    ticks = itertools.count()
+    async with world.running() as mirror:
+        dump = MirrorDump(mirror, lambda: float(next(ticks)))  # each look at it takes a second
+        await mirror.reached(await world.write(k="0"))
+        first = await dump.digest(fresh=False)
+        await mirror.reached(await world.write(k="1"))
+        asked = 1000
+        found = [await dump.digest(fresh=False) for _ in range(asked)]
+        assert found[0] is first
+        assert found[-1].revision == mirror.revision
+        assert len({id(each) for each in found}) <= 1 + asked / REST
+        assert (await dump.digest()) is not found[-1]
 
 
 @pytest.mark.parametrize("ahead", [0, 1000])

@@ -210,14 +210,30 @@ class FakeMirror:
     def __init__(self, *, complete: bool = True) -> None:
         self._complete = complete
         self._facts = {"role": "rootcoord", "revision": 7, "digest": "ab"}
+        self.asked_fresh: list[bool] = []
 
-    async def digest(self) -> MirrorAnswer:
+    async def digest(self, *, fresh: bool) -> MirrorAnswer:
+        self.asked_fresh.append(fresh)
         if not self._complete:
             return MirrorAnswer({"role": "rootcoord", "error": "not read"}, complete=False)
         return MirrorAnswer(self._facts)
 
     async def dump(self) -> MirrorAnswer:
-        return replace(await self.digest(), lines=b"one\ntwo\n" if self._complete else b"")
+        return replace(
+            await self.digest(fresh=True), lines=b"one\ntwo\n" if self._complete else b""
+        )
+
+
+@pytest.mark.parametrize(
+    ("peer", "given", "fresh"),
+    [("127.0.0.1", "", True), ("10.0.0.9", "", False), ("10.0.0.9", "Bearer t", True)],
+)
+async def test_not_everybody_has_a_digest_made_anew(peer: str, given: str, fresh: bool) -> None:
+    mirror = FakeMirror()
+    handler = routes(FakeStatus(), Metrics(), mirror, token="t")["/mirror"]["GET"]
+    request = Request("GET", "/mirror", headers={"authorization": given}, peer=peer)
+    assert (await handler(request)).status == 200
+    assert mirror.asked_fresh == [fresh]
 
 
 async def test_mirror_is_a_digest_or_all_lines() -> None:

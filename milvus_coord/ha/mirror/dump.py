@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,6 +16,9 @@ from milvus_coord.model.errors import CoordError
 
 _SLICE_RECORDS: Final = 100
 """After so many records the event loop gets its turn: about a millisecond."""
+
+REST: Final = 50.0
+"""So many times as long as a digest took none is made for those who may not be trusted: 2 %."""
 
 
 class NotSynced(CoordError):
@@ -51,32 +55,47 @@ class Dump:
 
 
 class MirrorDump:
-    """Reads one mirror in slices, as it is at one moment; one reading at a time."""
+    """Reads one mirror in slices, as it is at one moment; one reading at a time.
 
-    def __init__(self, mirror: Mirror[Any]) -> None:
-        self._mirror = mirror
+    Args:
+        now_s: a clock that never goes back, in seconds.
+    """
+
+    def __init__(self, mirror: Mirror[Any], now_s: Callable[[], float] = time.monotonic) -> None:
+        self._mirror, self._now_s = mirror, now_s
         self._reading = asyncio.Lock()
+        self._last: Digest | None = None
+        self._rests_until_s = 0.0
 
-    async def digest(self) -> Digest:
-        """Costs about a second of computing for 10,000 collections. Raises NotSynced."""
-        return await self._read(lambda _: None)
+    async def digest(self, *, fresh: bool = True) -> Digest:
+        """Costs about a second of computing for 10,000 collections.
+
+        Unless it is to be `fresh` the last one is good enough, until `REST` times as long has
+        passed as that took: it is of an earlier revision then. Raises NotSynced.
+        """
+        async with self._reading:
+            if not fresh and self._last is not None and self._now_s() < self._rests_until_s:
+                return self._last
+            return await self._read(lambda _: None)
 
     async def dump(self) -> Dump:
         """The lines, too: 16 MB for 10,000 collections. Raises NotSynced."""
         chunks: list[bytes] = []
-        digest = await self._read(chunks.append)
+        async with self._reading:
+            digest = await self._read(chunks.append)
         return Dump(digest, b"".join(chunks))
 
     async def _read(self, take: Callable[[bytes], None]) -> Digest:
-        async with self._reading:
-            mirror = self._mirror
-            if not mirror.synced:
-                raise NotSynced(f"{mirror!r} is being read")
-            wrong = tuple(mirror.image.check())
-            await asyncio.sleep(0)
-            revision, changed, keys = mirror.revision, mirror.changed, mirror.keys
-            total = await _sum(mirror.image.records(), take)
-            return Digest(revision, changed, keys, total, mirror.mirrored.format, wrong)
+        mirror, began_s = self._mirror, self._now_s()
+        if not mirror.synced:
+            raise NotSynced(f"{mirror!r} is being read")
+        wrong = tuple(mirror.image.check())
+        await asyncio.sleep(0)
+        revision, changed, keys = mirror.revision, mirror.changed, mirror.keys
+        total = await _sum(mirror.image.records(), take)
+        self._last = Digest(revision, changed, keys, total, mirror.mirrored.format, wrong)
+        self._rests_until_s = self._now_s() + REST * (self._now_s() - began_s)
+        return self._last
 
 
 async def from_etcd(etcd: Etcd, mirrored: Mirrored[Any], revision: int) -> Dump:

@@ -21,11 +21,11 @@ class MirrorReport:
         """The role is loaded, this is its mirror."""
         self._dump = MirrorDump(mirror)
 
-    async def digest(self) -> MirrorAnswer:
+    async def digest(self, *, fresh: bool) -> MirrorAnswer:
         if self._dump is None:
             return self._nothing("the role is not loaded yet")
         try:
-            return MirrorAnswer(self._facts(await self._dump.digest()))
+            return MirrorAnswer(self._facts(await self._dump.digest(fresh=fresh)))
         except NotSynced as error:
             return self._nothing(str(error))
 
