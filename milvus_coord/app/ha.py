@@ -51,8 +51,8 @@ def ha_settings(
     )
 
 
-def requirements(context: RoleContext, no_management: str) -> Requirements:
-    """What a role needs to lead besides etcd and its port, as far as all roles need it.
+def requirements(shape: Shape, context: RoleContext, no_management: str) -> Requirements:
+    """What a role needs to lead besides etcd and its port.
 
     `no_management` is why there is no management port, "" when there is one.
     """
@@ -60,11 +60,16 @@ def requirements(context: RoleContext, no_management: str) -> Requirements:
     async def management() -> str:
         return no_management
 
+    met = context.metrics.gauge(
+        "milvus_coord_requirement_met", "1 while what a leader needs is there", ("requirement",)
+    )
     return Requirements(
         (
             Requirement("the message queue", lambda: unreachable(context.queue)),
             Requirement("the management port", management),
-        )
+            *shape.requirements(context),
+        ),
+        lambda name, there: met.labels(name).set(int(there)),
     )
 
 

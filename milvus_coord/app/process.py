@@ -150,7 +150,7 @@ class _Process:
             lifecycle,
             queue,
         )
-        needs = requirements(context, self._no_management)
+        needs = requirements(self._shape, context, self._no_management)
         leader = role_leader(
             self._shape, context, certificates.server, self._pulse, self._opened, needs
         )

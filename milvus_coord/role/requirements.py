@@ -25,10 +25,18 @@ class Requirements:
 
     What is not met keeps nobody from leading: a standby that lacks something is given no key by a
     switchover or a hand-over, but it takes over when there is no better one.
+
+    Args:
+        required: of all roles, and of this one.
+        show: is told at each look, by name, what is met.
     """
 
-    def __init__(self, required: Sequence[Requirement]) -> None:
-        self._required = tuple(required)
+    def __init__(
+        self,
+        required: Sequence[Requirement],
+        show: Callable[[str, bool], None] = lambda _, __: None,
+    ) -> None:
+        self._required, self._show = tuple(required), show
         self._unmet: dict[str, str] = {}
 
     @property
@@ -47,6 +55,7 @@ class Requirements:
     async def turn(self) -> None:
         for one in self._required:
             why, known = await one.look(), self._unmet.get(one.name, "")
+            self._show(one.name, not why)
             if why:
                 self._unmet[one.name] = why
                 if not known:

@@ -13,6 +13,7 @@ from milvus_coord.ha.election.term import Term
 from milvus_coord.ha.mirror.image import Mirrored
 from milvus_coord.ha.mirror.mirror import Mirror
 from milvus_coord.mq.settings import QueueSettings
+from milvus_coord.role.requirements import Requirement
 from milvus_coord.runtime.clock import Clock
 from milvus_coord.telemetry.metrics import Metrics
 
@@ -63,7 +64,7 @@ class Shape:
     `build` loads the role's code, and `mirrored`, for a meta root, the part that reads metadata.
     `timestamp_bound` is, for a kv root, the key where the role that hands out timestamps keeps how
     far they may have gone. `stored` are the prefixes that the role reads and writes besides those
-    that it mirrors.
+    that it mirrors. `requirements` are what it needs to lead besides what all roles need.
     """
 
     name: str
@@ -72,3 +73,4 @@ class Shape:
     mirrored: Callable[[str], Mirrored[Any]]
     timestamp_bound: Callable[[str], bytes] | None = None
     stored: Callable[[Settings], tuple[bytes, ...]] | None = None
+    requirements: Callable[[RoleContext], Sequence[Requirement]] = lambda _: ()

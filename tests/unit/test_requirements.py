@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
+
 import pytest
 
+from milvus_coord.app.ha import requirements
+from milvus_coord.app.roles import ROLES
 from milvus_coord.mq.reach import broker_addresses
 from milvus_coord.mq.settings import KafkaSettings, MemorySettings, PulsarSettings, QueueSettings
 from milvus_coord.role.requirements import Requirement, Requirements
+from milvus_coord.role.shape import RoleContext
+from milvus_coord.telemetry.metrics import Metrics
 from testing.log_lines import log_lines
 
 
@@ -41,6 +49,24 @@ async def test_what_is_not_there_is_named_until_it_is() -> None:
         ("INFO", "queue"),
         ("INFO", "store"),
     ]
+
+
+async def test_a_role_has_requirements_of_its_own() -> None:
+    async def look() -> str:
+        return "no bucket"
+
+    def of_role(_: RoleContext) -> tuple[Requirement, ...]:
+        return (Requirement("the object storage", look),)
+
+    shape = replace(ROLES["rootcoord"], requirements=of_role)
+    metrics = Metrics()
+    context = cast(RoleContext, SimpleNamespace(queue=None, metrics=metrics))
+    needs = requirements(shape, context, "")
+    await needs.turn()
+    assert needs.unmet == ("the object storage: no bucket",)
+    shown = metrics.render().decode()
+    assert 'milvus_coord_requirement_met{requirement="the object storage"} 0' in shown
+    assert 'milvus_coord_requirement_met{requirement="the message queue"} 1' in shown
 
 
 @pytest.mark.parametrize(
