@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from benchmarks.failover.picture import picture
 from benchmarks.failover.runs import RUNS, Folder, Key, Run, merged
 from benchmarks.failover.table import tables
-from benchmarks.failover_timeline import middle_run
 from testing.sightings import Method, Outcome, Sighting
 
+ROOT = Path(__file__).parents[2]
 TAKEOVER: Mapping[str, Any] = {"cause": "process-died", "at_ms": 5, "phases": {"detect": 1.5}}
 
 
@@ -104,10 +105,17 @@ def test_go_stands_beside_ours_with_the_ratio() -> None:
     assert row[9:] == ["> 40000", "> 40000", "1, 1 never served again", "yes", "0.0005"]
 
 
-def test_the_picture_takes_the_run_in_the_middle(tmp_path: Path) -> None:
-    folder = Folder.open(tmp_path)
-    for number, gap_ms in enumerate((50.0, 10.0, 30.0), start=1):
-        folder.add(_run(number, gap_ms), [], 0.0)
-    assert middle_run(folder, "kill").gap_ms == 30.0
-    with pytest.raises(ValueError, match="no run of frozen"):
-        middle_run(folder, "frozen")
+def test_the_picture_has_every_run_of_ours_over_those_of_go() -> None:
+    ours = [_run(number, 40.0 + number) for number in (1, 2, 3)]
+    go = _run(1, 59_000.0, key=Key("kill", "go", 0, 60), unsafe=("both answered",))
+    drawn = picture([*ours, go])
+    assert drawn.count("<circle") == 4
+    assert drawn.count("not safe") == drawn.count('stroke="#d11"') == 1
+    assert [drawn.index(word) for word in (">42 ms<", ">59.0 s<")] == sorted(
+        drawn.index(word) for word in (">42 ms<", ">59.0 s<")
+    )
+
+
+def test_the_picture_in_the_documents_is_of_the_runs_that_are_kept() -> None:
+    measured = sorted((ROOT / "benchmarks/failover/measured").glob("*.jsonl.gz"))
+    assert (ROOT / "docs/failover.svg").read_text() == picture(merged(measured))
